@@ -1,0 +1,6 @@
+/** Jest runs what ships: the compiled files in dist/. See docs/testing.md. */
+export default {
+  testEnvironment: 'node',
+  transform: {},
+  testMatch: ['<rootDir>/dist/**/*.test.js'],
+};

@@ -1,0 +1,73 @@
+/**
+ * Runs a host tool. A tool that is not installed, and one that fails, become `tool` errors that name the Debian
+ * package to install or show the tool's own last words.
+ */
+import { execa, ExecaError } from 'execa';
+import { SaveoopsError } from '../errors.js';
+
+/** Debian package of each tool that Saveoops calls, for the hint when it is missing. */
+const packageOf: Readonly<Record<string, string>> = {
+  bzip2: 'bzip2',
+  cpio: 'cpio',
+  'dpkg-deb': 'dpkg',
+  gzip: 'gzip',
+  lz4: 'lz4',
+  lzop: 'lzop',
+  mcopy: 'mtools',
+  mformat: 'mtools',
+  mmd: 'mtools',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  syslinux: 'syslinux',
+  xorriso: 'xorriso',
+  xz: 'xz-utils',
+  zstd: 'zstd',
+};
+
+export interface ToolRun {
+  readonly input?: Uint8Array;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Milliseconds before the tool is killed; default ten minutes. */
+  readonly timeout?: number;
+}
+
+/** Runs `tool args...` and gives its standard output. Throws `tool`. */
+export async function runTool(tool: string, args: readonly string[], run: ToolRun = {}): Promise<Uint8Array> {
+  try {
+    const result = await execa(tool, [...args], {
+      encoding: 'buffer',
+      stripFinalNewline: false,
+      maxBuffer: 1 << 30,
+      timeout: run.timeout ?? 600_000,
+      ...(run.input === undefined ? { stdin: 'ignore' as const } : { input: run.input }),
+      ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
+      ...(run.env === undefined ? {} : { env: { ...run.env } }),
+    });
+    return result.stdout;
+  } catch (error) {
+    throw toolError(tool, args, error);
+  }
+}
+
+function toolError(tool: string, args: readonly string[], error: unknown): SaveoopsError {
+  const where = [tool, ...args].join(' ');
+  if (error instanceof ExecaError && error.code === 'ENOENT') {
+    const name = packageOf[tool] ?? tool;
+    return new SaveoopsError('tool', `${tool} is not installed`, {
+      where,
+      found: `no program "${tool}" on PATH`,
+      wanted: `${tool}, from the Debian package ${name}`,
+      hint: `apt-get install ${name}`,
+      cause: error,
+    });
+  }
+  const output: unknown = error instanceof ExecaError ? error.stderr : undefined;
+  const stderr = output instanceof Uint8Array ? Buffer.from(output).toString() : '';
+  const status = error instanceof ExecaError ? error.shortMessage : String(error);
+  return new SaveoopsError('tool', `${tool} failed`, {
+    where,
+    found: stderr.trim().split('\n').slice(-5).join(' | ') || status,
+    wanted: 'exit status 0',
+    cause: error,
+  });
+}

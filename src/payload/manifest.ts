@@ -1,0 +1,75 @@
+/**
+ * `saveoops.json`, also embedded in saveoops.c32: everything that one build decided. `inspect` gives it back from
+ * the file alone, `test` and `image` read it, and a person can check any byte of the payload against it.
+ * Addresses and values that may exceed 2^53 are hexadecimal strings with 0x; sizes and offsets are bytes.
+ */
+export interface ManifestRegion {
+  readonly name: string;
+  /** Byte offset in saveoops.c32. */
+  readonly offset: number;
+  readonly size: number;
+  readonly purpose: string;
+  readonly sha256: string;
+}
+
+/** One run of bytes that differs between the distribution's kernel and the armed one. */
+export interface ManifestEdit {
+  readonly what: string;
+  /** Link-time virtual address for the kernel image, file offset for its setup header. */
+  readonly address: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+/** One fact about the primary kernel that arming relied on. */
+export interface ManifestFact {
+  readonly name: string;
+  readonly value: string;
+  /** Where it was found: "kallsyms", "BTF struct smp_ops", "setup header", ... */
+  readonly source: string;
+}
+
+export interface Manifest {
+  readonly format: 1;
+  readonly generator: string;
+  readonly primary: {
+    /** uname -r of the primary, from its setup header. */
+    readonly release: string;
+    /** Path's last component as given; the plain entry boots a file of this name. */
+    readonly kernelFile: string;
+    readonly initrdFiles: readonly string[];
+    /** True when the initrds are files beside the payload (`--initrd-beside`). */
+    readonly initrdBeside: boolean;
+    readonly append: string;
+    readonly sha256: string;
+  };
+  readonly crash: {
+    readonly release: string;
+    readonly kernelFile: string;
+    readonly append: string;
+    /** True when the crash kernel is the primary's own bzImage, stored once. */
+    readonly samePrimary: boolean;
+    readonly sha256: string;
+  };
+  /** RAM taken from the primary, bytes, and the sum that shows why. */
+  readonly memory: {
+    readonly size: number;
+    readonly parts: readonly { readonly what: string; readonly bytes: number }[];
+  };
+  readonly regions: readonly ManifestRegion[];
+  readonly edits: readonly ManifestEdit[];
+  readonly facts: readonly ManifestFact[];
+  /**
+   * Places for a debugger. Offsets are from the start of the image's protected-mode part, which loaders put at
+   * 0x100000. `leaveImage`: the jump into the stub's copy in the crash region; RAX holds that copy's address, and
+   * the copy's own `enterKernel` is at RAX + enterKernel - stub. `enterKernel`: the last jump; RAX holds the
+   * physical address of startup_64, RCX the KASLR offset (virtual address minus link address), RSI boot_params.
+   */
+  readonly debug: {
+    readonly stub: number;
+    readonly leaveImage: number;
+    readonly enterKernel: number;
+  };
+  /** Link-time virtual addresses of kernel functions `test --panic` needs beside kallsyms. */
+  readonly panic: string;
+}
