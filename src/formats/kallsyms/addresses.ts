@@ -72,7 +72,8 @@ function candidatesFor({ numSyms, tokenIndex, count }: LocatedTables): Candidate
   const after = tokenIndex + TOKEN_INDEX_SIZE;
   for (const table of new Set([after, alignUp(after, 8)])) {
     relative(table, table + offsetsSize);
-    // Linux commit a081b5789255 (v7.0): no base; each offset is relative to its own place.
+    // Linux commit a081b5789255 ("kallsyms: Get rid of kallsyms relative base", v7.0): each offset is relative to
+    // its own place. Tables are aligned to 4 bytes since.
     add('place-relative', table);
     add('absolute', table);
   }

@@ -42,6 +42,7 @@ const MARKER_EVERY = 256;
 const LONGEST_NAME = 1024;
 /** Bounds the work on hostile input: a real kernel needs one attempt, rarely two. */
 const MAX_ATTEMPTS = 64;
+const MAX_WALKS = 1000;
 
 /** The kallsyms tables of the region, or undefined. Fewer than 257 symbols (two markers) are not found. */
 export function locateTables(region: Region): LocatedTables | undefined {
@@ -138,6 +139,7 @@ type Names = Pick<LocatedTables, 'numSyms' | 'names' | 'count' | 'nameStarts' | 
 
 /** The names that end at the markers at word `at`: looked for by a fitting symbol count right before them. */
 function namesBefore(bytes: Uint8Array, words: Uint32Array, at: number, run: number): Names | undefined {
+  let walks = 0;
   // What follows the markers may look like one or two more of them by chance.
   for (let markers = run; markers >= Math.max(2, run - 2); markers--) {
     const last = words[at + markers - 1] ?? 0;
@@ -148,6 +150,7 @@ function namesBefore(bytes: Uint8Array, words: Uint32Array, at: number, run: num
       const padded = words[start - 1] === 0;
       const count = words[padded ? start - 2 : start - 1] ?? 0;
       if (Math.ceil(count / MARKER_EVERY) !== markers) continue;
+      if (++walks > MAX_WALKS) return undefined;
       const walked =
         walkNames(bytes, words, start * 4, count, at, true) ??
         walkNames(bytes, words, start * 4, count, at, false);
