@@ -1,0 +1,206 @@
+/**
+ * Gathers what goes into the capture initramfs from the programs that Debian packages install on this machine.
+ *
+ * All libraries go to /lib and the dynamic loader to the path that the programs name, so the archive works
+ * whatever the library folders of the build machine are called (init exports LD_LIBRARY_PATH=/lib).
+ */
+import { access } from 'node:fs/promises';
+import { posix } from 'node:path';
+import { SaveoopsError } from '../errors.js';
+import { ELFCLASS64, EM_X86_64 } from '../formats/elf/elf-tables.js';
+import { type Elf, parseElf } from '../formats/elf/parse-elf.js';
+import { readInput } from '../host/files.js';
+import { type ArchiveEntry } from './cpio-archive.js';
+import { readElfNeeds } from './elf-needs.js';
+import { initApplets, initScript } from './init.js';
+
+/** A member of the archive and where it came from: a path of this machine, or "saveoops" for what we write. */
+export type CaptureFile = ArchiveEntry & { readonly source: string };
+
+/** A program that the initramfs carries, with the places where a Debian system may have it. */
+export interface CaptureProgram {
+  /** File name under /bin of the initramfs. */
+  readonly name: string;
+  /** Where it is looked for on this machine, first match wins. */
+  readonly places: readonly string[];
+  readonly debianPackage: string;
+}
+
+/** The shell and all small tools of init. */
+const busybox: CaptureProgram = {
+  name: 'busybox',
+  places: ['/bin/busybox', '/usr/bin/busybox'],
+  debianPackage: 'busybox-static',
+};
+
+/** Programs beside busybox: they may be dynamic, their libraries come along. */
+const dynamicPrograms: readonly CaptureProgram[] = [
+  {
+    name: 'vmcore-dmesg',
+    places: ['/usr/sbin/vmcore-dmesg', '/sbin/vmcore-dmesg'],
+    debianPackage: 'kexec-tools',
+  },
+];
+
+/** Folders of x86-64 libraries on Debian, then on others. Sub-folders for newer CPUs are left out on purpose:
+ * the crash may happen on another machine than this one. */
+const libraryFolders: readonly string[] = [
+  '/lib/x86_64-linux-gnu',
+  '/usr/lib/x86_64-linux-gnu',
+  '/lib64',
+  '/usr/lib64',
+  '/lib',
+  '/usr/lib',
+];
+
+/** Mount points and folders that init writes to. */
+const emptyFolders: readonly string[] = ['dev', 'proc', 'run', 'sys', 'tmp'];
+
+export interface GatherOptions {
+  /** Another static busybox than the installed one; its places replace the usual ones. */
+  readonly busyboxPlaces?: readonly string[];
+  /** Programs beside busybox; default vmcore-dmesg alone. */
+  readonly programs?: readonly CaptureProgram[];
+}
+
+/**
+ * The members of the initramfs, without the folders that paths imply. Executes none of the programs.
+ * Throws `tool` when a program or library is missing or of the wrong kind, with the apt line that installs it.
+ */
+export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<CaptureFile[]> {
+  const places = options.busyboxPlaces ?? busybox.places;
+  const files = new Map<string, CaptureFile>();
+  const add = (file: CaptureFile) => files.set(file.path, file);
+
+  add({
+    path: 'init',
+    mode: 0o755,
+    kind: 'file',
+    bytes: Buffer.from(initScript),
+    source: 'saveoops',
+  });
+  for (const path of emptyFolders) add({ path, mode: 0o755, kind: 'directory', source: 'saveoops' });
+  add(await gatherBusybox({ ...busybox, places }));
+  for (const name of initApplets) {
+    add({ path: `bin/${name}`, mode: 0o777, kind: 'link', target: 'busybox', source: 'saveoops' });
+  }
+  for (const program of options.programs ?? dynamicPrograms) {
+    for (const file of await gatherProgram(program)) add(file);
+  }
+  return [...files.values()];
+}
+
+interface Program {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly elf: Elf;
+}
+
+async function gatherBusybox(program: CaptureProgram): Promise<CaptureFile> {
+  const { path, bytes, elf } = await findProgram(program);
+  const { interpreter } = readElfNeeds(elf);
+  if (interpreter !== undefined) {
+    throw new SaveoopsError('tool', `${path} is not a static program`, {
+      where: path,
+      found: `a dynamic program that needs the loader ${interpreter}`,
+      wanted: `a static busybox, from the Debian package ${program.debianPackage}`,
+      hint: aptLine(program),
+    });
+  }
+  return executable(`bin/${program.name}`, bytes, path);
+}
+
+/** The program, its loader, and all libraries that it and they need. */
+async function gatherProgram(program: CaptureProgram): Promise<CaptureFile[]> {
+  const { path, bytes, elf } = await findProgram(program);
+  const needs = readElfNeeds(elf);
+  const files = [executable(`bin/${program.name}`, bytes, path)];
+  if (needs.interpreter !== undefined) {
+    const loader = await readInput(needs.interpreter, `the dynamic loader of ${path}`);
+    files.push(executable(needs.interpreter.replace(/^\/+/, ''), loader, needs.interpreter));
+  }
+  const seen = new Set<string>();
+  const wanted = needs.libraries.map((name) => ({ name, neededBy: path }));
+  for (let next = wanted.shift(); next !== undefined; next = wanted.shift()) {
+    if (seen.has(next.name)) continue;
+    seen.add(next.name);
+    const library = await findLibrary(next.name, next.neededBy, program);
+    for (const name of readElfNeeds(library.elf).libraries) wanted.push({ name, neededBy: library.path });
+    // The loader is also a library that libc needs, and is already there under its own path.
+    const isLoader = needs.interpreter !== undefined && posix.basename(needs.interpreter) === next.name;
+    if (!isLoader) files.push(executable(`lib/${next.name}`, library.bytes, library.path));
+  }
+  return files;
+}
+
+function executable(path: string, bytes: Uint8Array, source: string): CaptureFile {
+  return { path, mode: 0o755, kind: 'file', bytes, source };
+}
+
+async function findProgram(program: CaptureProgram): Promise<Program> {
+  for (const path of program.places) {
+    if (!(await exists(path))) continue;
+    const bytes = await readInput(path, `the program ${program.name}`);
+    return { path, bytes, elf: parseProgram(bytes, path, program) };
+  }
+  throw new SaveoopsError('tool', `${program.name} is not installed`, {
+    where: program.places.join(', '),
+    found: 'no such file',
+    wanted: `${program.name}, from the Debian package ${program.debianPackage}`,
+    hint: aptLine(program),
+  });
+}
+
+/** Like parseElf, but what is not a 64-bit x86 program is the machine's fault (`tool`), not an input's. */
+function parseProgram(bytes: Uint8Array, path: string, program: CaptureProgram): Elf {
+  let found: string;
+  let cause: unknown;
+  try {
+    const elf = parseElf(bytes, path);
+    if (isX86Elf64(elf)) return elf;
+    found = 'a program for another machine';
+  } catch (error) {
+    if (!(error instanceof SaveoopsError)) throw error;
+    found = `${error.message}: ${error.found}`;
+    cause = error;
+  }
+  throw new SaveoopsError('tool', `${path} cannot run in the crash kernel`, {
+    where: path,
+    found,
+    wanted: `a 64-bit x86 ELF program, from the Debian package ${program.debianPackage}`,
+    hint: aptLine(program),
+    cause,
+  });
+}
+
+async function findLibrary(name: string, neededBy: string, program: CaptureProgram): Promise<Program> {
+  // A name with a slash is a path to the loader, used as it stands (gABI, "Shared Object Dependencies").
+  const paths = name.includes('/') ? [name] : libraryFolders.map((folder) => posix.join(folder, name));
+  for (const path of paths) {
+    if (!(await exists(path))) continue;
+    const bytes = await readInput(path, `a library of ${neededBy}`);
+    const elf = parseProgram(bytes, path, program);
+    return { path, bytes, elf };
+  }
+  throw new SaveoopsError('tool', `${name} is not installed`, {
+    where: `${neededBy}, DT_NEEDED`,
+    found: `no ${name} in ${libraryFolders.join(', ')}`,
+    wanted: `the libraries of ${program.name}, which its package ${program.debianPackage} depends on`,
+    hint: `apt-get install --reinstall ${program.debianPackage}`,
+  });
+}
+
+function isX86Elf64(elf: Elf): boolean {
+  return elf.header.ei_class === ELFCLASS64 && elf.header.e_machine === EM_X86_64;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function aptLine(program: CaptureProgram): string {
+  return `apt-get install ${program.debianPackage}`;
+}

@@ -1,0 +1,231 @@
+/**
+ * The /init of the capture initramfs, a script for busybox sh. It is process 1 of the crash kernel: whatever
+ * happens, it must come to an end, because the machine is down until it does.
+ *
+ * Three things keep that promise. Every program that reads the dead kernel's memory or writes to a console runs
+ * under a time limit. A watchdog beside the script ends it when the limits fail. And if the script itself dies,
+ * the kernel panics over the loss of process 1 and `panic=` of its command line reboots.
+ */
+import { logBegins, logEnds } from './markers.js';
+
+/** The busybox tools that init calls by name; the initramfs has a link for each. */
+export const initApplets: readonly string[] = [
+  'cat',
+  'cttyhack',
+  'dd',
+  'dmesg',
+  'grep',
+  'halt',
+  'mount',
+  'poweroff',
+  'reboot',
+  'setsid',
+  'sh',
+  'sleep',
+  'stty',
+  'sync',
+  'tail',
+  'timeout',
+  'wc',
+];
+
+/** Times in seconds. */
+const limits = {
+  /** vmcore-dmesg never ends on some broken notes; a sound log takes it less than a second. */
+  extract: 60,
+  /** One chunk of the log on one console: 8 KiB take 55 s at 1500 baud. */
+  chunk: 60,
+  /** Everything but the log's size: mounts, extraction, start of the consoles. */
+  base: 180,
+  /** After the call that should have ended this kernel, before it is ended by force. */
+  leave: 15,
+} as const;
+
+const chunkBytes = 8192;
+
+/** The script's text. */
+export const initScript = String.raw`#!/bin/sh
+# /init of the Saveoops capture initramfs: prints the dead kernel's log, then leaves. See docs/capture.md.
+export PATH=/bin LD_LIBRARY_PATH=/lib LC_ALL=C
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+
+# This kernel's own messages would come between the lines of the log.
+dmesg -n 1
+
+# --- what the command line asks for; the last of several wins ---
+after=reboot
+hold=10
+elfcorehdr=
+set -f # a word of the command line is not a file pattern
+for word in $(cat /proc/cmdline); do
+  case $word in
+    saveoops.after=*) after=${'${word#*=}'} ;;
+    saveoops.hold=*) hold=${'${word#*=}'} ;;
+    elfcorehdr=*) elfcorehdr=$word ;;
+  esac
+done
+set +f
+case $after in
+  reboot | poweroff | halt | shell) complaint= ;;
+  *)
+    complaint="saveoops: saveoops.after=$after is none of reboot, poweroff, halt, shell: rebooting"
+    after=reboot
+    ;;
+esac
+case $hold in
+  # No leading zero: the shell would count in octal, and an error in its arithmetic ends it.
+  [0-9] | [1-9][0-9] | [1-9][0-9][0-9] | [1-9][0-9][0-9][0-9]) ;;
+  *)
+    complaint="$complaint
+saveoops: saveoops.hold=$hold is no number of seconds from 0 to 9999: holding 10"
+    hold=10
+    ;;
+esac
+
+# --- the end, by the clean way and then by force ---
+# Runs its steps in the background: a call that hangs must not keep the next one from being tried.
+leave() {
+  timeout 10 sync
+  case $after in
+    poweroff) (poweroff -f) & ;;
+    halt) (halt -f) & ;;
+    *) (reboot -f) & ;;
+  esac
+  sleep ${limits.leave}
+  [ $after = halt ] || echo b >/proc/sysrq-trigger
+  while :; do sleep 60; done
+}
+
+# Ends this kernel in $1 seconds, unless it is set anew. Not with a person at a shell.
+watchdog=
+set_watchdog() {
+  [ -z "$watchdog" ] || kill $watchdog
+  watchdog=
+  [ $after != shell ] || return
+  (
+    sleep $1
+    echo "saveoops: giving up after $1 seconds" >/dev/console &
+    leave
+  ) &
+  watchdog=$!
+}
+set_watchdog ${limits.base}
+
+# --- the log ---
+mount -t tmpfs -o mode=0700 tmpfs /run
+log=/run/log
+errors=/run/errors
+report=/run/report
+: >$log
+: >$errors
+
+# Why there is no dead kernel to look at, in one line.
+why_no_vmcore() {
+  if [ -z "$elfcorehdr" ]; then
+    echo "this kernel was not started by a crash (no elfcorehdr= on its command line)"
+  elif dmesg | grep -q "vmcore not initialized"; then
+    echo "the kernel refused the ELF core header at $elfcorehdr (vmcore not initialized)"
+  else
+    echo "the kernel made none from $elfcorehdr (is CONFIG_PROC_VMCORE set?)"
+  fi
+}
+
+memory_kib() {
+  while read -r name value unit; do
+    [ "$name" != "$1:" ] || echo $value
+  done </proc/meminfo
+}
+
+# Sets $verdict. The end of a log is its worth, so when it does not fit in a part of the memory that is left,
+# the beginning is dropped. A quarter, because the log is there twice: in the file, and in tail or the report.
+extract() {
+  available=$(memory_kib MemAvailable)
+  room=$((${'${available:-4096}'} / 4))
+  {
+    timeout -k 5 ${limits.extract} vmcore-dmesg /proc/vmcore 2>$errors
+    echo $? >/run/status
+  } | tail -c $((room * 1024)) >$log
+  status=$(cat /run/status)
+  size=$(wc -c <$log)
+  # A log that was cut off need not end with a line; the end marker must stand on its own.
+  [ -z "$(tail -c 1 $log)" ] || echo >>$log
+  case $status in
+    137 | 143) verdict="saveoops: vmcore-dmesg stopped after ${limits.extract} seconds, $size bytes of log" ;;
+    *) verdict="saveoops: vmcore-dmesg exit status $status, $size bytes of log" ;;
+  esac
+  [ $size -lt $((room * 1024)) ] || verdict="$verdict (the last part of a larger log)"
+}
+
+# The last panic line: one that "end Kernel panic" closes is older than what brought us here.
+panic_line() {
+  line=$(grep "Kernel panic - not syncing" $log | grep -v "end Kernel panic" | tail -n 1)
+  if [ -n "$line" ]; then
+    echo "saveoops: Kernel panic - not syncing${'${line#*Kernel panic - not syncing}'}"
+  else
+    echo "saveoops: no panic message in the log"
+  fi
+}
+
+if [ -e /proc/vmcore ]; then
+  extract
+  {
+    echo
+    echo "${logBegins}"
+    cat $log
+    echo "${logEnds}"
+    echo "$verdict"
+    while read -r line; do echo "saveoops: vmcore-dmesg: $line"; done <$errors
+    panic_line
+  } >$report
+else
+  {
+    echo
+    echo "saveoops: no /proc/vmcore: $(why_no_vmcore)"
+  } >$report
+fi
+[ -z "$complaint" ] || echo "$complaint" >>$report
+case $after in
+  reboot | poweroff | halt) echo "saveoops: $after in $hold seconds" >>$report ;;
+  shell) echo "saveoops: shell on /dev/console; leave it to reboot" >>$report ;;
+esac
+
+# --- print it on every console ---
+# Each console has a process of its own, so that one that is slow or blocked cannot stop the others. The limit is
+# for one chunk, not for all: a slow line may take its time as long as it moves.
+chunks=$((($(wc -c <$report) + ${chunkBytes - 1}) / ${chunkBytes}))
+show_on() {
+  [ -c /dev/$1 ] || return
+  timeout ${limits.chunk} sh -c ": >/dev/$1" || return
+  exec 3>/dev/$1
+  i=0
+  while [ $i -lt $chunks ]; do
+    timeout ${limits.chunk} dd if=$report bs=${chunkBytes} skip=$i count=1 2>/dev/null >&3 || return
+    i=$((i + 1))
+  done
+  # Setting a mode waits until all is sent, and a reboot would cut off what is not.
+  timeout ${limits.chunk} stty -F /dev/$1 opost 2>/dev/null
+}
+
+consoles=$(cat /sys/class/tty/console/active)
+# A chunk a minute is what show_on puts up with, so no console that still moves is cut off by the watchdog.
+set_watchdog $((${limits.base} + hold + (chunks + 2) * ${limits.chunk}))
+printers=
+for console in ${'${consoles:-console}'}; do
+  show_on $console &
+  printers="$printers $!"
+done
+wait $printers
+
+# --- and go ---
+if [ $after = shell ]; then
+  busybox --install -s /bin
+  setsid cttyhack sh
+  after=reboot
+  hold=0
+fi
+sleep $hold
+leave
+`;
