@@ -78,7 +78,9 @@ export class BtfWriter {
   /** A record of any kind; gives its type id. `words` follow the struct btf_type. */
   add(name: string, kind: number, vlen: number, sizeOrType: number, words: number[], flag = false): number {
     const info = ((flag ? 0x80000000 : 0) | (kind << 24) | vlen) >>> 0;
-    this.words.push(this.text(name), info, sizeOrType, ...words);
+    this.words.push(this.text(name), info, sizeOrType);
+    // Not spread into one call: a long enum would overflow the stack.
+    for (const word of words) this.words.push(word);
     return ++this.lastId;
   }
 

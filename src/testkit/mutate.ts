@@ -29,8 +29,9 @@ const nasty = [
  */
 export function mutate(bytes: Uint8Array, seed: number, hot = bytes.length): Uint8Array {
   const random = new SeededRandom(seed);
-  if (random.below(5) === 0) return bytes.slice(0, random.below(bytes.length));
-  const copy = bytes.slice();
+  // Not slice(): a Buffer's shares memory with the original.
+  const copy = new Uint8Array(bytes);
+  if (random.below(5) === 0) return copy.subarray(0, random.below(bytes.length));
   const data = new DataView(copy.buffer);
   for (let changes = 1 + random.below(4); changes > 0; changes--) {
     const at = random.below(random.below(2) === 0 ? Math.min(hot, copy.length) : copy.length);

@@ -54,6 +54,7 @@ export function recognise(bytes: Uint8Array): string | undefined {
   // Last: arm64 and x86 kernels built with the EFI stub are PE files as well.
   if (head.toString('latin1', 0, 2) === 'MZ') return 'a PE (EFI) program without a Linux setup header';
   if (head.every((byte) => byte === 0)) return 'zero bytes only';
-  const text = head.subarray(0, 512).every((byte) => byte === 9 || byte === 10 || byte === 13 || byte >= 32);
-  return text ? 'a text file' : undefined;
+  const isText = (byte: number): boolean =>
+    byte === 9 || byte === 10 || byte === 13 || (byte >= 32 && byte < 127);
+  return head.subarray(0, 512).every(isText) ? 'a text file' : undefined;
 }
