@@ -70,6 +70,4 @@ export interface Manifest {
     readonly leaveImage: number;
     readonly enterKernel: number;
   };
-  /** Link-time virtual addresses of kernel functions `test --panic` needs beside kallsyms. */
-  readonly panic: string;
 }

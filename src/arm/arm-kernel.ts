@@ -1,0 +1,232 @@
+/**
+ * Arms a stock kernel: the hook goes into a gap of .text, and two function pointers in smp_ops lead to it. Nothing
+ * else of the kernel changes, and checkArmed() re-reads the result to say so.
+ */
+import { ByteWriter } from '../bytes/byte-writer.js';
+import { SaveoopsError } from '../errors.js';
+import { offsetInImage } from '../kernel/flat-image.js';
+import type { Kernel } from '../kernel/load-kernel.js';
+import type { ManifestEdit, ManifestFact } from '../payload/manifest.js';
+import { kernelSymbolNames, type KernelSymbolName } from '../payload/shared-layout.js';
+import { findGap } from './find-gap.js';
+import { hookSize, linkHook } from './link-hook.js';
+
+export interface ArmedKernel {
+  /** The flat image with the hook in it. */
+  readonly bytes: Uint8Array;
+  /** Link-time virtual addresses. */
+  readonly hookSlots: bigint;
+  readonly smpStop: bigint;
+  readonly smpCrashStop: bigint;
+  readonly level3KernelPgt: bigint;
+  readonly level4KernelPgt: bigint | undefined;
+  readonly end: bigint;
+  /** Of symbols that the kernel has. */
+  readonly symbols: ReadonlyMap<KernelSymbolName, bigint>;
+  readonly edits: readonly ManifestEdit[];
+  readonly facts: readonly ManifestFact[];
+}
+
+interface EditedBytes {
+  readonly what: string;
+  readonly offset: number;
+  readonly before: Uint8Array;
+  readonly after: Uint8Array;
+}
+
+/** Symbols without which a capture cannot work; the others are used when they exist. */
+const neededSymbols: readonly KernelSymbolName[] = [
+  'machine_crash_shutdown',
+  'crash_smp_send_stop',
+  'native_stop_other_cpus',
+  'kdump_nmi_shootdown_cpus',
+  'crash_notes',
+  '__per_cpu_offset',
+  'nr_cpu_ids',
+];
+
+/**
+ * @param hookObject dist/stubs/hook.o
+ * Throws `unsupported` (kCFI, no gap, not SMP) or `missing-fact`, all missing facts in one message.
+ */
+export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
+  const { kallsyms, btf, image } = kernel;
+  refuseControlFlowIntegrity(kernel);
+  const facts: ManifestFact[] = [];
+  const missing: string[] = [];
+  const hex = (value: bigint): string => `0x${value.toString(16)}`;
+  const find = (name: string, needed: boolean): bigint | undefined => {
+    const address = kallsyms.address(name);
+    if (address !== undefined) facts.push({ name, value: hex(address), source: 'kallsyms' });
+    else if (needed) missing.push(name);
+    return address;
+  };
+  const symbols = new Map<KernelSymbolName, bigint>();
+  for (const name of kernelSymbolNames) {
+    const address = find(name, neededSymbols.includes(name));
+    if (address !== undefined) symbols.set(name, address);
+  }
+  const smpOps = find('smp_ops', true) ?? 0n;
+  const level3KernelPgt = find('level3_kernel_pgt', true) ?? 0n;
+  const level4KernelPgt = find('level4_kernel_pgt', false);
+  const end = find('_end', true) ?? 0n;
+  for (const name of ['panic_cpu', 'kexec_crash_image', 'panic']) find(name, true);
+  if (missing.length > 0) throw missingSymbols(kernel, missing);
+
+  const stopOffset = btf.memberOffset('struct smp_ops', 'stop_other_cpus');
+  const crashStopOffset = btf.memberOffset('struct smp_ops', 'crash_stop_other_cpus');
+  facts.push(
+    { name: 'smp_ops.stop_other_cpus', value: String(stopOffset), source: 'BTF struct smp_ops' },
+    { name: 'smp_ops.crash_stop_other_cpus', value: String(crashStopOffset), source: 'BTF struct smp_ops' },
+  );
+  const gap = findGap(kernel, hookSize(hookObject));
+  facts.push({
+    name: 'gap',
+    value: `${hex(gap.address)} +${gap.size}`,
+    source: `int3 run after ${gap.after}`,
+  });
+  const hook = linkHook(hookObject, gap.address, (name) => kallsyms.requireAddress(name));
+  const entry = (name: string): bigint => hook.symbols.get(name) ?? 0n;
+
+  const native = (name: KernelSymbolName): bigint => symbols.get(name) ?? 0n;
+  const edits = [
+    edit(
+      kernel,
+      'hook in a gap of .text',
+      gap.address,
+      hook.bytes,
+      new Uint8Array(hook.bytes.length).fill(0xcc),
+    ),
+    edit(
+      kernel,
+      'smp_ops.stop_other_cpus',
+      smpOps + BigInt(stopOffset),
+      word(entry('hook_stop')),
+      word(native('native_stop_other_cpus')),
+    ),
+    edit(
+      kernel,
+      'smp_ops.crash_stop_other_cpus',
+      smpOps + BigInt(crashStopOffset),
+      word(entry('hook_crash_stop')),
+      word(native('kdump_nmi_shootdown_cpus')),
+    ),
+  ];
+  checkRelocated(kernel, [smpOps + BigInt(stopOffset), smpOps + BigInt(crashStopOffset)], gap);
+  const bytes = Uint8Array.from(image.bytes);
+  for (const { offset, after } of edits) bytes.set(after, offset);
+  checkArmed(kernel, bytes, edits);
+  return {
+    bytes,
+    hookSlots: entry('hook_slots'),
+    smpStop: smpOps + BigInt(stopOffset),
+    smpCrashStop: smpOps + BigInt(crashStopOffset),
+    level3KernelPgt,
+    level4KernelPgt,
+    end,
+    symbols,
+    edits: edits.map(({ what, offset, before, after }) => ({
+      what,
+      address: hex(image.virtual + BigInt(offset)),
+      before: Buffer.from(before).toString('hex'),
+      after: Buffer.from(after).toString('hex'),
+    })),
+    facts,
+  };
+}
+
+function word(value: bigint): Uint8Array {
+  const writer = ByteWriter.ofSize(8);
+  writer.u64(0, value);
+  return writer.bytes;
+}
+
+/** One edit; refuses unless the bytes there are what the kernel's own tables say they must be. */
+function edit(
+  kernel: Kernel,
+  what: string,
+  address: bigint,
+  after: Uint8Array,
+  expected: Uint8Array,
+): EditedBytes {
+  const { image } = kernel;
+  const offset = offsetInImage(image, address, after.length, what);
+  const before = Uint8Array.from(image.bytes.subarray(offset, offset + after.length));
+  if (Buffer.compare(before, expected) === 0) return { what, offset, before, after };
+  throw new SaveoopsError('unsupported', `the kernel does not hold what arming expects at ${what}`, {
+    where: `${image.source}, address 0x${address.toString(16)}`,
+    found: Buffer.from(before.subarray(0, 16)).toString('hex'),
+    wanted: Buffer.from(expected.subarray(0, 16)).toString('hex'),
+    hint: 'the kernel is built in a way this version does not know; boot it unarmed and report the package',
+  });
+}
+
+/** KASLR must move both pointers, and must not touch the gap. */
+function checkRelocated(
+  kernel: Kernel,
+  pointers: readonly bigint[],
+  gap: { address: bigint; size: number },
+): void {
+  const { words64, words32, inverse32 } = kernel.relocations;
+  if (words64.length + words32.length === 0) return;
+  const low = (address: bigint): number => Number(BigInt.asUintN(32, address));
+  const unmoved = pointers.filter((address) => !words64.includes(low(address)));
+  const first = low(gap.address) - 8;
+  const last = low(gap.address) + gap.size;
+  const inGap = [words64, words32, inverse32].some((list) =>
+    list.some((place) => place > first && place < last),
+  );
+  if (unmoved.length === 0 && !inGap) return;
+  throw new SaveoopsError('unsupported', 'the relocation lists do not fit the hook', {
+    where: `${kernel.image.source}, relocation lists`,
+    found: inGap ? 'a relocation inside the gap' : 'a function pointer of smp_ops without an entry',
+    wanted: 'entries for both smp_ops pointers and none in the gap',
+  });
+}
+
+/**
+ * The independent check: compares the armed image with the original byte by byte outside the declared edits, and
+ * the declared bytes with what was declared. Throws `invariant`.
+ */
+export function checkArmed(kernel: Kernel, armed: Uint8Array, edits: readonly EditedBytes[]): void {
+  const original = kernel.image.bytes;
+  const sorted = [...edits].sort((a, b) => a.offset - b.offset);
+  let from = 0;
+  for (const each of [...sorted, { offset: original.length, after: new Uint8Array() }]) {
+    const same =
+      Buffer.compare(original.subarray(from, each.offset), armed.subarray(from, each.offset)) === 0;
+    const end = each.offset + each.after.length;
+    const declared = Buffer.compare(armed.subarray(each.offset, end), each.after) === 0;
+    if (!same || !declared || armed.length !== original.length) {
+      throw new SaveoopsError('invariant', 'the armed kernel differs outside the declared edits', {
+        where: `image offsets ${from} to ${end}`,
+        found: 'an undeclared difference',
+        wanted: 'only the declared bytes changed',
+        hint: 'this is a bug in Saveoops: please report it',
+      });
+    }
+    from = end;
+  }
+}
+
+/** kCFI and FineIBT check the callee's type hash at every indirect call: the hook has none. */
+function refuseControlFlowIntegrity({ elf, kallsyms }: Kernel): void {
+  const section = elf.findSection('.cfi_sites') ?? elf.findSection('.kcfi_traps');
+  const symbol = kallsyms.address('__cfi_sites') ?? kallsyms.address('__start___kcfi_traps');
+  const sites = symbol !== undefined && kallsyms.address('__cfi_sites_end') !== symbol;
+  if ((section === undefined || section.sh_size === 0) && !sites) return;
+  throw new SaveoopsError('unsupported', 'kernels built with kCFI or FineIBT cannot be armed yet', {
+    where: elf.source,
+    found: section === undefined ? 'symbol __cfi_sites' : `section ${section.name}`,
+    wanted: 'a kernel without control-flow integrity checks (CONFIG_CFI_CLANG=n)',
+  });
+}
+
+function missingSymbols(kernel: Kernel, names: readonly string[]): SaveoopsError {
+  return new SaveoopsError('missing-fact', 'the kernel lacks symbols that arming needs', {
+    where: `${kernel.image.source}, kallsyms`,
+    found: `no ${names.join(', ')}`,
+    wanted: 'an SMP kernel with CONFIG_KALLSYMS_ALL, CONFIG_KEXEC_CORE and CONFIG_CRASH_DUMP',
+    hint: 'distribution kernels have all of these',
+  });
+}

@@ -1,0 +1,75 @@
+/**
+ * syslinux.cfg of a payload, from syslinux-config/syslinux.cfg.template.
+ *
+ * Source: Syslinux doc/syslinux.txt and doc/menu.txt. APPEND is the rest of the line, taken literally: no quotes, no
+ * escapes, so a command line must not contain a line break.
+ */
+import { SaveoopsError } from '../errors.js';
+
+export interface ConfigInputs {
+  readonly release: string;
+  /** File names beside the payload. */
+  readonly kernelFile: string;
+  readonly initrdFiles: readonly string[];
+  readonly initrdBeside: boolean;
+  readonly append: string;
+  readonly crashKernelFile: string;
+  readonly crashInitrdFile: string;
+  readonly crashAppend: string;
+}
+
+/** Syslinux's MAX_CMDLINE_LEN is 2048 with the NUL, and the kernel gets `BOOT_IMAGE=saveoops.c32 ` in front. */
+const longestAppend = 2000;
+
+/**
+ * Words that would keep a kernel without root device waiting, or send it into its initramfs: left out of the test
+ * entry, which must reach mount_root() and panic there.
+ */
+const waitingWords = /^(rootwait(=.*)?|rootdelay=.*|rdinit=.*|root=.*)$/;
+
+/** Throws `usage` for command lines that Syslinux cannot carry. */
+export function renderSyslinuxConfig(template: string, inputs: ConfigInputs): string {
+  const beside = inputs.initrdBeside && inputs.initrdFiles.length > 0;
+  const initrds = inputs.initrdFiles.join(',');
+  const armed = join(beside ? `initrd=${initrds}` : '', inputs.append);
+  const values: Readonly<Record<string, string>> = {
+    RELEASE: inputs.release,
+    ARMED_APPEND: armed,
+    KERNEL: inputs.kernelFile,
+    INITRD_LINE: initrds === '' ? '' : `\tINITRD ${initrds}\n`,
+    PLAIN_APPEND: inputs.append,
+    CRASH_KERNEL: inputs.crashKernelFile,
+    CRASH_INITRD: inputs.crashInitrdFile,
+    CRASH_APPEND: inputs.crashAppend,
+    TEST_APPEND: testAppend(inputs.append),
+  };
+  for (const [name, value] of Object.entries(values)) {
+    if (name.endsWith('APPEND')) checkAppend(name, value);
+  }
+  return template.replace(/@([A-Z_]+)@/g, (_, name: string) => values[name] ?? '').replace(/[ \t]+$/gm, '');
+}
+
+/** Refuses what an APPEND line cannot carry. Throws `usage`. */
+export function checkAppend(where: string, line: string): void {
+  // The line ends the entry: a line break would let an argument write configuration.
+  const unprintable = [...line].some((char) => char < ' ' || char > '~');
+  if (!unprintable && line.length <= longestAppend) return;
+  throw new SaveoopsError('usage', 'a command line does not fit a Syslinux configuration', {
+    where,
+    found: unprintable ? 'a line break, control or non-ASCII character' : `${line.length} characters`,
+    wanted: `at most ${longestAppend} printable ASCII characters`,
+  });
+}
+
+/**
+ * A command line whose kernel panics in mount_root(): no program by that name in any initramfs (rdinit) and no such
+ * root device. A stock kernel has no parameter that simply panics.
+ */
+export function testAppend(append: string): string {
+  const kept = append.split(' ').filter((word) => word !== '' && !waitingWords.test(word));
+  return join(...kept, 'rdinit=/saveoops-test', 'root=/dev/saveoops-test');
+}
+
+function join(...words: string[]): string {
+  return words.filter((word) => word !== '').join(' ');
+}

@@ -1,0 +1,145 @@
+/** From input bytes to everything `saveoops build` writes. Runs host tools (decompressors, lz4) and nothing else. */
+import { ByteWriter } from '../bytes/byte-writer.js';
+import { armKernel } from '../arm/arm-kernel.js';
+import { synthesiseVmcoreinfo } from '../arm/vmcoreinfo.js';
+import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
+import { runTool } from '../host/run-tool.js';
+import { loadKernel, type Kernel } from '../kernel/load-kernel.js';
+import { planCrashRegion } from '../layout/crash-region.js';
+import { composeImage, scratchSize, type ComposedImage } from './compose-image.js';
+import { writeCom32, type Com32File, type Initrd } from './com32-file.js';
+import { sha256Hex } from './digests.js';
+import type { Manifest, ManifestFact } from './manifest.js';
+import type { StubObjects } from './stub-objects.js';
+import { requireSymbol } from './stub-objects.js';
+
+/** A named input: `name` is the file name it gets beside the payload. */
+export interface InputFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface PayloadInputs {
+  readonly generator: string;
+  readonly kernel: InputFile;
+  readonly initrds: readonly Initrd[];
+  readonly initrdBeside: boolean;
+  readonly append: string;
+  readonly crashKernel: InputFile;
+  readonly crashInitrd: { readonly bytes: Uint8Array; readonly unpackedSize: number };
+  readonly crashAppend: string;
+  /** --crash-size, bytes. */
+  readonly crashSize: number | undefined;
+  readonly stubs: StubObjects;
+}
+
+export interface Payload {
+  readonly image: ComposedImage;
+  readonly com32: Com32File;
+  readonly manifest: Manifest;
+}
+
+/** Bare-minimum level of compression per time: see docs/design.md, "Why LZ4". */
+const lz4Level = '-3';
+
+/** Throws whatever the formats, arming, layout and tools throw. */
+export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
+  const kernel = await loadKernel(inputs.kernel.bytes, inputs.kernel.name);
+  const samePrimary = Buffer.compare(inputs.kernel.bytes, inputs.crashKernel.bytes) === 0;
+  const crashKernel = samePrimary
+    ? kernel.bzImage
+    : parseBzImage(inputs.crashKernel.bytes, inputs.crashKernel.name);
+  const armed = armKernel(kernel, inputs.stubs.hook);
+  const vmcoreinfo = synthesiseVmcoreinfo(kernel);
+  const compressed = await runTool('lz4', ['-l', lz4Level, '-c', '-q', '-'], {
+    input: withRelocations(armed.bytes, kernel),
+  });
+  const region = planCrashRegion(
+    {
+      kernelSize: crashKernel.protectedMode.length,
+      initSize: crashKernel.header.init_size,
+      initrdSize: inputs.crashInitrd.bytes.length,
+      unpackedSize: inputs.crashInitrd.unpackedSize,
+      scratchSize: scratchSize({ kernel, compressed, stubs: inputs.stubs }),
+    },
+    inputs.crashSize,
+  );
+  const image = composeImage({
+    kernel,
+    armed,
+    compressed,
+    vmcoreinfo,
+    crashKernel,
+    samePrimary,
+    crashInitrd: inputs.crashInitrd.bytes,
+    crashCommandLine: inputs.crashAppend,
+    region,
+    stubs: inputs.stubs,
+  });
+  const embedded = inputs.initrdBeside ? [] : inputs.initrds;
+  const entrySymbol = (name: string): number =>
+    Number(requireSymbol(inputs.stubs.entry.symbols, name, 'entry.elf').value);
+  const com32 = writeCom32(inputs.stubs.module, image, embedded, (regions) => ({
+    format: 1,
+    generator: inputs.generator,
+    primary: {
+      release: kernel.bzImage.release,
+      kernelFile: inputs.kernel.name,
+      initrdFiles: inputs.initrds.map((initrd) => initrd.name),
+      initrdBeside: inputs.initrdBeside,
+      append: inputs.append,
+      sha256: sha256Hex(inputs.kernel.bytes),
+    },
+    crash: {
+      release: crashKernel.release,
+      kernelFile: inputs.crashKernel.name,
+      append: inputs.crashAppend,
+      samePrimary,
+      sha256: sha256Hex(inputs.crashKernel.bytes),
+    },
+    memory: { size: region.size, parts: region.sum },
+    regions,
+    edits: [...image.headerEdits, ...armed.edits],
+    facts: [...headerFacts(kernel), ...armed.facts],
+    debug: {
+      stub: image.stubOffset,
+      leaveImage: image.stubOffset + entrySymbol('leave_image_jump'),
+      enterKernel: image.stubOffset + entrySymbol('enter_kernel_jump'),
+    },
+  }));
+  return { image, com32, manifest: com32.manifest };
+}
+
+/** The image and, behind it, its relocation lists in the order of struct plan: 64-bit, inverse 32-bit, 32-bit. */
+function withRelocations(image: Uint8Array, { relocations }: Kernel): Uint8Array {
+  const lists = [relocations.words64, relocations.inverse32, relocations.words32];
+  const entries = lists.reduce((sum, list) => sum + list.length, 0);
+  const writer = ByteWriter.ofSize(image.length + 4 * entries);
+  writer.put(0, image);
+  let at = image.length;
+  for (const list of lists) {
+    for (const place of list) {
+      writer.u32(at, place);
+      at += 4;
+    }
+  }
+  return writer.bytes;
+}
+
+function headerFacts({ bzImage, image, relocations }: Kernel): ManifestFact[] {
+  const { header } = bzImage;
+  const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
+  return [
+    { name: 'init_size', value: hex(header.init_size), source: 'setup header' },
+    { name: 'kernel_alignment', value: hex(header.kernel_alignment), source: 'setup header' },
+    { name: 'xloadflags', value: hex(header.xloadflags), source: 'setup header' },
+    { name: '_text', value: hex(image.virtual), source: 'ELF program headers' },
+    { name: 'LOAD_PHYSICAL_ADDR', value: hex(image.physical), source: 'ELF program headers' },
+    { name: 'startup_64', value: hex(image.physical + BigInt(image.entryOffset)), source: 'ELF e_entry' },
+    {
+      name: 'relocations',
+      value: `${relocations.words64.length} + ${relocations.inverse32.length} + ${relocations.words32.length}`,
+      source: '64-bit, inverse 32-bit, 32-bit lists behind the ELF file',
+    },
+  ];
+}

@@ -1,0 +1,274 @@
+/**
+ * saveoops.c32: the COM32 module as an ELF file, its load table filled in, with a section header for every part of
+ * the payload behind it (so that readelf shows them), then the chunks and the manifest.
+ *
+ *   head       module ELF, section names, section headers; padded to 4 KiB. Syslinux loads only this: the section
+ *              header table lies before the payload, else Syslinux would read the whole file first.
+ *   chunks     composed image, then each embedded initrd on a 4 KiB boundary: what the module reads, in order
+ *   manifest   JSON
+ *   digest     SHA-256 of the manifest, 32 bytes: the file's last
+ *
+ * Source: gABI chapter 4; com32/lib/sys/module in Syslinux for what its loader requires.
+ */
+import { alignUp } from '../bytes/align.js';
+import { ByteWriter } from '../bytes/byte-writer.js';
+import { ByteView } from '../bytes/byte-reader.js';
+import { SaveoopsError } from '../errors.js';
+import { ELF32_SHDR_SIZE, SHT_NOTE, SHT_PROGBITS, SHT_STRTAB } from '../formats/elf/elf-tables.js';
+import { parseElf } from '../formats/elf/parse-elf.js';
+import { sha256, sha256Hex, xxh32 } from './digests.js';
+import type { Manifest, ManifestRegion } from './manifest.js';
+import {
+  chunkDef,
+  chunkKinds,
+  loadTableDef,
+  loadTableMagic,
+  maxChunks,
+  sharedVersion,
+} from './shared-layout.js';
+import { moduleSymbolOffset } from './stub-objects.js';
+import { StructureWriter } from './structure-writer.js';
+import type { ComposedImage } from './compose-image.js';
+
+const page = 4096;
+const sectionPrefix = '.saveoops.';
+const noteSection = '.note.saveoops';
+const digestSize = 32;
+
+export interface Initrd {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface Com32File {
+  /** The whole file, in order. */
+  readonly chunks: readonly Uint8Array[];
+  readonly size: number;
+  readonly manifest: Manifest;
+}
+
+interface Extent {
+  readonly name: string;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/**
+ * @param describe makes the manifest from the finished list of regions
+ * Throws `usage` for too many initrds, `no-space` for a file that Syslinux cannot read (4 GiB).
+ */
+export function writeCom32(
+  module: Uint8Array,
+  image: ComposedImage,
+  initrds: readonly Initrd[],
+  describe: (regions: ManifestRegion[]) => Manifest,
+): Com32File {
+  if (initrds.length > maxChunks - 2) throw tooMany(initrds.length);
+  const parts = [
+    ...image.regions.map((region) => ({ ...region, bytes: image.bytes })),
+    ...initrds.map((initrd, index) => ({
+      name: `initrd-${index}`,
+      purpose: `initramfs of the primary kernel: ${initrd.name}`,
+    })),
+  ];
+  const headSize = headSizeFor(
+    module,
+    parts.map((part) => part.name),
+  );
+  let at = headSize + image.bytes.length;
+  const initrdExtents = initrds.map((initrd, index) => {
+    const offset = alignUp(at, page);
+    at = offset + initrd.bytes.length;
+    return { name: `initrd-${index}`, offset, size: initrd.bytes.length };
+  });
+  const manifestAt = alignUp(at, page);
+
+  const regions: ManifestRegion[] = [
+    ...image.regions.map((region) => ({
+      ...region,
+      offset: headSize + region.offset,
+      sha256: sha256Hex(image.bytes.subarray(region.offset, region.offset + region.size)),
+    })),
+    ...initrds.map((initrd, index) => ({
+      name: `initrd-${index}`,
+      offset: initrdExtents[index]?.offset ?? 0,
+      size: initrd.bytes.length,
+      purpose: `initramfs of the primary kernel: ${initrd.name}`,
+      sha256: sha256Hex(initrd.bytes),
+    })),
+  ];
+  const headRegion = (digest: string): ManifestRegion => ({
+    name: 'module',
+    offset: 0,
+    size: headSize,
+    purpose: 'COM32 module with its load table and section headers',
+    sha256: digest,
+  });
+  // The head holds the manifest's size and the manifest the head's digest: a digest has one length, so two rounds do.
+  const draft = encodeManifest(describe([headRegion('0'.repeat(64)), ...regions]));
+  const head = writeHead(module, headSize, image, initrds, [
+    ...regions,
+    { name: 'manifest', offset: manifestAt, size: draft.length },
+    { name: 'digest', offset: manifestAt + draft.length, size: digestSize },
+  ]);
+  const manifest = describe([headRegion(sha256Hex(head)), ...regions]);
+  const text = encodeManifest(manifest);
+  if (text.length !== draft.length) throw new RangeError('the manifest changed its size between two rounds');
+
+  const chunks: Uint8Array[] = [head, image.bytes];
+  let end = headSize + image.bytes.length;
+  const padTo = (offset: number): void => {
+    if (offset > end) chunks.push(new Uint8Array(offset - end));
+    end = offset;
+  };
+  initrds.forEach((initrd, index) => {
+    padTo(initrdExtents[index]?.offset ?? end);
+    chunks.push(initrd.bytes);
+    end += initrd.bytes.length;
+  });
+  padTo(manifestAt);
+  chunks.push(text, sha256(text));
+  const size = end + text.length + digestSize;
+  if (size >= 2 ** 32) throw tooLarge(size);
+  return { chunks, size, manifest };
+}
+
+/** Canonical JSON: the same build gives the same bytes. */
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  return Buffer.from(`${JSON.stringify(manifest, null, 1)}\n`);
+}
+
+function sectionName(name: string): string {
+  return name === 'notes' ? noteSection : sectionPrefix + name;
+}
+
+function headSizeFor(module: Uint8Array, names: readonly string[]): number {
+  const elf = parseElf(module, 'module.elf');
+  const all = [...elf.sections.map((section) => section.name), ...names.map(sectionName)];
+  const strings = all.reduce((sum, name) => sum + name.length + 1, 64);
+  return alignUp(module.length + strings + (all.length + 2) * ELF32_SHDR_SIZE + 16, page);
+}
+
+function writeHead(
+  module: Uint8Array,
+  headSize: number,
+  image: ComposedImage,
+  initrds: readonly Initrd[],
+  extents: readonly Extent[],
+): Uint8Array {
+  const elf = parseElf(module, 'module.elf');
+  const writer = ByteWriter.ofSize(headSize);
+  writer.put(0, module);
+  writer.put(moduleSymbolOffset(elf, 'load_table'), loadTable(headSize, image, initrds));
+
+  const kept = elf.sections.filter((section) => section.name !== '.shstrtab');
+  const added = extents.map((extent) => ({ ...extent, name: sectionName(extent.name) }));
+  const names = [...kept.map((section) => section.name), ...added.map((extent) => extent.name), '.shstrtab'];
+  const strings = Buffer.from(`\0${names.join('\0')}\0`, 'latin1');
+  const nameOffset = (index: number): number =>
+    1 + names.slice(0, index).reduce((sum, name) => sum + name.length + 1, 0);
+  const stringsAt = module.length;
+  writer.put(stringsAt, strings);
+  const table = alignUp(stringsAt + strings.length, 4);
+  kept.forEach((section, index) => {
+    const from = elf.header.e_shoff + section.index * ELF32_SHDR_SIZE;
+    writer.put(table + index * ELF32_SHDR_SIZE, module.subarray(from, from + ELF32_SHDR_SIZE));
+    writer.u32(table + index * ELF32_SHDR_SIZE, section.index === 0 ? 0 : nameOffset(index));
+  });
+  const header = (index: number, type: number, offset: number, size: number): void => {
+    const at = table + index * ELF32_SHDR_SIZE;
+    writer.u32(at, nameOffset(index));
+    writer.u32(at + 4, type); // sh_type; sh_flags and sh_addr stay 0: not loaded
+    writer.u32(at + 16, offset);
+    writer.u32(at + 20, size);
+    writer.u32(at + 32, type === SHT_NOTE ? 4 : 1); // sh_addralign
+  };
+  added.forEach((extent, index) => {
+    const type = extent.name === noteSection ? SHT_NOTE : SHT_PROGBITS;
+    header(kept.length + index, type, extent.offset, extent.size);
+  });
+  header(names.length - 1, SHT_STRTAB, stringsAt, strings.length);
+  writer.u32(0x20, table); // e_shoff
+  writer.u16(0x30, names.length); // e_shnum
+  writer.u16(0x32, names.length - 1); // e_shstrndx
+  return writer.bytes;
+}
+
+function loadTable(headSize: number, image: ComposedImage, initrds: readonly Initrd[]): Uint8Array {
+  const table = new StructureWriter(loadTableDef);
+  table.set('magic', loadTableMagic);
+  table.set('version', sharedVersion);
+  table.set('head_size', headSize);
+  const last = initrds.length - 1;
+  const chunks = [
+    {
+      kind: chunkKinds.IMAGE,
+      bytes: image.bytes,
+      checked: image.leadingSize,
+      padded: last >= 0,
+    },
+    ...initrds.map(({ bytes }, index) => ({
+      kind: chunkKinds.INITRD,
+      bytes,
+      checked: bytes.length,
+      padded: index < last,
+    })),
+  ];
+  let at = headSize;
+  chunks.forEach(({ kind, bytes, checked, padded }, index) => {
+    const chunk = new StructureWriter(chunkDef);
+    const end = padded ? alignUp(at + bytes.length, page) : at + bytes.length;
+    chunk.set('kind', kind);
+    chunk.set('size', bytes.length);
+    chunk.set('stored_size', end - at);
+    chunk.set('checked_size', checked);
+    chunk.set('xxh32', xxh32(bytes.subarray(0, checked)));
+    table.put('chunk', chunk.bytes, index);
+    at = end;
+  });
+  return table.seal();
+}
+
+/** What `inspect` finds in a file: the manifest, once its own digest is right. Throws `wrong-file` or `digest`. */
+export function readManifest(bytes: Uint8Array, source: string): Manifest {
+  const elf = parseElf(bytes, source);
+  const section = elf.findSection(`${sectionPrefix}manifest`);
+  const digest = elf.findSection(`${sectionPrefix}digest`);
+  if (section === undefined || digest === undefined) {
+    throw new SaveoopsError('wrong-file', `${source} is not a Saveoops payload`, {
+      where: `${source}, section headers`,
+      found: elf.sections.map((each) => each.name).join(' ') || 'no sections',
+      wanted: `${sectionPrefix}manifest`,
+      hint: 'give the saveoops.c32 that `saveoops build` wrote',
+    });
+  }
+  const text = elf.sectionBytes(section);
+  const stored = new ByteView(elf.sectionBytes(digest), source).slice(0, digestSize, 'manifest digest');
+  if (Buffer.compare(sha256(text), stored.bytes) !== 0) {
+    throw new SaveoopsError('digest', 'the manifest of the payload is damaged', {
+      where: `${source}, section ${section.name}`,
+      found: sha256Hex(text),
+      wanted: Buffer.from(stored.bytes).toString('hex'),
+      hint: 'build the payload again',
+    });
+  }
+  return JSON.parse(Buffer.from(text).toString()) as Manifest;
+}
+
+function tooMany(count: number): SaveoopsError {
+  return new SaveoopsError('usage', 'too many initrds', {
+    where: '--initrd',
+    found: `${count} files`,
+    wanted: `at most ${maxChunks - 2}`,
+    hint: 'concatenate some of them: the kernel reads initramfs archives one after the other',
+  });
+}
+
+function tooLarge(size: number): SaveoopsError {
+  return new SaveoopsError('no-space', 'the payload is too large for Syslinux', {
+    where: 'saveoops.c32',
+    found: `${size} bytes`,
+    wanted: 'less than 4 GiB',
+    hint: 'leave large initrds beside the payload: --initrd-beside',
+  });
+}

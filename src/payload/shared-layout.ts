@@ -1,0 +1,261 @@
+/**
+ * The structures that TypeScript writes and the bare-metal code reads: the one definition. `npm run build` renders
+ * them as stubs/include/plan.h, a test fails when the committed header differs, and the header asserts every size.
+ * All integers are little-endian; offsets follow from the order, each field aligned to its own size.
+ */
+
+type FieldType =
+  'u32' | 'u64' | { readonly struct: StructDef; readonly count: number } | { readonly bytes: number };
+
+interface Field {
+  readonly name: string;
+  readonly type: FieldType | { readonly u64s: number };
+  readonly comment: string;
+}
+
+export interface StructDef {
+  readonly name: string;
+  readonly comment: string;
+  readonly fields: readonly Field[];
+}
+
+/** A part of the composed image: offsets are from the start of its protected-mode part. */
+export const partDef: StructDef = {
+  name: 'part',
+  comment: 'one stored part of the composed image',
+  fields: [
+    { name: 'offset', type: 'u32', comment: 'from the start of the protected-mode part, bytes' },
+    { name: 'size', type: 'u32', comment: 'bytes' },
+    { name: 'xxh32', type: 'u32', comment: 'XXH32, seed 0: checked at boot' },
+    { name: 'place', type: 'u32', comment: 'offset in the crash region where the part ends up, bytes' },
+    { name: 'sha256', type: { bytes: 32 }, comment: 'checked at the crash' },
+  ],
+};
+
+/** Order of `plan.part`. */
+export const partNames = [
+  'VMLINUX', // the armed kernel image and its relocation lists, LZ4 legacy frames
+  'CRASH_KERNEL', // protected-mode part of the crash kernel's bzImage
+  'CRASH_INITRD',
+  'CRASH_STUB',
+  'BOOT_PARAMS', // template of the crash kernel's boot_params
+  'CMDLINE', // command line of the crash kernel, NUL-terminated, `elfcorehdr=` is appended at boot
+  'NOTES', // ELF notes: VMCOREINFO with room for what only the running machine knows
+  'FIXUPS', // u32 offsets in NOTES of 16-digit hexadecimal addresses that KASLR moves
+] as const;
+export type PartName = (typeof partNames)[number];
+
+/**
+ * Kernel symbols whose run-time addresses the crash stub may need; a zero means the kernel has no such symbol.
+ * The comment of each is what it is used for.
+ */
+export const kernelSymbolNames = [
+  'machine_crash_shutdown', // quiesce as kdump does, saving every CPU's registers
+  'crash_smp_send_stop', // stop the other CPUs by NMI, once
+  'native_stop_other_cpus', // stop them before crash_notes exists
+  'kdump_nmi_shootdown_cpus', // native value of smp_ops.crash_stop_other_cpus
+  'crash_save_vmcoreinfo', // adds CRASHTIME to the kernel's own note
+  'ioapic_zap_locks', // the piecewise quiesce, before crash_notes exists
+  'clear_IO_APIC',
+  'lapic_shutdown',
+  'restore_boot_irq_mode',
+  'hpet_disable',
+  'crash_notes', // per-CPU NT_PRSTATUS notes, null before crash_notes_memory_init
+  'vmcoreinfo_note', // the kernel's own VMCOREINFO note, null before crash_save_vmcoreinfo_init
+  'vmcoreinfo_size',
+  '__per_cpu_offset',
+  'nr_cpu_ids',
+  '__num_online_cpus',
+  'early_boot_irqs_disabled', // non-zero until start_kernel enables interrupts
+  'page_offset_base',
+  'mem_section',
+  'panic_timeout', // what `panic=` says, when the stub itself fails
+] as const;
+export type KernelSymbolName = (typeof kernelSymbolNames)[number];
+
+export const planDef: StructDef = {
+  name: 'plan',
+  comment: 'what the entry stub applies; written into its image by the build',
+  fields: [
+    { name: 'magic', type: 'u32', comment: '"SvOp"' },
+    { name: 'version', type: 'u32', comment: 'of this structure' },
+    { name: 'xxh32', type: 'u32', comment: 'XXH32 of the whole structure with this field zero' },
+    { name: 'stub_offset', type: 'u32', comment: 'of the entry stub in the protected-mode part, bytes' },
+    { name: 'part', type: { struct: partDef, count: partNames.length }, comment: 'indexed by PART_*' },
+    { name: 'original_syssize', type: 'u32', comment: 'setup header field before composing, 16-byte units' },
+    { name: 'original_init_size', type: 'u32', comment: 'setup header field before composing, bytes' },
+    { name: 'load_physical_addr', type: 'u64', comment: 'lowest physical address of the kernel' },
+    { name: 'link_text', type: 'u64', comment: 'link-time virtual address of _text' },
+    { name: 'kernel_alignment', type: 'u64', comment: 'CONFIG_PHYSICAL_ALIGN, bytes' },
+    { name: 'kernel_size', type: 'u64', comment: 'RAM the running kernel image needs, multiple of 2 MiB' },
+    {
+      name: 'kernel_image_size',
+      type: 'u64',
+      comment: 'KERNEL_IMAGE_SIZE: end of the virtual window, bytes',
+    },
+    { name: 'flat_size', type: 'u64', comment: 'of the decompressed image without relocation lists, bytes' },
+    { name: 'entry_offset', type: 'u64', comment: 'of startup_64 from _text, bytes' },
+    { name: 'relocs_64', type: 'u32', comment: 'entries of the 64-bit list, first after the image' },
+    { name: 'relocs_inverse_32', type: 'u32', comment: 'entries of the inverse 32-bit list, next' },
+    { name: 'relocs_32', type: 'u32', comment: 'entries of the 32-bit list, last' },
+    { name: 'flags', type: 'u32', comment: 'PLAN_*' },
+    { name: 'hook_slots', type: 'u64', comment: 'of struct hook_slots from _text, bytes' },
+    { name: 'level3_kernel_pgt', type: 'u64', comment: 'from _text, bytes' },
+    { name: 'level4_kernel_pgt', type: 'u64', comment: 'from _text, bytes; 0 without 5-level paging' },
+    { name: 'text_to_end', type: 'u64', comment: 'from _text to _end, bytes' },
+    { name: 'smp_stop', type: 'u64', comment: 'link address of smp_ops.stop_other_cpus' },
+    { name: 'smp_crash_stop', type: 'u64', comment: 'link address of smp_ops.crash_stop_other_cpus' },
+    {
+      name: 'symbol',
+      type: { u64s: kernelSymbolNames.length },
+      comment: 'link addresses, indexed by KSYM_*',
+    },
+    { name: 'region_size', type: 'u64', comment: 'of the crash region, multiple of 2 MiB' },
+    { name: 'work_offset', type: 'u64', comment: 'of boot-time scratch memory in the crash region, bytes' },
+    { name: 'work_size', type: 'u64', comment: 'of boot-time scratch memory, bytes' },
+  ],
+};
+
+/** Bits of plan.flags. */
+export const planFlags = {
+  KASLR: 1, // the kernel has relocations and CONFIG_RANDOMIZE_BASE
+  LEVEL5: 2, // XLF_5LEVEL and XLF_5LEVEL_ENABLED
+  OWN_CRASH_KERNEL: 4, // the crash kernel is not the image's own leading bzImage
+} as const;
+
+/** One run of bytes that the COM32 module reads from its own file, in file order. */
+export const chunkDef: StructDef = {
+  name: 'chunk',
+  comment: 'one run of bytes of saveoops.c32, in file order',
+  fields: [
+    { name: 'size', type: 'u32', comment: 'bytes of the content' },
+    { name: 'stored_size', type: 'u32', comment: 'bytes in the file, with padding' },
+    { name: 'checked_size', type: 'u32', comment: 'leading bytes whose XXH32 the module checks' },
+    { name: 'xxh32', type: 'u32', comment: 'of the checked bytes, seed 0' },
+    { name: 'kind', type: 'u32', comment: 'CHUNK_*' },
+  ],
+};
+export const chunkKinds = { END: 0, IMAGE: 1, INITRD: 2 } as const;
+export const maxChunks = 16;
+
+export const loadTableDef: StructDef = {
+  name: 'load_table',
+  comment: 'what the COM32 module reads; written into its data by the build',
+  fields: [
+    { name: 'magic', type: 'u32', comment: '"SvLd"' },
+    { name: 'version', type: 'u32', comment: 'of this structure' },
+    { name: 'head_size', type: 'u32', comment: 'bytes of the file before the first chunk' },
+    { name: 'xxh32', type: 'u32', comment: 'XXH32 of the whole structure with this field zero' },
+    { name: 'chunk', type: { struct: chunkDef, count: maxChunks }, comment: 'until CHUNK_END' },
+  ],
+};
+
+export const sharedVersion = 1;
+export const planMagic = 0x704f7653; // "SvOp"
+export const loadTableMagic = 0x644c7653; // "SvLd"
+
+/** Offsets in the crash region, bytes. Everything below `protectedEnd` is covered by the hook's sum. */
+export const regionPlaces = {
+  CRASH_STUB: 0x0, // code and data of the crash stub
+  CRASH_TABLE: 0x10000, // struct crash_table (stubs/include/crash-table.h)
+  PAGE_TABLES: 0x20000, // identity map and the hook's tables
+  PAGE_TABLES_END: 0x80000, // also the end of what the hook sums
+  STATE: 0x80000, // once-only flag, saved registers
+  SCRATCH_TABLES: 0x81000, // copy of the dead kernel's top-level table
+  STACK_TOP: 0x90000, // 48 KiB of stack below
+  BOOT_PARAMS: 0x90000, // of the crash kernel
+  CMDLINE: 0x91000,
+  ELFCOREHDR: 0xa0000, // ELF header and program headers
+  NOTES: 0xb0000, // VMCOREINFO and one NT_PRSTATUS a CPU
+  NOTES_END: 0x150000,
+  BACKUP: 0x150000, // the dead kernel's first 640 KiB
+  BACKUP_END: 0x1f0000,
+  CRASH_KERNEL: 0x200000,
+} as const;
+
+export function fieldSize(type: Field['type']): number {
+  if (type === 'u32') return 4;
+  if (type === 'u64') return 8;
+  if ('bytes' in type) return type.bytes;
+  if ('u64s' in type) return 8 * type.u64s;
+  return structSize(type.struct) * type.count;
+}
+
+function fieldAlignment(type: Field['type']): number {
+  if (type === 'u32') return 4;
+  if (type === 'u64') return 8;
+  if ('bytes' in type) return 1;
+  if ('u64s' in type) return 8;
+  return structAlignment(type.struct);
+}
+
+function structAlignment(def: StructDef): number {
+  return Math.max(...def.fields.map((field) => fieldAlignment(field.type)));
+}
+
+/** Size of a structure, bytes. */
+export function structSize(def: StructDef): number {
+  const last = layoutOf(def).at(-1);
+  if (last === undefined) return 0;
+  const alignment = structAlignment(def);
+  return Math.ceil((last.offset + last.size) / alignment) * alignment;
+}
+
+/** Offset and size of every field, bytes. */
+export function layoutOf(def: StructDef): { name: string; offset: number; size: number }[] {
+  let at = 0;
+  return def.fields.map((field) => {
+    const alignment = fieldAlignment(field.type);
+    const offset = Math.ceil(at / alignment) * alignment;
+    const size = fieldSize(field.type);
+    at = offset + size;
+    return { name: field.name, offset, size };
+  });
+}
+
+/** Offset of one field, bytes. Throws a RangeError for a name that the structure does not have: a bug. */
+export function offsetOf(def: StructDef, name: string): number {
+  const field = layoutOf(def).find((each) => each.name === name);
+  if (field === undefined) throw new RangeError(`struct ${def.name} has no field ${name}`);
+  return field.offset;
+}
+
+/** The C header with the same structures. */
+export function renderHeader(): string {
+  const structs = [partDef, planDef, chunkDef, loadTableDef].map((def) => {
+    const fields = def.fields.map(
+      ({ name, type, comment }) => `\t${declare(name, type)}; /* ${comment} */\n`,
+    );
+    return (
+      `/* ${def.comment} */\nstruct ${def.name} {\n${fields.join('')}};\n` +
+      `_Static_assert(sizeof(struct ${def.name}) == ${structSize(def)}, "struct ${def.name}");\n`
+    );
+  });
+  const names = (prefix: string, list: readonly string[]): string =>
+    `enum {\n${list.map((name, index) => `\t${prefix}${name} = ${index},\n`).join('')}\t${prefix}COUNT = ${list.length}\n};\n`;
+  const values = (prefix: string, table: Readonly<Record<string, number>>): string =>
+    Object.entries(table)
+      .map(([name, value]) => `#define ${prefix}${name} 0x${value.toString(16)}\n`)
+      .join('');
+  return [
+    '/* Generated from src/payload/shared-layout.ts by `npm run build`: do not edit. */\n',
+    '#ifndef SAVEOOPS_PLAN_H\n#define SAVEOOPS_PLAN_H\n#include "types.h"\n',
+    values('', { SHARED_VERSION: sharedVersion, PLAN_MAGIC: planMagic, LOAD_TABLE_MAGIC: loadTableMagic }),
+    values('PLAN_', planFlags),
+    values('CHUNK_', chunkKinds),
+    values('PLACE_', regionPlaces),
+    `#define MAX_CHUNKS ${maxChunks}\n`,
+    '#ifndef __ASSEMBLER__\n',
+    names('PART_', partNames),
+    names('KSYM_', kernelSymbolNames),
+    ...structs,
+    '#endif\n#endif\n',
+  ].join('\n');
+}
+
+function declare(name: string, type: Field['type']): string {
+  if (type === 'u32' || type === 'u64') return `${type} ${name}`;
+  if ('bytes' in type) return `u8 ${name}[${type.bytes}]`;
+  if ('u64s' in type) return `u64 ${name}[${type.u64s}]`;
+  return `struct ${type.struct.name} ${name}[${type.count}]`;
+}

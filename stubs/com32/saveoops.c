@@ -1,0 +1,152 @@
+/*
+ * The COM32 module: reads the composed image and the initrds from its own file, checks what the entry stub cannot
+ * (the primary's own bzImage, the stub, the initrds), and calls Syslinux's Linux boot. Nothing else is decided here.
+ *
+ * The file: this ELF with its section headers, padded to load_table.head_size; then the chunks of load_table in
+ * order. It is read from start to end: Syslinux has no seek, and a read of the head costs milliseconds.
+ *
+ * On any failure: one numbered line, then the configuration's plain entry, whose files lie beside this one.
+ */
+#include "com32.h"
+#include "plan.h"
+#include "xxh32.h"
+
+#define READ_SIZE (1u << 20) /* smaller reads are several times slower (measured with Syslinux 6.04) */
+#define PLAIN_ENTRY "saveoops-plain"
+#define CMDLINE_SIZE 4096
+
+struct load_table load_table = { .magic = LOAD_TABLE_MAGIC }; /* in .data: the build fills it in */
+
+static u32 done_size, total_size;
+
+static int fail(int number, const char *why)
+{
+	printf("\nsaveoops: E%02d not armed: %s; booting \"" PLAIN_ENTRY "\"\n", number, why);
+	syslinux_run_command(PLAIN_ENTRY);
+	return 1;
+}
+
+static int table_is_intact(void)
+{
+	struct load_table copy = load_table;
+
+	copy.xxh32 = 0;
+	return load_table.version == SHARED_VERSION && xxh32(&copy, sizeof(copy)) == load_table.xxh32;
+}
+
+/* Reads size bytes with a progress line. 0, or -1 when the file ends early. */
+static int read_all(FILE *file, void *to, u32 size)
+{
+	u8 *p = to;
+
+	while (size) {
+		u32 want = MIN(size, READ_SIZE);
+
+		if (_fread(p, want, file) != want)
+			return -1;
+		p += want;
+		size -= want;
+		done_size += want;
+		printf("\rLoading saveoops... %3u%%", (u32)((u64)done_size * 100 / total_size));
+	}
+	return 0;
+}
+
+/* The value of the last `initrd=` word of the command line, which the loader and not the kernel obeys; or NULL. */
+static const char *initrd_option(const char *cmdline)
+{
+	const char *p = cmdline, *found = NULL;
+
+	while (*p) {
+		while (*p == ' ')
+			p++;
+		if (strlen(p) > 7 && !memcmp(p, "initrd=", 7))
+			found = p + 7;
+		while (*p && *p != ' ')
+			p++;
+	}
+	return found;
+}
+
+/* Adds the comma-separated files of `initrd=`: those that --initrd-beside left as files. 0, or -1. */
+static int add_beside(struct initramfs *list, const char *names)
+{
+	char name[256];
+
+	while (names && *names && *names != ' ') {
+		void *data;
+		usize n = 0, size;
+
+		while (*names && *names != ',' && *names != ' ' && n < sizeof(name) - 1)
+			name[n++] = *names++;
+		name[n] = 0;
+		if (*names == ',')
+			names++;
+		printf("\nLoading %s...", name);
+		if (loadfile(name, &data, &size) || initramfs_add_data(list, data, size, size, 4))
+			return -1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static char cmdline[CMDLINE_SIZE];
+	struct initramfs *initrds = initramfs_init();
+	const char *rest = com32_cmdline();
+	usize rest_size = strlen(rest), name_size;
+	void *image = NULL;
+	u32 image_size = 0;
+	FILE *file;
+	u8 *head;
+	int i;
+
+	if (argc < 1 || !initrds || !table_is_intact())
+		return fail(20, "the load table in the module is damaged");
+	total_size = load_table.head_size;
+	for (i = 0; i < MAX_CHUNKS && load_table.chunk[i].kind != CHUNK_END; i++)
+		total_size += load_table.chunk[i].stored_size;
+	file = findpath(argv[0]);
+	if (!file)
+		return fail(21, "cannot open its own file");
+	head = malloc(load_table.head_size);
+	if (!head)
+		return fail(22, "not enough memory");
+	if (read_all(file, head, load_table.head_size))
+		return fail(23, "the file ends early");
+	free(head);
+	for (i = 0; i < MAX_CHUNKS && load_table.chunk[i].kind != CHUNK_END; i++) {
+		const struct chunk *chunk = &load_table.chunk[i];
+		void *data = malloc(chunk->stored_size);
+
+		if (!data)
+			return fail(22, "not enough memory");
+		if (read_all(file, data, chunk->stored_size))
+			return fail(23, "the file ends early");
+		if (xxh32(data, chunk->checked_size) != chunk->xxh32)
+			return fail(24, chunk->kind == CHUNK_IMAGE ? "the kernel image is damaged" : "an initrd is damaged");
+		if (chunk->kind == CHUNK_IMAGE) {
+			image = data;
+			image_size = chunk->size;
+		} else if (initramfs_add_data(initrds, data, chunk->size, chunk->size, 4)) {
+			return fail(22, "not enough memory");
+		}
+	}
+	fclose(file);
+	if (!image)
+		return fail(20, "the load table names no kernel image");
+	if (add_beside(initrds, initrd_option(rest)))
+		return fail(25, "cannot load an initrd file");
+	printf("\n");
+
+	/* As for LINUX entries: the file's name, then the APPEND line. */
+	name_size = strlen(argv[0]);
+	if (11 + name_size + 1 + rest_size + 1 > CMDLINE_SIZE)
+		return fail(26, "the command line is too long");
+	memcpy(cmdline, "BOOT_IMAGE=", 11);
+	memcpy(cmdline + 11, argv[0], name_size);
+	cmdline[11 + name_size] = ' ';
+	memcpy(cmdline + 12 + name_size, rest, rest_size + 1);
+	syslinux_boot_linux(image, image_size, initrds, NULL, cmdline);
+	return fail(27, "Syslinux could not boot the kernel: not enough memory?");
+}

@@ -1,0 +1,154 @@
+/*
+ * Crash stub, assembly part. Lies at the start of the crash region; the hook has checked every byte of it.
+ * On entry: see stubs/hook/hook.S. It runs on its own stack, under tables that map all RAM one to one and the dead
+ * kernel where it was.
+ */
+#include "crash.h"
+#include "plan.h"
+
+	.section .head, "ax"
+	.code64
+	.globl crash_entry
+crash_entry:
+	leaq	PLACE_STATE(%rdx), %rcx
+	lock btsq $0, STATE_ENTERED(%rcx)
+	jc	1f			/* once only: a panic inside the stub must not come here again */
+	movq	%r8, STATE_CR3(%rcx)
+	movq	%r9, STATE_CR4(%rcx)
+	movq	%r10, STATE_RSP(%rcx)
+	movq	%r11, STATE_BACK(%rcx)
+	movq	%rbx, STATE_RBX(%rcx)
+	movq	%rbp, STATE_RBP(%rcx)
+	movq	%r12, STATE_R12(%rcx)
+	movq	%r13, STATE_R13(%rcx)
+	movq	%r14, STATE_R14(%rcx)
+	movq	%r15, STATE_R15(%rcx)
+	movq	%rdi, STATE_RDI(%rcx)
+	leaq	PLACE_STACK_TOP(%rdx), %rsp
+	movq	%rdx, %rdi
+	movq	%rcx, %rbx
+	call	crash_main
+	/* Refused before the point of no return: back to panic(). */
+	movq	%rbx, %rcx
+	movq	STATE_CR3(%rcx), %r8
+	movq	STATE_CR4(%rcx), %r9
+	movq	STATE_RSP(%rcx), %r10
+	movq	STATE_BACK(%rcx), %r11
+	movq	STATE_RBP(%rcx), %rbp
+	movq	STATE_R12(%rcx), %r12
+	movq	STATE_R13(%rcx), %r13
+	movq	STATE_R14(%rcx), %r14
+	movq	STATE_R15(%rcx), %r15
+	movq	STATE_RDI(%rcx), %rdi
+	movq	STATE_RBX(%rcx), %rbx
+1:	jmp	*%r11
+
+/*
+ * call_kernel(stack, function, argument): calls a function of the dead kernel on its own stack.
+ * In: RDI = stack pointer, RSI = virtual address, RDX = the function's only argument.
+ */
+	.globl call_kernel
+call_kernel:
+	pushq	%rbx
+	pushq	%rbp
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	movq	%rsp, %rbx
+	leaq	-256(%rdi), %rsp
+	andq	$-16, %rsp
+	movq	%rdx, %rdi
+	xorl	%ebp, %ebp
+	cld
+	call	*%rsi
+	cli
+	movq	%rbx, %rsp
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbp
+	popq	%rbx
+	ret
+
+/* use_own_tables(idt): own GDT and IDT, so that nothing of the dead kernel is needed any more. RDI = 4 KiB IDT. */
+	.globl use_own_tables
+use_own_tables:
+	leaq	gdt(%rip), %rax
+	subq	$16, %rsp
+	movw	$31, (%rsp)
+	movq	%rax, 2(%rsp)
+	lgdt	(%rsp)
+	movw	$4095, (%rsp)
+	movq	%rdi, 2(%rsp)
+	lidt	(%rsp)
+	addq	$16, %rsp
+	movl	$0x18, %eax
+	movl	%eax, %ss
+	popq	%rax
+	pushq	$0x08
+	pushq	%rax
+	lretq
+
+/* Every exception and NMI after use_own_tables() ends here. */
+	.globl on_exception
+on_exception:
+	cld
+	andq	$-16, %rsp
+	call	exception
+1:	hlt
+	jmp	1b
+
+/*
+ * enter_crash_kernel(entry, boot_params): the 32-bit boot protocol (Documentation/arch/x86/boot.rst).
+ * CR4 loses CET, PCIDE and FRED first, in 64-bit mode: clearing CR0.PG with PCIDE set faults (Intel SDM vol. 3,
+ * 4.10.1), and CR0.WP cannot go while CET is on. Then paging, EFER.LME with NXE, CR4.
+ */
+	.globl enter_crash_kernel, enter_crash_kernel_jump
+enter_crash_kernel:
+	movl	%edi, %eax
+	movq	%cr4, %rcx
+	btrq	$23, %rcx
+	btrq	$17, %rcx
+	btrq	$32, %rcx
+	movq	%rcx, %cr4
+	leaq	1f(%rip), %rcx
+	pushq	$0x10
+	pushq	%rcx
+	lretq
+	.code32
+1:	movl	$0x18, %edx
+	movl	%edx, %ds
+	movl	%edx, %es
+	movl	%edx, %ss
+	movl	%edx, %fs
+	movl	%edx, %gs
+	movl	%eax, %edi
+	movl	%cr0, %edx
+	andl	$0x7fffffff, %edx	/* PG */
+	movl	%edx, %cr0
+	movl	$0xc0000080, %ecx	/* EFER */
+	xorl	%eax, %eax
+	xorl	%edx, %edx
+	wrmsr
+	movl	%edx, %cr4
+	movl	%edx, %cr3
+	movl	$0x11, %edx		/* CR0: PE, ET */
+	movl	%edx, %cr0
+	movl	%edi, %eax
+	xorl	%ebx, %ebx
+	xorl	%ecx, %ecx
+	xorl	%edx, %edx
+	xorl	%ebp, %ebp
+	xorl	%edi, %edi
+enter_crash_kernel_jump:
+	jmp	*%eax
+	.code64
+
+	.section .rodata, "a"
+	.balign 16
+gdt:	.quad	0
+	.quad	0x00af9a000000ffff	/* 0x08: 64-bit code */
+	.quad	0x00cf9a000000ffff	/* 0x10: __BOOT_CS, flat 32-bit code */
+	.quad	0x00cf92000000ffff	/* 0x18: __BOOT_DS, flat data */

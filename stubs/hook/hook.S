@@ -1,0 +1,77 @@
+/*
+ * The hook: linked by the build into a gap of the primary kernel's .text, reached through smp_ops.
+ *
+ * panic() calls smp_ops.stop_other_cpus (by smp_send_stop()) or, with crash_kexec_post_notifiers,
+ * smp_ops.crash_stop_other_cpus, once it has printed its message. Everything here but a panic goes straight on to
+ * the native function, and so does a panic that Saveoops has no part in: a kexec crash kernel is loaded
+ * (kexec_crash_image), nothing is armed (slots zero), or the check below fails. In that case all registers, CR3 and
+ * CR4 are as they were, and panic() goes on as if the hook were not there.
+ *
+ * In: RDI = the native function's argument; a kernel stack; any CR3 with the kernel image mapped.
+ * To the crash stub: RDX = its physical address, R8 = CR3, R9 = CR4, R10 = RSP, R11 = where to come back,
+ * RBX RBP R12-R15 as panic() left them, interrupts off, supervisor CET off, CR3 = the prepared tables.
+ * Position-independent: the references to kernel symbols are PC-relative, linked by src/arm/link-hook.ts.
+ */
+#include "../include/hook-slots.h"
+
+	.text
+	.globl hook_stop, hook_crash_stop, hook_slots
+hook_stop:
+	endbr64
+	cmpl	$-1, panic_cpu(%rip)
+	je	1f
+	call	take_over
+1:	jmp	native_stop_other_cpus
+
+hook_crash_stop:
+	endbr64
+	cmpl	$-1, panic_cpu(%rip)
+	je	1f
+	call	take_over
+1:	jmp	kdump_nmi_shootdown_cpus
+
+take_over:
+	movq	hook_slots + SLOT_REGION(%rip), %rdx
+	testq	%rdx, %rdx
+	jz	9f
+	cmpq	$0, kexec_crash_image(%rip)
+	jne	9f
+	pushfq
+	cli
+	movq	%cr4, %r9
+	btq	$23, %r9		/* CR4.CET: the stub's and its kernel calls are plain indirect branches */
+	jnc	1f
+	movq	%r9, %rax
+	btrq	$23, %rax
+	movq	%rax, %cr4
+1:	movq	%cr3, %r8
+	movq	%rsp, %r10
+	movq	hook_slots + SLOT_CR3(%rip), %rax
+	movq	%rax, %cr3
+	/* No stack from here: it is not mapped. */
+	movabsq	$SUM_FACTOR, %rax
+	movq	hook_slots + SLOT_WORDS(%rip), %rcx
+	movq	%rdx, %rsi
+	xorl	%r11d, %r11d
+2:	xorq	(%rsi), %r11
+	imulq	%rax, %r11
+	addq	$8, %rsi
+	decq	%rcx
+	jnz	2b
+	cmpq	hook_slots + SLOT_SUM(%rip), %r11
+	leaq	come_back(%rip), %r11
+	jne	come_back
+	jmp	*%rdx
+come_back:
+	endbr64
+	movq	%r8, %cr3
+	movq	%r10, %rsp
+	btq	$23, %r9
+	jnc	3f
+	movq	%r9, %cr4
+3:	popfq
+9:	ret
+
+	.balign	8
+hook_slots:
+	.fill	SLOTS_SIZE, 1, 0

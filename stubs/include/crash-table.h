@@ -1,0 +1,52 @@
+/*
+ * What the entry stub tells the crash stub. Lies at PLACE_CRASH_TABLE of the crash region, inside what the hook
+ * sums. All addresses physical unless said otherwise. Only bare-metal code uses it, so this is its definition.
+ */
+#ifndef SAVEOOPS_CRASH_TABLE_H
+#define SAVEOOPS_CRASH_TABLE_H
+#include "plan.h"
+
+#define MAX_RAM_RANGES 128
+#define MAX_CHECKED 4
+#define CRASH_TABLE_MAGIC 0x54437653 /* "SvCT" */
+
+struct checked_range {
+	u64 start;      /* bytes */
+	u64 size;       /* bytes */
+	u8 sha256[32];
+	char name[16];  /* for the message */
+};
+
+struct ram_range {
+	u64 start;
+	u64 size;
+};
+
+struct crash_table {
+	u32 magic;
+	u32 level5;             /* 1: the primary runs with 5-level paging */
+	u64 region;             /* of the crash region */
+	u64 region_size;
+	u64 identity_table;     /* of the table that a top-level entry 0 must point to */
+	u64 code32_start;       /* entry of the crash kernel */
+	u64 notes_size;         /* bytes of VMCOREINFO prepared at PLACE_NOTES */
+	u64 kernel_delta;       /* KASLR offset: virtual minus link address */
+	u64 phys_base;          /* as in the kernel's variable of that name */
+	u64 text_virtual;       /* virtual address of _text */
+	u64 text_physical;
+	u64 kernel_size;        /* bytes from _text to _end */
+	u64 smp_stop;           /* virtual address of smp_ops.stop_other_cpus */
+	u64 smp_crash_stop;     /* virtual address of smp_ops.crash_stop_other_cpus */
+	u64 backup_size;        /* bytes of low memory to save */
+	u32 screen_columns;     /* of a text mode, else 0 */
+	u32 screen_lines;
+	u32 checked_count;
+	u32 ram_count;
+	u64 symbol[KSYM_COUNT]; /* virtual addresses, 0 if absent */
+	struct checked_range checked[MAX_CHECKED];
+	struct ram_range ram[MAX_RAM_RANGES];
+};
+
+_Static_assert(sizeof(struct crash_table) <= PLACE_PAGE_TABLES - PLACE_CRASH_TABLE, "crash table");
+
+#endif

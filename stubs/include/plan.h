@@ -1,0 +1,139 @@
+/* Generated from src/payload/shared-layout.ts by `npm run build`: do not edit. */
+
+#ifndef SAVEOOPS_PLAN_H
+#define SAVEOOPS_PLAN_H
+#include "types.h"
+
+#define SHARED_VERSION 0x1
+#define PLAN_MAGIC 0x704f7653
+#define LOAD_TABLE_MAGIC 0x644c7653
+
+#define PLAN_KASLR 0x1
+#define PLAN_LEVEL5 0x2
+#define PLAN_OWN_CRASH_KERNEL 0x4
+
+#define CHUNK_END 0x0
+#define CHUNK_IMAGE 0x1
+#define CHUNK_INITRD 0x2
+
+#define PLACE_CRASH_STUB 0x0
+#define PLACE_CRASH_TABLE 0x10000
+#define PLACE_PAGE_TABLES 0x20000
+#define PLACE_PAGE_TABLES_END 0x80000
+#define PLACE_STATE 0x80000
+#define PLACE_SCRATCH_TABLES 0x81000
+#define PLACE_STACK_TOP 0x90000
+#define PLACE_BOOT_PARAMS 0x90000
+#define PLACE_CMDLINE 0x91000
+#define PLACE_ELFCOREHDR 0xa0000
+#define PLACE_NOTES 0xb0000
+#define PLACE_NOTES_END 0x150000
+#define PLACE_BACKUP 0x150000
+#define PLACE_BACKUP_END 0x1f0000
+#define PLACE_CRASH_KERNEL 0x200000
+
+#define MAX_CHUNKS 16
+
+#ifndef __ASSEMBLER__
+
+enum {
+	PART_VMLINUX = 0,
+	PART_CRASH_KERNEL = 1,
+	PART_CRASH_INITRD = 2,
+	PART_CRASH_STUB = 3,
+	PART_BOOT_PARAMS = 4,
+	PART_CMDLINE = 5,
+	PART_NOTES = 6,
+	PART_FIXUPS = 7,
+	PART_COUNT = 8
+};
+
+enum {
+	KSYM_machine_crash_shutdown = 0,
+	KSYM_crash_smp_send_stop = 1,
+	KSYM_native_stop_other_cpus = 2,
+	KSYM_kdump_nmi_shootdown_cpus = 3,
+	KSYM_crash_save_vmcoreinfo = 4,
+	KSYM_ioapic_zap_locks = 5,
+	KSYM_clear_IO_APIC = 6,
+	KSYM_lapic_shutdown = 7,
+	KSYM_restore_boot_irq_mode = 8,
+	KSYM_hpet_disable = 9,
+	KSYM_crash_notes = 10,
+	KSYM_vmcoreinfo_note = 11,
+	KSYM_vmcoreinfo_size = 12,
+	KSYM___per_cpu_offset = 13,
+	KSYM_nr_cpu_ids = 14,
+	KSYM___num_online_cpus = 15,
+	KSYM_early_boot_irqs_disabled = 16,
+	KSYM_page_offset_base = 17,
+	KSYM_mem_section = 18,
+	KSYM_panic_timeout = 19,
+	KSYM_COUNT = 20
+};
+
+/* one stored part of the composed image */
+struct part {
+	u32 offset; /* from the start of the protected-mode part, bytes */
+	u32 size; /* bytes */
+	u32 xxh32; /* XXH32, seed 0: checked at boot */
+	u32 place; /* offset in the crash region where the part ends up, bytes */
+	u8 sha256[32]; /* checked at the crash */
+};
+_Static_assert(sizeof(struct part) == 48, "struct part");
+
+/* what the entry stub applies; written into its image by the build */
+struct plan {
+	u32 magic; /* "SvOp" */
+	u32 version; /* of this structure */
+	u32 xxh32; /* XXH32 of the whole structure with this field zero */
+	u32 stub_offset; /* of the entry stub in the protected-mode part, bytes */
+	struct part part[8]; /* indexed by PART_* */
+	u32 original_syssize; /* setup header field before composing, 16-byte units */
+	u32 original_init_size; /* setup header field before composing, bytes */
+	u64 load_physical_addr; /* lowest physical address of the kernel */
+	u64 link_text; /* link-time virtual address of _text */
+	u64 kernel_alignment; /* CONFIG_PHYSICAL_ALIGN, bytes */
+	u64 kernel_size; /* RAM the running kernel image needs, multiple of 2 MiB */
+	u64 kernel_image_size; /* KERNEL_IMAGE_SIZE: end of the virtual window, bytes */
+	u64 flat_size; /* of the decompressed image without relocation lists, bytes */
+	u64 entry_offset; /* of startup_64 from _text, bytes */
+	u32 relocs_64; /* entries of the 64-bit list, first after the image */
+	u32 relocs_inverse_32; /* entries of the inverse 32-bit list, next */
+	u32 relocs_32; /* entries of the 32-bit list, last */
+	u32 flags; /* PLAN_* */
+	u64 hook_slots; /* of struct hook_slots from _text, bytes */
+	u64 level3_kernel_pgt; /* from _text, bytes */
+	u64 level4_kernel_pgt; /* from _text, bytes; 0 without 5-level paging */
+	u64 text_to_end; /* from _text to _end, bytes */
+	u64 smp_stop; /* link address of smp_ops.stop_other_cpus */
+	u64 smp_crash_stop; /* link address of smp_ops.crash_stop_other_cpus */
+	u64 symbol[20]; /* link addresses, indexed by KSYM_* */
+	u64 region_size; /* of the crash region, multiple of 2 MiB */
+	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
+	u64 work_size; /* of boot-time scratch memory, bytes */
+};
+_Static_assert(sizeof(struct plan) == 712, "struct plan");
+
+/* one run of bytes of saveoops.c32, in file order */
+struct chunk {
+	u32 size; /* bytes of the content */
+	u32 stored_size; /* bytes in the file, with padding */
+	u32 checked_size; /* leading bytes whose XXH32 the module checks */
+	u32 xxh32; /* of the checked bytes, seed 0 */
+	u32 kind; /* CHUNK_* */
+};
+_Static_assert(sizeof(struct chunk) == 20, "struct chunk");
+
+/* what the COM32 module reads; written into its data by the build */
+struct load_table {
+	u32 magic; /* "SvLd" */
+	u32 version; /* of this structure */
+	u32 head_size; /* bytes of the file before the first chunk */
+	u32 xxh32; /* XXH32 of the whole structure with this field zero */
+	struct chunk chunk[16]; /* until CHUNK_END */
+};
+_Static_assert(sizeof(struct load_table) == 336, "struct load_table");
+
+#endif
+#endif
