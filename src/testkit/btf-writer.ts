@@ -84,7 +84,7 @@ export class BtfWriter {
     return ++this.lastId;
   }
 
-  /** @param layouts info_sz and elem_sz by kind; given, the header is the longer one of Linux 7.x */
+  /** @param layouts info_sz and elem_sz by kind; given, the header is the longer one of newer BTF */
   finish(layouts?: readonly (readonly [number, number])[]): Uint8Array {
     const headerSize = layouts === undefined ? BTF_HEADER_SIZE : BTF_LAYOUT_HEADER_SIZE;
     const layoutSize = (layouts?.length ?? 0) * 4;

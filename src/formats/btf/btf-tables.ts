@@ -60,8 +60,8 @@ export const knownLayouts: readonly (KindLayout | undefined)[] = [
 ];
 
 /**
- * Wide masks: vlen was 16 bits and kind 5 until Linux 7.x took the unused bits between and above them, which were
- * zero before, into use.
+ * Wide masks: vlen was 16 bits and kind 5 until the header that brought struct btf_layout took the bits between and
+ * above them, zero before, into use.
  */
 export function infoKind(info: number): number {
   return (info >>> 24) & 0x7f;

@@ -369,7 +369,7 @@ export function parseElfBtf(elf: Elf): Btf {
   return parseBtf(elf.sectionBytes(elf.requireSection('.BTF')), elf.source);
 }
 
-/** Record sizes by kind: those known here, and what the layout section (Linux 7.x) says of kinds that are not. */
+/** Record sizes by kind: those known here, and what the layout section of newer BTF says of kinds that are not. */
 function readLayouts(view: ByteView, headerSize: number): (KindLayout | undefined)[] {
   const layouts = [...knownLayouts];
   if (headerSize < BTF_LAYOUT_HEADER_SIZE) return layouts;

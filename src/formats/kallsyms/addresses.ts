@@ -58,8 +58,9 @@ function candidatesFor({ numSyms, tokenIndex, count }: LocatedTables): Candidate
     candidates.push({ encoding, table, ...(relativeBase === undefined ? {} : { relativeBase }) });
   };
   // Linux commit 2213e9a66bb8 ("kallsyms: add support for relative offsets in kallsyms address table", v4.6): u32
-  // offsets and one base. With CONFIG_KALLSYMS_ABSOLUTE_PERCPU (x86-64 SMP until v6.15) a positive offset is an
-  // absolute address, that is one of the percpu section at 0, and a negative one counts down from the base.
+  // offsets and one base. With CONFIG_KALLSYMS_ABSOLUTE_PERCPU (x86-64 SMP) a positive offset is an absolute address,
+  // that is one of the percpu section at 0, and a negative one counts down from the base. Linux commit 01157ddc58dc
+  // ("kallsyms: Remove KALLSYMS_ABSOLUTE_PERCPU", v6.15) ended that.
   const relative = (table: number, relativeBase: number): void => {
     add('base-relative-absolute-percpu', table, relativeBase);
     add('base-relative', table, relativeBase);
