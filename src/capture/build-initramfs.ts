@@ -44,7 +44,8 @@ export async function buildCaptureInitramfs(options: GatherOptions = {}): Promis
   const archive = await writeCpioArchive(gathered);
   const files = gathered.flatMap((file) => member(file) ?? []);
   return {
-    bytes: gzipSync(archive, { level: 9 }),
+    // Level 9 takes twice the time for 0.2 % less.
+    bytes: gzipSync(archive, { level: 6 }),
     unpackedSize: files.reduce((sum, file) => sum + alignUp(file.size, pageSize), 0),
     files,
   };

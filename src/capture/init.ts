@@ -127,7 +127,7 @@ why_no_vmcore() {
   if [ -z "$elfcorehdr" ]; then
     echo "this kernel was not started by a crash (no elfcorehdr= on its command line)"
   elif dmesg | grep -q "vmcore not initialized"; then
-    echo "the kernel refused the ELF core header at $elfcorehdr (vmcore not initialized)"
+    echo "the kernel refused the ELF core header ($elfcorehdr): vmcore not initialized"
   else
     echo "the kernel made none from $elfcorehdr (is CONFIG_PROC_VMCORE set?)"
   fi

@@ -1,0 +1,148 @@
+#!/usr/bin/env node
+/** argv in, exit code out: the only place that prints errors and ends the process. */
+import yargs, { type Argv, type Options } from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { runBuild } from './commands/build.js';
+import { runImage } from './commands/image.js';
+import { runInspect } from './commands/inspect.js';
+import { commandSpecs, type CommandSpec } from './commands/options.js';
+import { runTest } from './commands/test.js';
+import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
+import { version } from './host/version.js';
+
+const io = {
+  out: (text: string): void => {
+    process.stdout.write(text);
+  },
+  progress: (text: string): void => {
+    process.stderr.write(text);
+  },
+};
+
+type Values = Readonly<Record<string, unknown>>;
+
+const text = (values: Values, name: string): string => String(values[name] ?? '');
+const optional = (values: Values, name: string): string | undefined =>
+  values[name] === undefined ? undefined : String(values[name]);
+const flag = (values: Values, name: string): boolean => values[name] === true;
+
+/** Each command's exit code for a run that threw nothing. */
+const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => Promise<number>>> = {
+  build: async (values) => {
+    const initrd = values['initrd'];
+    await runBuild(
+      {
+        kernel: text(values, 'kernel'),
+        initrd: Array.isArray(initrd) ? initrd.map(String) : [],
+        initrdBeside: flag(values, 'initrd-beside'),
+        append: text(values, 'append'),
+        crashKernel: optional(values, 'crash-kernel'),
+        crashInitrd: optional(values, 'crash-initrd'),
+        crashAppend: text(values, 'crash-append'),
+        crashSize: optional(values, 'crash-size'),
+        out: text(values, 'out'),
+        format: values['format'] === 'bzimage' ? 'bzimage' : 'com32',
+        json: flag(values, 'json'),
+      },
+      io,
+    );
+    return 0;
+  },
+  inspect: async (values) => {
+    await runInspect({ file: text(values, 'file'), json: flag(values, 'json') }, io);
+    return 0;
+  },
+  image: async (values) => {
+    await runImage({ dir: text(values, 'dir'), out: text(values, 'out'), iso: flag(values, 'iso') }, io);
+    return 0;
+  },
+  test: async (values) =>
+    runTest(
+      {
+        dir: text(values, 'dir'),
+        panic: text(values, 'panic'),
+        nokaslr: flag(values, 'nokaslr'),
+        cpus: Number(values['cpus']),
+        memory: Number(values['memory']),
+        timeout: Number(values['timeout']),
+        keep: optional(values, 'keep'),
+        json: flag(values, 'json'),
+      },
+      io,
+    ),
+};
+
+function addOptions(parser: Argv, spec: CommandSpec): Argv {
+  if (spec.positional !== undefined) {
+    const { name, describe } = spec.positional;
+    parser.positional(name, { type: 'string', describe, demandOption: true });
+  }
+  for (const [name, option] of Object.entries(spec.options)) {
+    const { type, describe, array, required, choices, default: standard } = option;
+    parser.option(name, {
+      type,
+      describe,
+      ...(array === true ? { array: true } : type === 'boolean' ? {} : { requiresArg: true }),
+      ...(required === true ? { demandOption: true } : {}),
+      ...(choices === undefined ? {} : { choices }),
+      ...(standard === undefined ? {} : { default: standard }),
+    } as Options);
+  }
+  return parser;
+}
+
+function usage(message: string): SaveoopsError {
+  return new SaveoopsError('usage', 'the command line is not understood', {
+    where: `saveoops ${hideBin(process.argv).join(' ')}`,
+    found: message,
+    wanted: 'a command and its options',
+    hint: 'saveoops --help, saveoops COMMAND --help',
+  });
+}
+
+async function run(argv: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const parser = yargs([...argv])
+    .scriptName('saveoops')
+    .usage('$0 COMMAND\n\nCaptures Linux panics from the boot loader, at any point of boot.')
+    .version(version)
+    .strict()
+    .demandCommand(1, 'no command')
+    .recommendCommands()
+    .parserConfiguration({
+      'camel-case-expansion': false,
+      'duplicate-arguments-array': false,
+      'greedy-arrays': false,
+    })
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw (error as Error | undefined) ?? usage(message);
+    });
+  for (const [key, spec] of Object.entries(commandSpecs) as [keyof typeof commandSpecs, CommandSpec][]) {
+    const command = spec.positional === undefined ? spec.name : `${spec.name} <${spec.positional.name}>`;
+    parser.command(
+      command,
+      spec.describe,
+      (sub) => addOptions(sub, spec),
+      async (values) => {
+        exitCode = await handlers[key](values);
+      },
+    );
+  }
+  await parser.parseAsync();
+  return exitCode;
+}
+
+try {
+  process.exitCode = await run(hideBin(process.argv));
+} catch (error) {
+  if (error instanceof SaveoopsError) {
+    process.stderr.write(`${renderError(error)}\n`);
+    process.exitCode = exitCodeOf[error.kind];
+  } else {
+    process.stderr.write(
+      `saveoops: bug, please report: ${error instanceof Error ? error.stack : String(error)}\n`,
+    );
+    process.exitCode = 70;
+  }
+}

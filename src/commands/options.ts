@@ -1,0 +1,103 @@
+/** Every option of every command, once: yargs, --help and the commands' types come from this table. */
+export interface OptionSpec {
+  readonly type: 'string' | 'number' | 'boolean';
+  readonly describe: string;
+  readonly array?: boolean;
+  readonly required?: boolean;
+  readonly default?: string | number | boolean;
+  readonly choices?: readonly string[];
+  /** Word for the value in --help. */
+  readonly value?: string;
+}
+
+export interface CommandSpec {
+  readonly name: string;
+  readonly positional?: { readonly name: string; readonly describe: string };
+  readonly describe: string;
+  readonly options: Readonly<Record<string, OptionSpec>>;
+}
+
+const json: OptionSpec = { type: 'boolean', describe: 'print the result as JSON on standard output' };
+
+export const commandSpecs = {
+  build: {
+    name: 'build',
+    describe: 'Lay out a primary kernel and a crash kernel in one Syslinux payload',
+    options: {
+      kernel: { type: 'string', required: true, value: 'FILE', describe: "the primary kernel's bzImage" },
+      initrd: {
+        type: 'string',
+        array: true,
+        value: 'FILE',
+        describe: 'initramfs of the primary kernel; repeatable, concatenated in order',
+      },
+      'initrd-beside': {
+        type: 'boolean',
+        describe: 'leave the initrds as files that the entry names, so that a new one needs no new build',
+      },
+      append: { type: 'string', default: '', describe: "the primary kernel's command line" },
+      'crash-kernel': {
+        type: 'string',
+        value: 'FILE',
+        describe: "the crash kernel's bzImage (default: the primary's)",
+      },
+      'crash-initrd': {
+        type: 'string',
+        value: 'FILE',
+        describe: "the crash kernel's initramfs (default: the built-in capture initramfs)",
+      },
+      'crash-append': {
+        type: 'string',
+        default: '',
+        describe: "words added to the crash kernel's command line",
+      },
+      'crash-size': {
+        type: 'string',
+        value: 'SIZE',
+        describe: 'RAM to reserve, for example 160M (default: computed from what the crash kernel needs)',
+      },
+      out: { type: 'string', required: true, value: 'DIR', describe: 'folder to write to' },
+      format: {
+        type: 'string',
+        choices: ['com32', 'bzimage'],
+        default: 'com32',
+        describe: 'com32: payload and configuration; bzimage: the composed image alone, for other loaders',
+      },
+      json,
+    },
+  },
+  inspect: {
+    name: 'inspect',
+    positional: { name: 'file', describe: 'a saveoops.c32' },
+    describe: 'Show what is in a payload, and check every digest',
+    options: { json: { type: 'boolean', describe: 'print the manifest as JSON' } },
+  },
+  image: {
+    name: 'image',
+    positional: { name: 'dir', describe: 'folder that build wrote' },
+    describe: 'Make a bootable disk image, without root rights',
+    options: {
+      out: { type: 'string', required: true, value: 'FILE', describe: 'the image to write' },
+      iso: { type: 'boolean', describe: 'an isohybrid ISO image instead of a FAT disk' },
+    },
+  },
+  test: {
+    name: 'test',
+    positional: { name: 'dir', describe: 'folder that build wrote' },
+    describe: 'Boot a payload in QEMU, make the primary panic, report what was recovered',
+    options: {
+      panic: {
+        type: 'string',
+        default: 'mount',
+        value: 'mount|FUNCTION',
+        describe: 'mount: the panic that a missing root gives; else panic on entering this kernel function',
+      },
+      nokaslr: { type: 'boolean', describe: 'boot the primary with nokaslr' },
+      cpus: { type: 'number', default: 1, describe: 'number of CPUs' },
+      memory: { type: 'number', default: 1024, value: 'MIB', describe: 'RAM in MiB' },
+      timeout: { type: 'number', default: 240, value: 'SECONDS', describe: 'time limit of the run' },
+      keep: { type: 'string', value: 'DIR', describe: 'keep logs and image there' },
+      json,
+    },
+  },
+} as const satisfies Readonly<Record<string, CommandSpec>>;

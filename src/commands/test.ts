@@ -1,0 +1,254 @@
+/**
+ * `saveoops test DIR`: boots a payload in QEMU, makes the primary kernel panic, and says whether its log came back.
+ * The proof is made on a copy of DIR's files on a disk image of its own; DIR is only read.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { logEnds } from '../capture/markers.js';
+import { SaveoopsError } from '../errors.js';
+import { fileError, withTemporaryFolder } from '../host/files.js';
+import { unattendedConfig } from '../image/boot-config.js';
+import { makeDiskImage } from '../image/disk-image.js';
+import { readManifest, readPayloadFolder, type PayloadFolder } from '../image/payload-folder.js';
+import { machineNeeds, requireOnHost } from '../image/requirements.js';
+import { injectPanic, type PanicInjection } from '../machine/inject-panic.js';
+import { functionAddress, readKernelSymbols, requireFunction } from '../machine/kernel-functions.js';
+import { judgeCapture, outcomeExitCode, wrongEnds, type Outcome } from '../machine/outcome.js';
+import { shellWord, type MachineSpec } from '../machine/qemu-command.js';
+import { runScenario } from '../machine/scenario.js';
+
+export interface TestOptions {
+  /** Folder that `saveoops build` wrote. */
+  readonly dir: string;
+  /** `mount`: the panic of a missing root. Else the kernel function at whose entry panic() is called. */
+  readonly panic?: string | undefined;
+  readonly nokaslr?: boolean | undefined;
+  readonly cpus?: number | undefined;
+  /** MiB. */
+  readonly memory?: number | undefined;
+  /** Wall-clock seconds for the run in QEMU. */
+  readonly timeout?: number | undefined;
+  readonly json?: boolean | undefined;
+  /** Folder for the disk image, its configuration and all logs. */
+  readonly keep?: string | undefined;
+}
+
+export const testDefaults = { panic: 'mount', cpus: 1, memory: 1024, timeout: 240 } as const;
+
+/** Where the command writes: the result, and what is going on meanwhile. cli.ts gives stdout and stderr. */
+export interface TestIo {
+  readonly out: (text: string) => void;
+  readonly progress: (text: string) => void;
+}
+
+/** What `--json` prints. */
+export interface TestResult {
+  readonly outcome: Outcome['outcome'];
+  /** The `--panic` of the run. */
+  readonly panic: string;
+  /** What the recovered log had to contain. */
+  readonly message: string;
+  /** The recovered log, or null. */
+  readonly recovered: string | null;
+  readonly reproduce: string;
+  readonly seconds: number;
+  readonly reason: string;
+  /** Folder with the logs and the files that `reproduce` names, or null when it is gone. */
+  readonly kept: string | null;
+}
+
+/** Labels that `saveoops build` writes: the armed boot, and the one that panics on purpose. */
+const armedLabel = 'saveoops';
+const testLabel = 'saveoops-test';
+const mountMessage = 'VFS: Unable to mount root fs';
+
+/**
+ * Runs one test and gives the exit code: 0 passed, 1 failed, 2 lost. Throws what the inputs or the host deserve.
+ */
+export async function runTest(options: TestOptions, io: TestIo): Promise<number> {
+  const panic = options.panic ?? testDefaults.panic;
+  checkOptions(options, panic);
+  await requireOnHost(machineNeeds);
+  const payload = await readPayloadFolder(options.dir);
+  const message = panic === 'mount' ? mountMessage : `Saveoops test ${randomBytes(6).toString('hex')}`;
+  const injection = panic === 'mount' ? undefined : await prepareInjection(options, panic, message);
+
+  const result = await inFolder(options.keep, async (folder) => {
+    io.progress(`Making a disk image of ${options.dir}\n`);
+    const image = await makeTestImage(payload, panic, options, folder);
+    io.progress(`Booting it in QEMU, at most ${options.timeout ?? testDefaults.timeout} seconds\n`);
+    const outcome = await runInQemu(image, options, injection, message, folder);
+    if (outcome.recovered !== undefined) {
+      await writeFile(join(folder, 'recovered.log'), outcome.recovered.text);
+    }
+    return outcome;
+  });
+  io.out(options.json === true ? json(panic, message, result) : report(options, panic, message, result));
+  return outcomeExitCode[result.outcome.outcome];
+}
+
+function checkOptions(options: TestOptions, panic: string): void {
+  const refuse = (option: string, found: string, wanted: string): never => {
+    throw new SaveoopsError('usage', `bad ${option}`, { where: option, found, wanted });
+  };
+  if (!/^[A-Za-z_][\w.]*$/.test(panic))
+    refuse('--panic', JSON.stringify(panic), 'mount, or a kernel function');
+  for (const [option, value, least, most] of [
+    ['--cpus', options.cpus, 1, 255],
+    ['--memory', options.memory, 128, 1 << 20],
+    ['--timeout', options.timeout, 1, 86_400],
+  ] as const) {
+    if (value !== undefined && !(Number.isInteger(value) && value >= least && value <= most)) {
+      refuse(option, String(value), `a whole number from ${least} to ${most}`);
+    }
+  }
+}
+
+/** What injectPanic needs, read before the machine starts: a wrong function name must not cost a boot. */
+async function prepareInjection(
+  options: TestOptions,
+  functionName: string,
+  message: string,
+): Promise<PanicInjection> {
+  const manifest = await readManifest(options.dir);
+  const kallsyms = await readKernelSymbols(join(options.dir, manifest.primary.kernelFile));
+  requireFunction(kallsyms, functionName);
+  requireFunction(kallsyms, 'panic');
+  return {
+    functionName,
+    message,
+    linkAddressOf: (name) => functionAddress(kallsyms, name),
+    kaslr: { kind: 'payload', debug: manifest.debug },
+    timeoutMs: (options.timeout ?? testDefaults.timeout) * 1000,
+  };
+}
+
+async function makeTestImage(
+  payload: PayloadFolder,
+  panic: string,
+  options: TestOptions,
+  folder: string,
+): Promise<string> {
+  const label = panic === 'mount' ? testLabel : armedLabel;
+  if (!payload.config.entries.some((entry) => entry.label === label)) {
+    throw new SaveoopsError('format', `syslinux.cfg has no label ${label}`, {
+      where: join(payload.folder, 'syslinux.cfg'),
+      found: `labels: ${payload.config.entries.map((entry) => entry.label).join(', ') || 'none'}`,
+      wanted: `the label ${label} that saveoops build writes`,
+      hint: 'build the payload again',
+    });
+  }
+  const extra = `console=ttyS0,115200${options.nokaslr === true ? ' nokaslr' : ''}`;
+  const config = join(folder, 'syslinux.cfg');
+  await writeFile(config, unattendedConfig(payload.configText, label, extra));
+  const image = join(folder, 'disk.img');
+  const files = payload.files.map((file) =>
+    file.name === 'syslinux.cfg' ? { name: file.name, source: config } : file,
+  );
+  await makeDiskImage(files, image);
+  return image;
+}
+
+async function runInQemu(
+  image: string,
+  options: TestOptions,
+  injection: PanicInjection | undefined,
+  message: string,
+  folder: string,
+): Promise<Outcome> {
+  const machine: MachineSpec = {
+    boot: { kind: 'disk', image },
+    cpus: options.cpus ?? testDefaults.cpus,
+    memory: options.memory ?? testDefaults.memory,
+  };
+  const run = await runScenario({
+    machine,
+    folder,
+    timeout: options.timeout ?? testDefaults.timeout,
+    // The end marker settles the run: what follows is the crash kernel's pause before it resets the machine.
+    endAt: [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)],
+    ...(injection && {
+      debug: async (gdb): Promise<void> => {
+        await injectPanic(gdb, injection);
+      },
+    }),
+  });
+  return judgeCapture(run, message);
+}
+
+interface KeptOutcome {
+  readonly outcome: Outcome;
+  readonly kept: string | undefined;
+}
+
+/**
+ * Runs in `keep`, or in a temporary folder that goes away after a pass; after anything else it is evidence and
+ * stays, under a name that says so.
+ */
+async function inFolder(
+  keep: string | undefined,
+  use: (folder: string) => Promise<Outcome>,
+): Promise<KeptOutcome> {
+  if (keep !== undefined) {
+    const folder = resolve(keep);
+    try {
+      await mkdir(folder, { recursive: true });
+    } catch (error) {
+      throw fileError(folder, 'a folder for the logs', error);
+    }
+    return { outcome: await use(folder), kept: folder };
+  }
+  return await withTemporaryFolder(async (folder) => {
+    const outcome = await use(folder);
+    if (outcome.outcome === 'passed') return { outcome, kept: undefined };
+    const kept = join(tmpdir(), `saveoops-evidence-${randomBytes(4).toString('hex')}`);
+    await rm(kept, { recursive: true, force: true });
+    await rename(folder, kept);
+    await mkdir(folder); // withTemporaryFolder removes it.
+    return { outcome: { ...outcome, reproduce: outcome.reproduce.replaceAll(folder, kept) }, kept };
+  });
+}
+
+function json(panic: string, message: string, { outcome, kept }: KeptOutcome): string {
+  const result: TestResult = {
+    outcome: outcome.outcome,
+    panic,
+    message,
+    recovered: outcome.recovered?.text ?? null,
+    reproduce: outcome.reproduce,
+    seconds: Math.round(outcome.seconds * 10) / 10,
+    reason: outcome.reason,
+    kept: kept ?? null,
+  };
+  return JSON.stringify(result, null, 2) + '\n';
+}
+
+function report(
+  options: TestOptions,
+  panic: string,
+  message: string,
+  { outcome, kept }: KeptOutcome,
+): string {
+  const lines: string[] = [];
+  if (outcome.outcome === 'passed') {
+    const log = (outcome.recovered?.text ?? '').trimEnd().split('\n');
+    const at = log.findIndex((line) => line.includes(message));
+    lines.push(`Recovered: ${log.length} lines of the dead kernel's log; the panic:`);
+    lines.push(...log.slice(at, at + 12).map((line) => `  ${line}`));
+  } else {
+    lines.push('Last lines on the serial port:', ...outcome.lastLines.map((line) => `  ${line}`));
+  }
+  if (kept !== undefined) {
+    lines.push(`Logs: ${kept}`, 'The same machine again:', `  ${outcome.reproduce}`);
+  } else {
+    lines.push('The disk image is gone; --keep FOLDER keeps it, the logs and a QEMU command line for it.');
+  }
+  if (panic !== 'mount') {
+    const words = ['saveoops', 'test', shellWord(options.dir), '--panic', panic];
+    lines.push('The panic was injected through the debugger port; with it again:', `  ${words.join(' ')}`);
+  }
+  lines.push(`${outcome.outcome} after ${outcome.seconds.toFixed(1)} s: ${outcome.reason}`);
+  return lines.join('\n') + '\n';
+}

@@ -1,0 +1,116 @@
+/**
+ * Reads as much of a syslinux.cfg as Saveoops needs: which files it names, and the APPEND of a label. Syntax:
+ * Syslinux's doc/syslinux.txt. Keywords have no case, `#` starts a comment at a line's begin only.
+ */
+
+export interface BootEntry {
+  readonly label: string;
+  /** The directive that names what to boot, in capitals: COM32, LINUX, KERNEL, ... */
+  readonly kind: string | undefined;
+  readonly file: string | undefined;
+  readonly append: string;
+  readonly initrds: readonly string[];
+}
+
+export interface BootConfig {
+  readonly entries: readonly BootEntry[];
+  /** DEFAULT's value. */
+  readonly defaultLabel: string | undefined;
+  /** Every file that an entry or a directive names, without doubles, in order. */
+  readonly files: readonly string[];
+}
+
+const bootDirectives = new Set(['COM32', 'LINUX', 'KERNEL', 'BOOT', 'BSS', 'PXE', 'FDIMAGE', 'CONFIG']);
+const fileDirectives = new Set(['INCLUDE', 'DISPLAY', 'FONT', 'FDT', 'F1', 'F2', 'F3', 'UI']);
+
+/** Never throws: lines that it does not know it passes over, as Syslinux does. */
+export function parseBootConfig(text: string): BootConfig {
+  const entries: { -readonly [K in keyof BootEntry]: BootEntry[K] }[] = [];
+  const files: string[] = [];
+  let defaultLabel: string | undefined;
+  for (const { keyword, value } of directives(text)) {
+    const entry = entries.at(-1);
+    if (keyword === 'LABEL') {
+      entries.push({ label: value, kind: undefined, file: undefined, append: '', initrds: [] });
+    } else if (keyword === 'DEFAULT') {
+      defaultLabel = value;
+    } else if (fileDirectives.has(keyword)) {
+      const file = value.split(/\s+/)[0];
+      if (file !== undefined && file !== '') files.push(file);
+    } else if (entry !== undefined && bootDirectives.has(keyword)) {
+      entry.kind = keyword;
+      entry.file = value;
+      files.push(value);
+    } else if (entry !== undefined && keyword === 'INITRD') {
+      entry.initrds = value.split(',');
+      files.push(...entry.initrds);
+    } else if (entry !== undefined && keyword === 'APPEND') {
+      entry.append = value === '-' ? '' : value;
+      // Syslinux takes initrd= from the command line as well, the last one, comma-separated.
+      const initrd = /(?:^|\s)initrd=(\S+)/.exec(value)?.[1];
+      if (initrd !== undefined) files.push(...initrd.split(','));
+    }
+  }
+  return { entries, defaultLabel, files: [...new Set(files.filter((file) => file !== ''))] };
+}
+
+/**
+ * A configuration for an unattended boot: the labels of `text` as they are, `label` started at once, the
+ * boot loader's own output on the first serial port too, and `extra` added to `label`'s APPEND. Directives before
+ * the first label and those that would show a menu or start something else go away.
+ */
+export function unattendedConfig(text: string, label: string, extra: string): string {
+  const lines = ['SERIAL 0 115200', 'PROMPT 0', `DEFAULT ${label}`];
+  let inside: string | undefined;
+  let appended = false;
+  const finish = (): void => {
+    if (inside === label && !appended && extra !== '') lines.push(`  APPEND ${extra}`);
+  };
+  for (const { keyword, value, line } of directives(text)) {
+    if (keyword === 'LABEL') {
+      finish();
+      inside = value;
+      appended = false;
+      lines.push(`LABEL ${value}`);
+    } else if (inside === undefined || unattendedDrops.has(keyword)) {
+      continue;
+    } else if (keyword === 'APPEND' && inside === label) {
+      appended = true;
+      lines.push(`  APPEND ${[value === '-' ? '' : value, extra].filter((part) => part !== '').join(' ')}`);
+    } else {
+      lines.push(`  ${line}`);
+    }
+  }
+  finish();
+  return lines.join('\n') + '\n';
+}
+
+const unattendedDrops = new Set([
+  'DEFAULT',
+  'SERIAL',
+  'PROMPT',
+  'TIMEOUT',
+  'ONTIMEOUT',
+  'ONERROR',
+  'TOTALTIMEOUT',
+  'UI',
+  'MENU',
+  'TEXT',
+  'ENDTEXT',
+  'DISPLAY',
+  'NOESCAPE',
+  'CONSOLE',
+]);
+
+function* directives(text: string): Generator<{ keyword: string; value: string; line: string }> {
+  let insideText = false;
+  for (const raw of text.split(/\r?\n/)) {
+    const line = raw.trim();
+    const [, word = '', rest = ''] = /^(\S+)\s*(.*)$/.exec(line) ?? [];
+    const keyword = word.toUpperCase();
+    // TEXT HELP ... ENDTEXT is prose for a menu; a word in it is no directive.
+    if (insideText) insideText = keyword !== 'ENDTEXT';
+    else if (keyword === 'TEXT') insideText = true;
+    else if (keyword !== '' && !keyword.startsWith('#')) yield { keyword, value: rest, line };
+  }
+}

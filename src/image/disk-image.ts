@@ -1,0 +1,115 @@
+/**
+ * A raw disk image that any PC BIOS boots: MBR, one FAT partition, Syslinux, files in /syslinux. Made with mtools
+ * and Debian's `syslinux --offset`, so no root rights and no loop device are needed.
+ */
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { readInput } from '../host/files.js';
+import { runTool } from '../host/run-tool.js';
+import { SaveoopsError } from '../errors.js';
+import { fatGeometry, partitionStart, sectorSize, type FatGeometry } from './fat-geometry.js';
+import {
+  reproducibleEnvironment,
+  sizeImageFiles,
+  type ImageFile,
+  type SizedImageFile,
+} from './image-files.js';
+import { renameWhenDone } from './rename-when-done.js';
+import { diskImageNeeds, requireOnHost, syslinuxFiles } from './requirements.js';
+
+/** Bytes of code in an MBR; the disk signature and the partition table follow (440, 446, 510). */
+const mbrCodeSize = 440;
+
+export interface MadeImage {
+  /** Bytes. */
+  readonly size: number;
+  readonly fileSystem: 'FAT16' | 'FAT32' | 'ISO 9660';
+}
+
+/**
+ * Writes a disk image with `files` to `out`; the same files give the same bytes. Throws `tool` (missing package or
+ * failed tool), `usage`, `file`, `no-space`. An older `out` stays as it was on failure.
+ */
+export async function makeDiskImage(files: readonly ImageFile[], out: string): Promise<MadeImage> {
+  await requireOnHost(diskImageNeeds);
+  const sized = await sizeImageFiles(files);
+  const geometry = fatGeometry(sized.map((file) => file.size));
+  const id = volumeId(sized);
+  const size = (partitionStart + geometry.partitionSectors) * sectorSize;
+  await renameWhenDone(out, async (temporary) => {
+    await writePartitionTable(temporary, geometry, id, size);
+    await fillFileSystem(temporary, geometry, id, sized);
+  });
+  return { size, fileSystem: geometry.bits === 16 ? 'FAT16' : 'FAT32' };
+}
+
+/**
+ * The volume's serial number and the disk's signature: not random, so that images are reproducible, and not one
+ * constant, because two disks of one signature in a machine confuse whatever mounts by it.
+ */
+function volumeId(files: readonly SizedImageFile[]): number {
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(`${file.name}\0${file.size}\0`);
+  return hash.digest().readUInt32LE(0);
+}
+
+async function writePartitionTable(
+  path: string,
+  geometry: FatGeometry,
+  id: number,
+  size: number,
+): Promise<void> {
+  const code = await readInput(syslinuxFiles.mbr, 'the MBR of syslinux-common');
+  if (code.length > mbrCodeSize) {
+    throw new SaveoopsError('format', 'the Syslinux MBR is too long', {
+      where: syslinuxFiles.mbr,
+      found: `${code.length} bytes`,
+      wanted: `at most ${mbrCodeSize} bytes, before the partition table`,
+    });
+  }
+  const sector = Buffer.alloc(sectorSize);
+  sector.set(code);
+  sector.writeUInt32LE(id, 440);
+  // One entry: active; FAT16 or FAT32 by LBA; the CHS fields say "beyond CHS", as fdisk writes them.
+  const type = geometry.bits === 16 ? 0x0e : 0x0c;
+  sector.set([0x80, 0xfe, 0xff, 0xff, type, 0xfe, 0xff, 0xff], 446);
+  sector.writeUInt32LE(partitionStart, 454);
+  sector.writeUInt32LE(geometry.partitionSectors, 458);
+  sector.writeUInt16LE(0xaa55, 510);
+  const file = await open(path, 'w');
+  try {
+    await file.write(sector, 0, sector.length, 0);
+    // Sparse: space that no file uses costs nothing on the host.
+    await file.truncate(size);
+  } finally {
+    await file.close();
+  }
+}
+
+async function fillFileSystem(
+  path: string,
+  geometry: FatGeometry,
+  id: number,
+  files: readonly SizedImageFile[],
+): Promise<void> {
+  const offset = partitionStart * sectorSize;
+  const drive = `${path}@@${offset}`;
+  const run = { env: reproducibleEnvironment };
+  await runTool(
+    'mformat',
+    [
+      ...['-i', drive, '-T', String(geometry.partitionSectors), '-h', '255', '-s', '63'],
+      ...['-H', String(partitionStart), '-c', String(geometry.clusterSectors)],
+      ...['-N', id.toString(16).padStart(8, '0'), '-v', 'SAVEOOPS'],
+      ...(geometry.bits === 32 ? ['-F'] : []),
+      '::',
+    ],
+    run,
+  );
+  await runTool('mmd', ['-i', drive, '::/syslinux'], run);
+  // One by one and in order: each file lies in one piece, which is what Syslinux reads fastest.
+  for (const file of files) {
+    await runTool('mcopy', ['-i', drive, file.source, `::/syslinux/${file.name}`], run);
+  }
+  await runTool('syslinux', ['--install', '--offset', String(offset), '--directory', '/syslinux', path], run);
+}

@@ -1,0 +1,45 @@
+/**
+ * An isohybrid image: boots as a CD through isolinux, and as a disk when written to a stick. Files lie in
+ * /isolinux beside isolinux.bin and the ldlinux.c32 of the same Syslinux version.
+ */
+import { stat } from 'node:fs/promises';
+import { runTool } from '../host/run-tool.js';
+import type { MadeImage } from './disk-image.js';
+import { reproducibleEnvironment, sizeImageFiles, type ImageFile } from './image-files.js';
+import { renameWhenDone } from './rename-when-done.js';
+import { isoImageNeeds, requireOnHost, syslinuxFiles } from './requirements.js';
+
+/**
+ * Writes an ISO image with `files` to `out`; the same files give the same bytes. Throws as makeDiskImage does.
+ * Options: xorrisofs(1). Rock Ridge (-R) keeps the names, which Syslinux compares with case on ISO.
+ */
+export async function makeIsoImage(files: readonly ImageFile[], out: string): Promise<MadeImage> {
+  await requireOnHost(isoImageNeeds);
+  const sized = await sizeImageFiles([
+    { name: 'isolinux.bin', source: syslinuxFiles.isolinux },
+    // One of the user's own would come from another version and not load.
+    { name: 'ldlinux.c32', source: syslinuxFiles.ldlinux },
+    ...files.filter((file) => file.name.toLowerCase() !== 'ldlinux.c32'),
+  ]);
+  return await renameWhenDone(out, async (temporary) => {
+    await runTool(
+      'xorriso',
+      [
+        ...['-as', 'mkisofs', '-quiet', '-o', temporary, '-V', 'SAVEOOPS', '-J', '-joliet-long', '-R'],
+        ...['-iso-level', '3', '--set_all_file_dates', '2000010100000000'],
+        ...['-uid', '0', '-gid', '0', '-dir-mode', '0755', '-file-mode', '0644'],
+        ...['-isohybrid-mbr', syslinuxFiles.isohybridMbr],
+        ...['-b', 'isolinux/isolinux.bin', '-c', 'isolinux/boot.cat'],
+        ...['-no-emul-boot', '-boot-load-size', '4', '-boot-info-table', '-graft-points'],
+        // In graft points `=` and `\` are special: names cannot hold a `\`, sources may hold either.
+        ...sized.map((file) => `/isolinux/${graftPath(file.name)}=${graftPath(file.source)}`),
+      ],
+      { env: reproducibleEnvironment },
+    );
+    return { size: (await stat(temporary)).size, fileSystem: 'ISO 9660' as const };
+  });
+}
+
+function graftPath(path: string): string {
+  return path.replaceAll('\\', '\\\\').replaceAll('=', '\\=');
+}

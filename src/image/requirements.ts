@@ -1,0 +1,81 @@
+/**
+ * What making and booting media needs from the host, checked before any work, so that a person gets one line
+ * naming every missing Debian package, not one failure after another.
+ */
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { SaveoopsError } from '../errors.js';
+
+/** A program on PATH or a file that a Debian package installs. */
+export interface Requirement {
+  readonly package: string;
+  readonly program?: string;
+  readonly file?: string;
+}
+
+/** Debian's Syslinux files, by absolute path; these places have not moved since Debian 8. */
+export const syslinuxFiles = {
+  mbr: '/usr/lib/syslinux/mbr/mbr.bin',
+  isolinux: '/usr/lib/ISOLINUX/isolinux.bin',
+  isohybridMbr: '/usr/lib/ISOLINUX/isohdpfx.bin',
+  ldlinux: '/usr/lib/syslinux/modules/bios/ldlinux.c32',
+} as const;
+
+export const diskImageNeeds: readonly Requirement[] = [
+  { package: 'mtools', program: 'mformat' },
+  { package: 'mtools', program: 'mmd' },
+  { package: 'mtools', program: 'mcopy' },
+  { package: 'syslinux', program: 'syslinux' },
+  { package: 'syslinux-common', file: syslinuxFiles.mbr },
+];
+
+export const isoImageNeeds: readonly Requirement[] = [
+  { package: 'xorriso', program: 'xorriso' },
+  { package: 'isolinux', file: syslinuxFiles.isolinux },
+  { package: 'isolinux', file: syslinuxFiles.isohybridMbr },
+  { package: 'syslinux-common', file: syslinuxFiles.ldlinux },
+];
+
+/** `setpriv` ends QEMU with its parent; it is in util-linux, which every Debian has. */
+export const machineNeeds: readonly Requirement[] = [
+  { package: 'qemu-system-x86', program: 'qemu-system-x86_64' },
+  { package: 'util-linux', program: 'setpriv' },
+];
+
+/** Throws `tool` naming what is missing and the apt line that installs all of it. */
+export async function requireOnHost(
+  needs: readonly Requirement[],
+  path: string = process.env['PATH'] ?? '',
+): Promise<void> {
+  const missing: Requirement[] = [];
+  for (const need of needs) {
+    const candidates =
+      need.file !== undefined
+        ? [need.file]
+        : path.split(delimiter).map((folder) => join(folder, need.program ?? ''));
+    const mode = need.file !== undefined ? constants.R_OK : constants.X_OK;
+    if (!(await anyAccessible(candidates, mode))) missing.push(need);
+  }
+  if (missing.length === 0) return;
+  const names = missing.map((need) => need.file ?? need.program ?? '');
+  const packages = [...new Set(missing.map((need) => need.package))];
+  throw new SaveoopsError('tool', `${names.join(', ')} not installed`, {
+    where: 'this machine',
+    found: `missing: ${names.join(', ')}`,
+    wanted: `the Debian package${packages.length === 1 ? '' : 's'} ${packages.join(', ')}`,
+    hint: `apt-get install ${packages.join(' ')}`,
+  });
+}
+
+async function anyAccessible(candidates: readonly string[], mode: number): Promise<boolean> {
+  for (const candidate of candidates) {
+    try {
+      await access(candidate, mode);
+      return true;
+    } catch {
+      // The next candidate may do.
+    }
+  }
+  return false;
+}
