@@ -82,7 +82,8 @@ export class Machine {
       living.delete(this.#group);
       const messages = Buffer.from(result.stderr).toString();
       this.#exit = { code: result.exitCode, signal: result.signal, messages };
-      this.#receive(this.#decoder.end() + '\n');
+      this.#receive(this.#decoder.end());
+      if (this.#splitter.partial !== '') this.lines.push(...this.#splitter.push('\n'));
       qmp?.close();
       gdb?.close();
       this.#qmpClient?.close();
