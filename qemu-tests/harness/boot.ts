@@ -1,0 +1,171 @@
+/**
+ * Boots a payload folder in QEMU and gives what happened. A run ends in one of three ways, which an error's first
+ * word tells: it passed (no error), it failed (the machine did something else than the test demands), or it is lost
+ * (no verdict: timeout, or QEMU itself in trouble). Errors of both kinds carry the evidence.
+ */
+import { mkdtempSync } from 'node:fs';
+import { copyFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from '@jest/globals';
+import { logEnds } from '../../src/capture/markers.js';
+import { unattendedConfig } from '../../src/image/boot-config.js';
+import { makeDiskImage } from '../../src/image/disk-image.js';
+import type { ImageFile } from '../../src/image/image-files.js';
+import { makeIsoImage } from '../../src/image/iso-image.js';
+import { readPayloadFolder } from '../../src/image/payload-folder.js';
+import { judgeCapture, wrongEnds } from '../../src/machine/outcome.js';
+import { markedBlocks } from '../../src/machine/recovered-log.js';
+import { runScenario, type Scenario, type ScenarioResult } from '../../src/machine/scenario.js';
+import { serialLines } from '../../src/machine/serial-text.js';
+import { cache, digestOf } from './folders.js';
+import { blockBegins, blockEnds } from './guest.js';
+
+export interface BootOptions {
+  /** Label of syslinux.cfg to boot at once; default "saveoops", the armed boot. */
+  readonly label?: string;
+  /** Added to the label's APPEND; default: the serial console. Give '' for a primary without one. */
+  readonly extraAppend?: string;
+  /** MiB. */
+  readonly memory?: number;
+  readonly cpus?: number;
+  /** Wall-clock seconds; default 180. */
+  readonly timeout?: number;
+  readonly media?: 'disk' | 'iso';
+  /**
+   * Lines that end the run. Default: those of a capture, its end marker and what tells that none will come. QEMU's
+   * own end (the guest reset or powered off) always ends it.
+   */
+  readonly endAt?: readonly RegExp[];
+  readonly debug?: Scenario['debug'];
+  readonly meanwhile?: Scenario['meanwhile'];
+  /** Further QEMU options. */
+  readonly extra?: readonly string[];
+  /** Changes a copy of the folder, whose syslinux.cfg is the unattended one, before the medium is made of it. */
+  readonly edit?: (imageFolder: string) => Promise<void>;
+}
+
+/** The serial console as `saveoops test` asks for it. */
+export const serialConsole = 'console=ttyS0,115200';
+
+const captureEnds = [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)];
+
+/** Runs of each test so far, for the names of their folders. */
+const runs = new Map<string, number>();
+
+/** Throws an Error that begins with "lost" when the run came to no end of its own. */
+export async function bootPayload(dir: string, options: BootOptions = {}): Promise<ScenarioResult> {
+  const folder = await runFolder();
+  const image = join(folder, options.media === 'iso' ? 'boot.iso' : 'boot.img');
+  const files = await imageFiles(dir, folder, options);
+  await (options.media === 'iso' ? makeIsoImage(files, image) : makeDiskImage(files, image));
+  const result = await atShortName(folder, (short) =>
+    runScenario({
+      machine: {
+        boot: { kind: options.media === 'iso' ? 'cdrom' : 'disk', image },
+        ...(options.memory !== undefined && { memory: options.memory }),
+        ...(options.cpus !== undefined && { cpus: options.cpus }),
+        ...(options.extra !== undefined && { extra: options.extra }),
+      },
+      folder: short,
+      timeout: options.timeout ?? 180,
+      endAt: options.endAt ?? captureEnds,
+      ...(options.debug !== undefined && { debug: options.debug }),
+      ...(options.meanwhile !== undefined && { meanwhile: options.meanwhile }),
+    }),
+  );
+  const told = { ...result, serialLog: join(folder, 'serial.log') };
+  const { end } = told;
+  if (end.kind === 'timeout') throw withEvidence('lost', `no end within ${end.seconds} seconds`, told);
+  if (end.kind === 'trouble') throw withEvidence('lost', end.message, told);
+  if (end.kind === 'exit' && (end.signal !== undefined || end.code !== 0)) {
+    throw withEvidence('lost', `QEMU ended with ${end.signal ?? `status ${end.code ?? '?'}`}`, told);
+  }
+  return told;
+}
+
+/** Runs the claims of a test; the error of the first that does not hold gets the evidence. */
+export function check<T>(result: ScenarioResult, claims: () => T): T {
+  try {
+    return claims();
+  } catch (error) {
+    throw withEvidence('failed', error instanceof Error ? error.message : String(error), result, error);
+  }
+}
+
+/** The recovered log, when it is complete and contains `message`. Throws an Error with the evidence otherwise. */
+export function captured(result: ScenarioResult, message: string): string {
+  const outcome = judgeCapture(result, message);
+  if (outcome.outcome === 'passed' && outcome.recovered !== undefined) return outcome.recovered.text;
+  throw withEvidence(outcome.outcome === 'passed' ? 'failed' : outcome.outcome, outcome.reason, result);
+}
+
+/** What the guest printed as the block `name` (printBlock()). Throws an Error with the evidence when it is not whole. */
+export function guestBlock(result: ScenarioResult, name: string): readonly string[] {
+  const [block] = markedBlocks(result.serial, blockBegins(name), blockEnds(name));
+  if (block?.complete === true) return block.lines;
+  const found = block === undefined ? 'did not begin to print' : 'did not print the end of';
+  throw withEvidence('failed', `the guest ${found} its block "${name}"`, result);
+}
+
+function withEvidence(outcome: string, reason: string, result: ScenarioResult, cause?: unknown): Error {
+  const tail = serialLines(result.serial).slice(-20);
+  const text = [
+    `${outcome}: ${reason}`,
+    '',
+    `The run ended after ${result.seconds.toFixed(1)} s with ${JSON.stringify(result.end)}`,
+    'Last lines on the serial port:',
+    ...tail.map((line) => `  ${line}`),
+    `Serial log: ${result.serialLog}`,
+    'The same machine again:',
+    `  ${result.reproduce}`,
+  ];
+  return new Error(text.join('\n'), { cause });
+}
+
+/** A new folder for one run, named after the test. */
+async function runFolder(): Promise<string> {
+  const test = expect.getState().currentTestName ?? 'no test';
+  const readable = test
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 60);
+  const name = `${readable}-${digestOf(test).slice(0, 6)}`;
+  const count = (runs.get(name) ?? 0) + 1;
+  runs.set(name, count);
+  const folder = join(cache, 'runs', name, String(count));
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  return folder;
+}
+
+async function imageFiles(dir: string, folder: string, options: BootOptions): Promise<readonly ImageFile[]> {
+  const { files, config, configText } = await readPayloadFolder(dir);
+  const label = options.label ?? 'saveoops';
+  if (!config.entries.some((entry) => entry.label === label))
+    throw new Error(`syslinux.cfg has no label ${label}`);
+  const unattended = unattendedConfig(configText, label, options.extraAppend ?? serialConsole);
+  if (options.edit === undefined) {
+    const ours = join(folder, 'syslinux.cfg');
+    await writeFile(ours, unattended);
+    return files.map(({ name, source }) => ({ name, source: name === 'syslinux.cfg' ? ours : source }));
+  }
+  const copy = join(folder, 'files');
+  await mkdir(copy);
+  for (const { name, source } of files) await copyFile(source, join(copy, name));
+  await writeFile(join(copy, 'syslinux.cfg'), unattended);
+  await options.edit(copy);
+  return (await readdir(copy)).sort().map((name) => ({ name, source: join(copy, name) }));
+}
+
+/** Unix sockets have short names only, and repositories may lie anywhere: a link in the temporary folder helps. */
+async function atShortName<T>(folder: string, use: (short: string) => Promise<T>): Promise<T> {
+  const holder = mkdtempSync(join(tmpdir(), 'svo-'));
+  try {
+    const short = join(holder, 'run');
+    await symlink(folder, short);
+    return await use(short);
+  } finally {
+    await rm(holder, { recursive: true, force: true });
+  }
+}
