@@ -113,7 +113,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     ),
   ];
   checkRelocated(kernel, [smpOps + BigInt(stopOffset), smpOps + BigInt(crashStopOffset)], gap);
-  const bytes = Uint8Array.from(image.bytes);
+  const bytes = image.bytes.slice();
   for (const { offset, after } of edits) bytes.set(after, offset);
   checkArmed(kernel, bytes, edits);
   return {

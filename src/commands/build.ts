@@ -8,8 +8,9 @@ import { checkAppend, renderSyslinuxConfig } from '../config/syslinux-config.js'
 import { SaveoopsError } from '../errors.js';
 import { fileError, readInput, writeAtomic } from '../host/files.js';
 import { generator } from '../host/version.js';
+import { loadKernel } from '../kernel/load-kernel.js';
 import { buildPayload, type InputFile, type Payload } from '../payload/build-payload.js';
-import { encodeManifest } from '../payload/com32-file.js';
+import { digestInitrd, encodeManifest } from '../payload/com32-file.js';
 import { loadStubObjects } from '../payload/stub-objects.js';
 
 export interface BuildOptions {
@@ -40,23 +41,27 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
   checkAppend('--append', options.append);
   checkAppend('--crash-append', options.crashAppend);
   const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
-  const [kernelBytes, crashBytes, stubs, configTemplate, crashInitrd, ...initrdBytes] = await Promise.all([
-    readInput(options.kernel, 'a bzImage'),
+  const names = nameFiles(options);
+  const kernelBytes = await readInput(options.kernel, 'a bzImage');
+  // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
+  const [loaded, crashBytes, stubs, configTemplate, crashInitrd, ...initrds] = await Promise.all([
+    loadKernel(kernelBytes, names.kernel),
     options.crashKernel === undefined ? undefined : readInput(options.crashKernel, 'a bzImage'),
     loadStubObjects(),
     readInput(template, 'the configuration template of the package'),
     readCrashInitrd(options.crashInitrd),
-    ...options.initrd.map((path) => readInput(path, 'an initramfs')),
+    ...options.initrd.map(async (path, index) =>
+      digestInitrd(names.initrds[index] ?? '', await readInput(path, 'an initramfs')),
+    ),
   ]);
-  const names = nameFiles(options);
   const kernel: InputFile = { name: names.kernel, bytes: kernelBytes };
   const same = crashBytes === undefined || Buffer.compare(crashBytes, kernelBytes) === 0;
   const crashKernel: InputFile = same ? kernel : { name: names.crashKernel, bytes: crashBytes };
-  const initrds = initrdBytes.map((bytes, index) => ({ name: names.initrds[index] ?? '', bytes }));
   const crashAppend = [...captureCommandLine, options.crashAppend].filter((word) => word !== '').join(' ');
   const payload = await buildPayload({
     generator,
     kernel,
+    loaded,
     initrds,
     initrdBeside: options.initrdBeside,
     append: options.append,

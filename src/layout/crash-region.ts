@@ -12,7 +12,7 @@ const page = 4096;
  * own memory. `least` is what the smallest region that came up left for it (a stock Debian 6.1 amd64 kernel died
  * below); `usual` is the default, with room for drivers and makedumpfile. Heuristic: --crash-size overrides it.
  */
-const workingRoom = { least: 24 * MiB, usual: 64 * MiB } as const;
+const workingRoom = { least: 24 * MiB, usual: 56 * MiB } as const;
 
 export interface CrashParts {
   /** Protected-mode part of the crash kernel's bzImage, bytes. */

@@ -35,9 +35,16 @@ const sectionPrefix = '.saveoops.';
 const noteSection = '.note.saveoops';
 const digestSize = 32;
 
+/** An initrd of the primary kernel, with its digests: they take long for large files, so the caller plans when. */
 export interface Initrd {
   readonly name: string;
   readonly bytes: Uint8Array;
+  readonly sha256: string;
+  readonly xxh32: number;
+}
+
+export function digestInitrd(name: string, bytes: Uint8Array): Initrd {
+  return { name, bytes, sha256: sha256Hex(bytes), xxh32: xxh32(bytes) };
 }
 
 export interface Com32File {
@@ -94,7 +101,7 @@ export function writeCom32(
       offset: initrdExtents[index]?.offset ?? 0,
       size: initrd.bytes.length,
       purpose: `initramfs of the primary kernel: ${initrd.name}`,
-      sha256: sha256Hex(initrd.bytes),
+      sha256: initrd.sha256,
     })),
   ];
   const headRegion = (digest: string): ManifestRegion => ({
@@ -205,24 +212,26 @@ function loadTable(headSize: number, image: ComposedImage, initrds: readonly Ini
       kind: chunkKinds.IMAGE,
       bytes: image.bytes,
       checked: image.leadingSize,
+      sum: xxh32(image.bytes.subarray(0, image.leadingSize)),
       padded: last >= 0,
     },
-    ...initrds.map(({ bytes }, index) => ({
+    ...initrds.map(({ bytes, xxh32: sum }, index) => ({
       kind: chunkKinds.INITRD,
       bytes,
       checked: bytes.length,
+      sum,
       padded: index < last,
     })),
   ];
   let at = headSize;
-  chunks.forEach(({ kind, bytes, checked, padded }, index) => {
+  chunks.forEach(({ kind, bytes, checked, sum, padded }, index) => {
     const chunk = new StructureWriter(chunkDef);
     const end = padded ? alignUp(at + bytes.length, page) : at + bytes.length;
     chunk.set('kind', kind);
     chunk.set('size', bytes.length);
     chunk.set('stored_size', end - at);
     chunk.set('checked_size', checked);
-    chunk.set('xxh32', xxh32(bytes.subarray(0, checked)));
+    chunk.set('xxh32', sum);
     table.put('chunk', chunk.bytes, index);
     at = end;
   });
