@@ -1,0 +1,141 @@
+/**
+ * `npm run build`: TypeScript to dist/, stubs/include/plan.h from its TypeScript definition, the bare-metal stubs to
+ * dist/stubs, and the check that Syslinux exports everything that the COM32 module imports.
+ *
+ * Each step is skipped when nothing that it reads has changed. Without a C compiler the stubs that are already in
+ * dist/stubs are used, if none of their sources is newer.
+ */
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const dist = join(root, 'dist');
+const typed = ['src', 'qemu-tests'];
+const objects = ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'];
+const buildInfo = join(dist, 'tsconfig.tsbuildinfo');
+
+/** What a person can put right; anything else is a bug and shows its stack. */
+class BuildError extends Error {}
+
+try {
+  compile();
+  await renderHeader();
+  makeStubs();
+  await checkImports();
+} catch (error) {
+  if (!(error instanceof BuildError)) throw error;
+  console.error(`build: ${error.message}`);
+  process.exitCode = 1;
+}
+
+/** tsc --incremental, with what it cannot do: notice deleted sources and missing outputs. */
+function compile() {
+  const sources = typed.flatMap((folder) =>
+    filesUnder(join(root, folder)).filter((path) => path.endsWith('.ts')),
+  );
+  const outputs = new Set(
+    sources.flatMap((path) => {
+      const stem = join(dist, relative(root, path)).slice(0, -'.ts'.length);
+      return [`${stem}.js`, `${stem}.js.map`, `${stem}.d.ts`];
+    }),
+  );
+  for (const folder of typed) {
+    for (const path of filesUnder(join(dist, folder))) if (!outputs.has(path)) rmSync(path);
+  }
+  const complete = [...outputs].every((path) => existsSync(path));
+  const inputs = [...sources, join(root, 'tsconfig.json'), join(root, 'package-lock.json')];
+  if (complete && existsSync(buildInfo) && newest(inputs) < modified(buildInfo)) return;
+  if (!complete) rmSync(buildInfo, { force: true });
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  if (!existsSync(tsc)) throw new BuildError('TypeScript is not installed: run `npm ci`');
+  const started = new Date();
+  const run = spawnSync(process.execPath, [tsc, '--incremental', '--tsBuildInfoFile', buildInfo], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  if (run.status !== 0) {
+    rmSync(buildInfo, { force: true });
+    throw new BuildError('tsc found errors');
+  }
+  // tsc leaves the file alone when its content is the same; a source saved meanwhile must stay newer.
+  utimesSync(buildInfo, started, started);
+}
+
+/** stubs/include/plan.h, written only when it differs, so that make sees no change without one. */
+async function renderHeader() {
+  const { renderHeader: render } = await import(
+    pathToFileURL(join(dist, 'src/payload/shared-layout.js')).href
+  );
+  const path = join(root, 'stubs', 'include', 'plan.h');
+  const wanted = render();
+  if (existsSync(path) && readFileSync(path, 'utf8') === wanted) return;
+  writeFileSync(path, wanted);
+  console.log('build: stubs/include/plan.h written anew from src/payload/shared-layout.ts; commit it');
+}
+
+function makeStubs() {
+  const out = join(dist, 'stubs');
+  const sources = filesUnder(join(root, 'stubs')).filter((path) => /(\.[chS]|\.lds|Makefile)$/.test(path));
+  const missing = ['make', 'gcc', 'ld', 'objcopy'].filter((tool) => !onPath(tool));
+  const built = objects.map((name) => join(out, name));
+  const upToDate =
+    built.every((path) => existsSync(path)) && newest(sources) <= Math.min(...built.map(modified));
+  if (missing.length === 0) {
+    mkdirSync(out, { recursive: true });
+    const run = spawnSync('make', ['-s', '-C', join(root, 'stubs'), `OUT=${out}`], { stdio: 'inherit' });
+    if (run.status !== 0) throw new BuildError('make failed in stubs/');
+    return;
+  }
+  if (upToDate) {
+    console.log(
+      `build: no ${missing.join(', ')} here; the stubs in dist/stubs are newer than their sources and are used`,
+    );
+    return;
+  }
+  throw new BuildError(`the stubs need ${missing.join(', ')}\n  do: apt-get install gcc binutils make`);
+}
+
+async function checkImports() {
+  const { unexportedImports } = await import(pathToFileURL(join(dist, 'src/testkit/module-imports.js')).href);
+  const bad = unexportedImports(
+    readFileSync(join(dist, 'stubs', 'module.elf')),
+    readFileSync(join(root, 'stubs', 'com32', 'syslinux-exports.txt'), 'utf8'),
+  );
+  if (bad.length === 0) return;
+  throw new BuildError(
+    `the COM32 module imports what stubs/com32/syslinux-exports.txt does not list: ${bad.join(', ')}\n` +
+      '  do: add a name only after you have seen that Syslinux exports it',
+  );
+}
+
+function filesUnder(folder) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+}
+
+function modified(path) {
+  return statSync(path).mtimeMs;
+}
+
+function newest(paths) {
+  return Math.max(0, ...paths.map(modified));
+}
+
+function onPath(tool) {
+  return (process.env.PATH ?? '')
+    .split(':')
+    .some((folder) => folder !== '' && existsSync(join(folder, tool)));
+}
