@@ -47,7 +47,7 @@ static int read_all(FILE *file, void *to, u32 size)
 		p += want;
 		size -= want;
 		done_size += want;
-		printf("\rLoading saveoops... %3u%%", (u32)((u64)done_size * 100 / total_size));
+		printf("\rLoading saveoops... %3u%%", (done_size >> 10) * 100 / (total_size >> 10));
 	}
 	return 0;
 }
