@@ -15,7 +15,7 @@ import { readManifest, readPayloadFolder, type PayloadFolder } from '../image/pa
 import { machineNeeds, requireOnHost } from '../image/requirements.js';
 import { injectPanic, type PanicInjection } from '../machine/inject-panic.js';
 import { functionAddress, readKernelSymbols, requireFunction } from '../machine/kernel-functions.js';
-import { judgeCapture, outcomeExitCode, wrongEnds, type Outcome } from '../machine/outcome.js';
+import { bootPrompt, judgeCapture, outcomeExitCode, wrongEnds, type Outcome } from '../machine/outcome.js';
 import { shellWord, type MachineSpec } from '../machine/qemu-command.js';
 import { runScenario } from '../machine/scenario.js';
 
@@ -169,6 +169,7 @@ async function runInQemu(
     timeout: options.timeout ?? testDefaults.timeout,
     // The end marker settles the run: what follows is the crash kernel's pause before it resets the machine.
     endAt: [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)],
+    endAtPrompt: [bootPrompt.pattern],
     ...(injection && {
       debug: async (gdb): Promise<void> => {
         await injectPanic(gdb, injection);
@@ -247,6 +248,11 @@ function report(
   }
   if (panic !== 'mount') {
     const words = ['saveoops', 'test', shellWord(options.dir), '--panic', panic];
+    if (options.nokaslr === true) words.push('--nokaslr');
+    for (const name of ['cpus', 'memory', 'timeout'] as const) {
+      const value = options[name];
+      if (value !== undefined && value !== testDefaults[name]) words.push(`--${name}`, String(value));
+    }
     lines.push('The panic was injected through the debugger port; with it again:', `  ${words.join(' ')}`);
   }
   lines.push(`${outcome.outcome} after ${outcome.seconds.toFixed(1)} s: ${outcome.reason}`);

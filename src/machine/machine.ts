@@ -121,11 +121,20 @@ export class Machine {
 
   /**
    * Waits for a line that matches one of `patterns`, from line `from` on (so nothing is missed between two calls).
-   * The line may be the unfinished last one: a prompt has no end. Patterns must not be global or sticky.
+   * `prompts` are tried on the unfinished last line, which a prompt never ends; `patterns` never are, so that a line
+   * is whole when it is given. Neither may be global or sticky.
    */
   async waitForLine(
     patterns: readonly RegExp[],
-    { timeoutMs, from = 0 }: { readonly timeoutMs: number; readonly from?: number },
+    {
+      timeoutMs,
+      from = 0,
+      prompts = [],
+    }: {
+      readonly timeoutMs: number;
+      readonly from?: number;
+      readonly prompts?: readonly RegExp[] | undefined;
+    },
   ): Promise<Awaited> {
     let next = from;
     const check = (): Awaited | undefined => {
@@ -134,7 +143,7 @@ export class Machine {
         if (found !== undefined) return found;
       }
       const partial = this.#splitter.partial;
-      const found = partial === '' ? undefined : matched(patterns, partial, this.lines.length);
+      const found = partial === '' ? undefined : matched(prompts, partial, this.lines.length);
       return found ?? (this.#exit && { kind: 'exit', exit: this.#exit });
     };
     return await new Promise((resolve) => {

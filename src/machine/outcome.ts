@@ -28,7 +28,7 @@ export interface Outcome {
 
 /**
  * Lines that settle a capture run before QEMU ends. The first stands for every numbered line of the stubs and of
- * the COM32 module; the second is Linux's last word when it does not reboot; the third is Syslinux giving up.
+ * the COM32 module; the second is Linux's last word when it does not reboot; bootPrompt is Syslinux giving up.
  */
 export const wrongEnds: readonly { readonly pattern: RegExp; readonly meaning: string }[] = [
   { pattern: /^saveoops: E/, meaning: 'Saveoops reported a failure' },
@@ -36,8 +36,13 @@ export const wrongEnds: readonly { readonly pattern: RegExp; readonly meaning: s
     pattern: /---\[ end Kernel panic/,
     meaning: 'a kernel halted after its panic, without capture',
   },
-  { pattern: /^boot: *$/, meaning: 'Syslinux fell back to its prompt: the payload did not start' },
 ];
+
+/** Syslinux's prompt: a line without an end (Scenario.endAtPrompt). */
+export const bootPrompt = {
+  pattern: /^boot: *$/,
+  meaning: 'Syslinux fell back to its prompt: the payload did not start',
+};
 
 export interface JudgedRun {
   readonly serial: string;
@@ -71,7 +76,8 @@ function captureVerdict(
   const cut = recovered === undefined ? '' : '; the recovered log was cut short';
   switch (end.kind) {
     case 'line': {
-      const meaning = wrongEnds.find(({ pattern }) => pattern.test(end.line))?.meaning ?? 'the run ended';
+      const meaning =
+        [...wrongEnds, bootPrompt].find(({ pattern }) => pattern.test(end.line))?.meaning ?? 'the run ended';
       return { outcome: 'failed', reason: `${meaning}: ${end.line.trim()}${cut}` };
     }
     case 'exit': {

@@ -19,6 +19,8 @@ export interface Scenario {
   readonly timeout: number;
   /** Lines that end the run; QEMU's own end ends it always. */
   readonly endAt?: readonly RegExp[];
+  /** As endAt, for output that stays an unfinished line: a prompt. */
+  readonly endAtPrompt?: readonly RegExp[];
   /** Runs beside the machine with its debugger; the machine stands still until it lets go. Its failure ends the run. */
   readonly debug?: (gdb: GdbRemote) => Promise<void>;
   /** Runs beside the machine, to await lines or use QMP. Its failure ends the run; its success does not. */
@@ -61,7 +63,10 @@ export async function runScenario(scenario: Scenario): Promise<ScenarioResult> {
 
 async function endOf(scenario: Scenario, machine: Machine): Promise<RunEnd> {
   const watching = machine
-    .waitForLine(scenario.endAt ?? [], { timeoutMs: scenario.timeout * 1000 })
+    .waitForLine(scenario.endAt ?? [], {
+      timeoutMs: scenario.timeout * 1000,
+      prompts: scenario.endAtPrompt,
+    })
     .then((awaited): RunEnd => {
       switch (awaited.kind) {
         case 'line':
