@@ -133,6 +133,14 @@ async function run(argv: readonly string[]): Promise<number> {
   return exitCode;
 }
 
+// tmp removes its folders, and QEMU goes with its parent, only when the process ends by itself.
+for (const [signal, number] of [
+  ['SIGINT', 2],
+  ['SIGTERM', 15],
+] as const) {
+  process.once(signal, () => process.exit(128 + number));
+}
+
 try {
   process.exitCode = await run(hideBin(process.argv));
 } catch (error) {

@@ -3,8 +3,8 @@
  * subsys_initcall (kernel/crash_core.c or kernel/vmcore_info.c), here from kallsyms, BTF and .notes at build time.
  * It makes a panic at start_kernel readable with stock tools.
  *
- * What only the running machine knows is added at the crash by stubs/crash: SYMBOL(mem_section), phys_base,
- * pgtable_l5_enabled, MAX_PHYSMEM_BITS, KERNELOFFSET, sme_mask. KASLR moves every SYMBOL(): `symbolDigits` says
+ * What only the running machine knows is added at the crash by stubs/crash: SYMBOL(mem_section) and its LENGTH,
+ * VMALLOC_START, vmemmap, phys_base, pgtable_l5_enabled, MAX_PHYSMEM_BITS, KERNELOFFSET, sme_mask. KASLR moves every SYMBOL(): `symbolDigits` says
  * where their sixteen digits are.
  *
  * A line is left out when the kernel has no such type or symbol; lines that no reader can do without are `required`.
@@ -27,7 +27,7 @@ export interface SynthesisedVmcoreinfo {
 /** "struct" or "struct.member,member": SIZE() of the first, OFFSET() of each member. */
 const structures = [
   'mem_section: section_mem_map',
-  'page: flags _refcount mapping lru _mapcount private compound_dtor compound_order compound_head',
+  'page: flags _refcount mapping lru _mapcount private compound_dtor compound_order compound_head compound_info',
   'pglist_data: node_zones nr_zones node_mem_map node_start_pfn node_spanned_pages node_id',
   'zone: free_area vm_stat spanned_pages',
   'free_area: free_list',
@@ -113,7 +113,11 @@ function lines(kernel: Kernel): string[] {
   if (btf.hasMember('uts_namespace', 'name')) {
     out.push(`OFFSET(uts_namespace.name)=${btf.memberOffset('uts_namespace', 'name')}`);
   }
-  for (const each of structures) out.push(...structureLines(kernel, each));
+  for (const each of structures) {
+    // Published only together with the list that they describe, which 6.9 removed.
+    if (each.startsWith('vmap_area:') && kallsyms.address('vmap_area_list') === undefined) continue;
+    out.push(...structureLines(kernel, each));
+  }
   for (const [type, member] of [
     ['zone', 'free_area'],
     ['free_area', 'free_list'],
@@ -140,11 +144,10 @@ function lines(kernel: Kernel): string[] {
  * arch/x86/include/asm/sparsemem.h, include/linux/page-flags.h, arch/x86/include/asm/page_64_types.h.
  */
 function constants(kernel: Kernel): string[] {
-  const sectionSize = kernel.btf.hasType('mem_section') ? kernel.btf.sizeOf('mem_section') : 0;
   const out = ['NUMBER(SECTION_SIZE_BITS)=27', 'NUMBER(KERNEL_IMAGE_SIZE)=1073741824'];
-  // NR_SECTION_ROOTS with 46 physical address bits: sections over sections per root page.
-  if (sectionSize > 0) {
-    out.push(`LENGTH(mem_section)=${Math.ceil(2 ** (46 - 27) / Math.floor(4096 / sectionSize))}`);
+  if (kernel.kallsyms.address('node_data') !== undefined && kernel.btf.hasType('nodemask_t')) {
+    // MAX_NUMNODES: a nodemask_t has one bit a node.
+    out.push(`LENGTH(node_data)=${8 * kernel.btf.sizeOf('nodemask_t')}`);
   }
   const pageTypes = kernel.btf.findEnumValue('PGTY_buddy');
   if (pageTypes === undefined) {
@@ -184,4 +187,12 @@ function findBuildId({ elf }: Kernel): string | undefined {
   const notes = parseNotes(new ByteView(elf.sectionBytes(section), `${elf.source}: .notes`));
   const note = notes.find((each) => each.name === 'GNU' && each.type === NT_GNU_BUILD_ID);
   return note === undefined ? undefined : Buffer.from(note.desc).toString('hex');
+}
+
+/**
+ * SECTIONS_PER_ROOT (include/linux/mmzone.h): how many mem_section structures a page holds. The crash stub makes
+ * LENGTH(mem_section) of it, which depends on the number of page-table levels. 0: the kernel has no such type.
+ */
+export function sectionsPerRoot({ btf }: Kernel): number {
+  return btf.hasType('mem_section') ? Math.floor(4096 / btf.sizeOf('mem_section')) : 0;
 }

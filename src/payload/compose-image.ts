@@ -15,7 +15,7 @@
 import { alignUp } from '../bytes/align.js';
 import { ByteWriter } from '../bytes/byte-writer.js';
 import type { ArmedKernel } from '../arm/arm-kernel.js';
-import type { SynthesisedVmcoreinfo } from '../arm/vmcoreinfo.js';
+import { sectionsPerRoot, type SynthesisedVmcoreinfo } from '../arm/vmcoreinfo.js';
 import { SaveoopsError } from '../errors.js';
 import type { BzImage } from '../formats/bzimage/parse-bzimage.js';
 import { setupHeaderFields, XLF_5LEVEL, XLF_5LEVEL_ENABLED } from '../formats/bzimage/setup-header.js';
@@ -240,6 +240,7 @@ function writePlan(inputs: ImageInputs, stubOffset: number, placed: readonly Pla
   kernelSymbolNames.forEach((name, index) => {
     plan.set('symbol', armed.symbols.get(name) ?? 0n, index);
   });
+  plan.set('sections_per_root', sectionsPerRoot(kernel));
   plan.set('region_size', region.size);
   plan.set('work_offset', region.workOffset);
   plan.set('work_size', region.workSize);

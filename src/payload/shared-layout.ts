@@ -69,6 +69,8 @@ export const kernelSymbolNames = [
   'early_boot_irqs_disabled', // non-zero until start_kernel enables interrupts
   'page_offset_base',
   'mem_section',
+  'vmalloc_base', // for VMCOREINFO
+  'vmemmap_base',
   'panic_timeout', // what `panic=` says, when the stub itself fails
 ] as const;
 export type KernelSymbolName = (typeof kernelSymbolNames)[number];
@@ -110,6 +112,7 @@ export const planDef: StructDef = {
       type: { u64s: kernelSymbolNames.length },
       comment: 'link addresses, indexed by KSYM_*',
     },
+    { name: 'sections_per_root', type: 'u64', comment: 'mem_section structures in a page: for VMCOREINFO' },
     { name: 'region_size', type: 'u64', comment: 'of the crash region, multiple of 2 MiB' },
     { name: 'work_offset', type: 'u64', comment: 'of boot-time scratch memory in the crash region, bytes' },
     { name: 'work_size', type: 'u64', comment: 'of boot-time scratch memory, bytes' },

@@ -253,6 +253,7 @@ static void append_info(char *note, const char *text, u64 value, int hexadecimal
 static u64 place_vmcoreinfo(const struct crash_table *table, char *notes)
 {
 	u64 own = kernel_value(table, KSYM_vmcoreinfo_note, 8), info, size;
+	u64 bits = table->level5 ? 52 : 46; /* arch/x86/include/asm/sparsemem.h */
 	u32 *header = at(own);
 
 	if (own && mapped(table, own, 24) && header[0] == 11 && header[1] && header[1] < 65536 &&
@@ -265,9 +266,17 @@ static u64 place_vmcoreinfo(const struct crash_table *table, char *notes)
 	info = kernel_value(table, KSYM_mem_section, 8);
 	if (info)
 		append_info(notes, "SYMBOL(mem_section)=", info, 1);
+	if (table->sections_per_root)
+		append_info(notes, "LENGTH(mem_section)=", (1ull << (bits - 27)) / table->sections_per_root, 0);
+	info = kernel_value(table, KSYM_vmalloc_base, 8);
+	if (info)
+		append_info(notes, "NUMBER(VMALLOC_START)=0x", info, 1);
+	info = kernel_value(table, KSYM_vmemmap_base, 8);
+	if (info)
+		append_info(notes, "SYMBOL(vmemmap)=", info, 1);
 	append_info(notes, "NUMBER(phys_base)=", table->phys_base, 0);
 	append_info(notes, "NUMBER(pgtable_l5_enabled)=", table->level5, 0);
-	append_info(notes, "NUMBER(MAX_PHYSMEM_BITS)=", table->level5 ? 52 : 46, 0);
+	append_info(notes, "NUMBER(MAX_PHYSMEM_BITS)=", bits, 0);
 	append_info(notes, "KERNELOFFSET=", table->kernel_delta, 1);
 	append_info(notes, "NUMBER(sme_mask)=", 0, 0);
 	return 24 + ((((u32 *)notes)[1] + 3ull) & ~3ull);

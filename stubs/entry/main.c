@@ -782,6 +782,7 @@ static int arm(void)
 	table->kernel_size = plan.text_to_end;
 	table->smp_stop = plan.smp_stop + state.delta;
 	table->smp_crash_stop = plan.smp_crash_stop + state.delta;
+	table->sections_per_root = plan.sections_per_root;
 	table->backup_size = state.low_ram_end;
 	if (screen[6] == 3 || screen[6] == 2) {
 		table->screen_columns = screen[7];

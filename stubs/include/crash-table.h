@@ -37,6 +37,7 @@ struct crash_table {
 	u64 kernel_size;        /* bytes from _text to _end */
 	u64 smp_stop;           /* virtual address of smp_ops.stop_other_cpus */
 	u64 smp_crash_stop;     /* virtual address of smp_ops.crash_stop_other_cpus */
+	u64 sections_per_root;  /* for VMCOREINFO */
 	u64 backup_size;        /* bytes of low memory to save */
 	u32 screen_columns;     /* of a text mode, else 0 */
 	u32 screen_lines;

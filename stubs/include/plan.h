@@ -68,8 +68,10 @@ enum {
 	KSYM_early_boot_irqs_disabled = 16,
 	KSYM_page_offset_base = 17,
 	KSYM_mem_section = 18,
-	KSYM_panic_timeout = 19,
-	KSYM_COUNT = 20
+	KSYM_vmalloc_base = 19,
+	KSYM_vmemmap_base = 20,
+	KSYM_panic_timeout = 21,
+	KSYM_COUNT = 22
 };
 
 /* one stored part of the composed image */
@@ -108,12 +110,13 @@ struct plan {
 	u64 text_to_end; /* from _text to _end, bytes */
 	u64 smp_stop; /* link address of smp_ops.stop_other_cpus */
 	u64 smp_crash_stop; /* link address of smp_ops.crash_stop_other_cpus */
-	u64 symbol[20]; /* link addresses, indexed by KSYM_* */
+	u64 symbol[22]; /* link addresses, indexed by KSYM_* */
+	u64 sections_per_root; /* mem_section structures in a page: for VMCOREINFO */
 	u64 region_size; /* of the crash region, multiple of 2 MiB */
 	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
 	u64 work_size; /* of boot-time scratch memory, bytes */
 };
-_Static_assert(sizeof(struct plan) == 712, "struct plan");
+_Static_assert(sizeof(struct plan) == 736, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {
