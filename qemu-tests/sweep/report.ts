@@ -1,0 +1,63 @@
+/** docs/coverage.md: what share of the boot timeline was captured, one row a point. */
+import type { SweepPoint } from './points.js';
+
+export interface SweepResult extends SweepPoint {
+  /** The function was entered and panic() called. */
+  readonly reached: boolean;
+  /** The crash stub said so. */
+  readonly stub: boolean;
+  /** The capture initramfs began to print: crash kernel up, /proc/vmcore present. */
+  readonly crashKernel: boolean;
+  /** The run's own id is in the recovered log. */
+  readonly recovered: boolean;
+  readonly lines: number;
+  /** Serial lines of the dying kernel that the recovered log lacks. */
+  readonly missing: number;
+  readonly firstMissing: string | undefined;
+  readonly reason: string;
+  readonly seconds: number;
+}
+
+export function renderCoverage(
+  release: string,
+  commandLine: string,
+  points: readonly SweepPoint[],
+  tables: readonly { readonly cpus: number; readonly results: readonly SweepResult[] }[],
+): string {
+  const order = new Map(points.map((point, index) => [point.name, index]));
+  const out = [
+    '# Coverage of the boot timeline',
+    '',
+    `Written by \`npm run sweep\`. Linux ${release}, KASLR on, \`${commandLine}\`: panic() called at the entry of every`,
+    `function that start_kernel and setup_arch call and of every initcall, ${points.length} points, in QEMU (TCG).`,
+    'A point is *captured* when the recovered log, as the crash kernel printed it, holds the run’s own id. *Missing*',
+    'counts the lines that the dying kernel put on the serial port and the recovered log lacks. A function that this',
+    'machine never enters (*not reached*) is no point of its boot and not counted.',
+    '',
+  ];
+  for (const { cpus, results } of tables) {
+    const reached = results.filter((result) => result.reached);
+    const captured = reached.filter((result) => result.recovered);
+    const whole = captured.filter((result) => result.missing === 0);
+    const share = reached.length === 0 ? 0 : (100 * captured.length) / reached.length;
+    out.push(
+      `## ${cpus} CPU${cpus === 1 ? '' : 's'}: ${captured.length} of ${reached.length} captured (${share.toFixed(1)} %)`,
+      '',
+      `${results.length} of ${points.length} points tried, ${results.length - reached.length} not reached; ` +
+        `${whole.length} of the captured logs hold every serial line.`,
+      '',
+      '| point | phase | captured | lines | missing | reason |',
+      '|---|---|---|---|---|---|',
+      ...[...results]
+        .sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0))
+        .map((result) => {
+          const verdict = result.recovered ? 'yes' : result.reached ? '**no**' : 'not reached';
+          const reason = result.recovered ? (result.firstMissing ?? '') : result.reason;
+          const cells = [result.name, result.phase, verdict, result.lines, result.missing];
+          return `| ${cells.join(' | ')} | ${reason.replaceAll('|', '\\|')} |`;
+        }),
+      '',
+    );
+  }
+  return out.join('\n');
+}
