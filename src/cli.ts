@@ -21,10 +21,20 @@ const io = {
 
 type Values = Readonly<Record<string, unknown>>;
 
-const text = (values: Values, name: string): string => String(values[name] ?? '');
-const optional = (values: Values, name: string): string | undefined =>
-  values[name] === undefined ? undefined : String(values[name]);
-const flag = (values: Values, name: string): boolean => values[name] === true;
+/** The value of an option that is no list: yargs gives an array when it was repeated. Throws `usage` then. */
+function single(values: Values, name: string): unknown {
+  const value = values[name];
+  if (!Array.isArray(value)) return value;
+  throw usage(`--${name} given ${value.length} times`);
+}
+
+const text = (values: Values, name: string): string => String(single(values, name) ?? '');
+const optional = (values: Values, name: string): string | undefined => {
+  const value = single(values, name);
+  return value === undefined ? undefined : String(value);
+};
+const flag = (values: Values, name: string): boolean => single(values, name) === true;
+const number = (values: Values, name: string): number => Number(single(values, name));
 
 /** Each command's exit code for a run that threw nothing. */
 const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => Promise<number>>> = {
@@ -41,7 +51,7 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
         crashAppend: text(values, 'crash-append'),
         crashSize: optional(values, 'crash-size'),
         out: text(values, 'out'),
-        format: values['format'] === 'bzimage' ? 'bzimage' : 'com32',
+        format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
         json: flag(values, 'json'),
       },
       io,
@@ -62,9 +72,9 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
         dir: text(values, 'dir'),
         panic: text(values, 'panic'),
         nokaslr: flag(values, 'nokaslr'),
-        cpus: Number(values['cpus']),
-        memory: Number(values['memory']),
-        timeout: Number(values['timeout']),
+        cpus: number(values, 'cpus'),
+        memory: number(values, 'memory'),
+        timeout: number(values, 'timeout'),
         keep: optional(values, 'keep'),
         json: flag(values, 'json'),
       },
@@ -94,7 +104,7 @@ function addOptions(parser: Argv, spec: CommandSpec): Argv {
 function usage(message: string): SaveoopsError {
   return new SaveoopsError('usage', 'the command line is not understood', {
     where: `saveoops ${hideBin(process.argv).join(' ')}`,
-    found: message,
+    found: message.replace(/\s*\n\s*/g, ' '),
     wanted: 'a command and its options',
     hint: 'saveoops --help, saveoops COMMAND --help',
   });
@@ -111,7 +121,6 @@ async function run(argv: readonly string[]): Promise<number> {
     .recommendCommands()
     .parserConfiguration({
       'camel-case-expansion': false,
-      'duplicate-arguments-array': false,
       'greedy-arrays': false,
     })
     .exitProcess(false)

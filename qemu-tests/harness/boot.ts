@@ -6,7 +6,7 @@
 import { mkdtempSync } from 'node:fs';
 import { copyFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { expect } from '@jest/globals';
 import { logEnds } from '../../src/capture/markers.js';
 import { unattendedConfig } from '../../src/image/boot-config.js';
@@ -89,7 +89,11 @@ export function check<T>(result: ScenarioResult, claims: () => T): T {
   try {
     return claims();
   } catch (error) {
-    throw withEvidence('failed', error instanceof Error ? error.message : String(error), result, error);
+    const failure = withEvidence('failed', error instanceof Error ? error.message : String(error), result);
+    // Where the claim stands, which Jest shows.
+    const trace = error instanceof Error ? /^ +at [^]*$/m.exec(error.stack ?? '')?.[0] : undefined;
+    if (trace !== undefined) failure.stack = `Error: ${failure.message}\n${trace}`;
+    throw failure;
   }
 }
 
@@ -108,7 +112,7 @@ export function guestBlock(result: ScenarioResult, name: string): readonly strin
   throw withEvidence('failed', `the guest ${found} its block "${name}"`, result);
 }
 
-function withEvidence(outcome: string, reason: string, result: ScenarioResult, cause?: unknown): Error {
+function withEvidence(outcome: string, reason: string, result: ScenarioResult): Error {
   const tail = serialLines(result.serial).slice(-20);
   const text = [
     `${outcome}: ${reason}`,
@@ -120,12 +124,13 @@ function withEvidence(outcome: string, reason: string, result: ScenarioResult, c
     'The same machine again:',
     `  ${result.reproduce}`,
   ];
-  return new Error(text.join('\n'), { cause });
+  return new Error(text.join('\n'));
 }
 
-/** A new folder for one run, named after the test. */
+/** A new folder for one run, named after the test file and the test (which is not known in beforeAll). */
 async function runFolder(): Promise<string> {
-  const test = expect.getState().currentTestName ?? 'no test';
+  const { currentTestName = '', testPath = '' } = expect.getState();
+  const test = `${basename(testPath, '.test.js')} ${currentTestName}`.trim();
   const readable = test
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')

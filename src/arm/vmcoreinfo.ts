@@ -14,6 +14,7 @@ import { SaveoopsError } from '../errors.js';
 import { NT_GNU_BUILD_ID } from '../formats/elf/elf-tables.js';
 import { encodeNote, parseNotes } from '../formats/elf/notes.js';
 import type { Kernel } from '../kernel/load-kernel.js';
+import type { ManifestFact } from '../payload/manifest.js';
 
 export interface SynthesisedVmcoreinfo {
   /** One ELF note, owner "VMCOREINFO", type 0, padded to four bytes. */
@@ -195,4 +196,26 @@ function findBuildId({ elf }: Kernel): string | undefined {
  */
 export function sectionsPerRoot({ btf }: Kernel): number {
   return btf.hasType('mem_section') ? Math.floor(4096 / btf.sizeOf('mem_section')) : 0;
+}
+
+/** The lines as facts for the manifest, each with its source. */
+export function vmcoreinfoFacts({ text }: SynthesisedVmcoreinfo): ManifestFact[] {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      const equals = line.lastIndexOf('=');
+      const key = line.slice(0, equals);
+      return { name: `VMCOREINFO ${key}`, value: line.slice(equals + 1), source: sourceOf(key) };
+    });
+}
+
+function sourceOf(key: string): string {
+  if (key === 'OSRELEASE') return 'setup header kernel_version';
+  if (key === 'BUILD-ID') return '.notes';
+  if (key.startsWith('SYMBOL(')) return 'kallsyms';
+  const constant = /PAGESIZE|SECTION_SIZE_BITS|KERNEL_IMAGE_SIZE|PAGE_(BUDDY|OFFLINE)_MAPCOUNT_VALUE/.test(
+    key,
+  );
+  return constant ? 'constant of x86-64, src/arm/vmcoreinfo.ts' : 'BTF';
 }

@@ -4,12 +4,22 @@
  * QEMU runs in a process group of its own, so that a Ctrl-C at the terminal reaches Saveoops alone, which then
  * decides. setpriv's parent-death signal ends QEMU even when Saveoops is killed without a chance to clean up.
  */
-import { createWriteStream, type WriteStream } from 'node:fs';
+import { once } from 'node:events';
+import {
+  closeSync,
+  createWriteStream,
+  openSync,
+  readSync,
+  watch,
+  type FSWatcher,
+  type WriteStream,
+} from 'node:fs';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { execa } from 'execa';
 import { requireOnHost, machineNeeds } from '../image/requirements.js';
 import { SaveoopsError } from '../errors.js';
+import { fileError } from '../host/files.js';
 import { GdbRemote } from './gdb-remote.js';
 import { qemuArguments, qemuProgram, type MachineSpec } from './qemu-command.js';
 import { QmpClient } from './qmp.js';
@@ -37,6 +47,9 @@ export type Awaited =
 
 type Watcher = () => void;
 
+/** Bytes read from the serial log at a time. */
+const chunkSize = 1 << 16;
+
 /** Groups still alive, for the one handler that ends them when Node exits. */
 const living = new Set<number>();
 process.on('exit', () => {
@@ -54,40 +67,47 @@ export class Machine {
   readonly #decoder = new StringDecoder('utf8');
   readonly #watchers = new Set<Watcher>();
   readonly #group: number;
-  readonly #log: WriteStream;
+  /** The serial log, which QEMU writes; read from `#position` on. */
+  readonly #log: number;
+  readonly #logWatcher: FSWatcher;
+  #position = 0;
   readonly #qmp: PeerListener | undefined;
   readonly #gdb: PeerListener | undefined;
   #qmpClient: QmpClient | undefined;
 
-  private constructor(spec: MachineSpec, folder: string, qmp?: PeerListener, gdb?: PeerListener) {
+  private constructor(spec: MachineSpec, log: WriteStream, qmp?: PeerListener, gdb?: PeerListener) {
     this.#qmp = qmp;
     this.#gdb = gdb;
-    this.#log = createWriteStream(join(folder, 'serial.log'));
-    this.#log.on('error', () => undefined); // A full disk must not end the run; the text is in memory too.
+    // QEMU writes to a file, not to a pipe: it drops characters when a reader is slow, and a guest's polling driver
+    // does, too. The file's change events tell when there is something to read.
+    const path = String(log.path);
+    this.#log = openSync(path, 'r');
+    this.#logWatcher = watch(path, () => {
+      this.#readLog();
+    });
     const args = qemuArguments(spec, { qmp: qmp?.path, gdb: gdb?.path });
     const child = execa('setpriv', ['--pdeathsig', 'KILL', '--', qemuProgram, ...args], {
       detached: true,
       reject: false,
       stdin: 'ignore',
+      stdout: log,
       encoding: 'buffer',
-      buffer: { stdout: false, stderr: true },
     });
+    log.destroy(); // QEMU has the descriptor now.
     this.#group = child.pid ?? 0;
     if (this.#group > 0) living.add(this.#group);
-    child.stdout.on('data', (chunk: Buffer) => {
-      this.#log.write(chunk);
-      this.#receive(this.#decoder.write(chunk));
-    });
-    this.exited = child.then(async (result) => {
+    this.exited = child.then((result) => {
       living.delete(this.#group);
       const messages = Buffer.from(result.stderr).toString();
       this.#exit = { code: result.exitCode, signal: result.signal, messages };
+      this.#logWatcher.close();
+      this.#readLog();
+      closeSync(this.#log);
       this.#receive(this.#decoder.end());
       if (this.#splitter.partial !== '') this.lines.push(...this.#splitter.push('\n'));
       qmp?.close();
       gdb?.close();
       this.#qmpClient?.close();
-      await new Promise<void>((resolve) => this.#log.end(resolve));
       this.#wake();
       return this.#exit;
     });
@@ -100,7 +120,12 @@ export class Machine {
       wanted === true ? await PeerListener.open(join(options.folder, name)) : undefined;
     const qmp = await listen(options.qmp, 'qmp.sock');
     const gdb = await listen(options.gdb, 'gdb.sock');
-    return new Machine(spec, options.folder, qmp, gdb);
+    const path = join(options.folder, 'serial.log');
+    const log = createWriteStream(path);
+    await once(log, 'open').catch((error: unknown) => {
+      throw fileError(path, 'a place for the serial log', error);
+    });
+    return new Machine(spec, log, qmp, gdb);
   }
 
   /** Everything that the serial port carried so far, raw. */
@@ -181,6 +206,17 @@ export class Machine {
         wanted: 'a running machine',
         cause: error,
       });
+    }
+  }
+
+  /** Takes in what QEMU has written since the last time. */
+  #readLog(): void {
+    const chunk = Buffer.allocUnsafe(chunkSize);
+    for (;;) {
+      const size = readSync(this.#log, chunk, 0, chunkSize, this.#position);
+      if (size === 0) return;
+      this.#position += size;
+      this.#receive(this.#decoder.write(chunk.subarray(0, size)));
     }
   }
 

@@ -2,7 +2,7 @@
 import { alignUp } from '../bytes/align.js';
 import { ByteWriter } from '../bytes/byte-writer.js';
 import { armKernel } from '../arm/arm-kernel.js';
-import { synthesiseVmcoreinfo } from '../arm/vmcoreinfo.js';
+import { synthesiseVmcoreinfo, vmcoreinfoFacts } from '../arm/vmcoreinfo.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { runTool } from '../host/run-tool.js';
 import type { Kernel } from '../kernel/load-kernel.js';
@@ -117,7 +117,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     memory: { size: region.size, parts: region.sum },
     regions,
     edits: [...image.headerEdits, ...armed.edits],
-    facts: [...headerFacts(kernel), ...armed.facts],
+    facts: [...headerFacts(kernel), ...armed.facts, ...vmcoreinfoFacts(vmcoreinfo)],
     debug: {
       stub: image.stubOffset,
       leaveImage: image.stubOffset + entrySymbol('leave_image_jump'),

@@ -1,0 +1,226 @@
+/**
+ * One flipped byte, anywhere: the machine boots all the same, and says what is wrong; or, when the byte flips after
+ * the boot, panic() goes on as if Saveoops were not there.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { logBegins } from '../src/capture/markers.js';
+import { readManifest } from '../src/image/payload-folder.js';
+import type { Machine } from '../src/machine/machine.js';
+import type { ScenarioResult } from '../src/machine/scenario.js';
+import { serialLines } from '../src/machine/serial-text.js';
+import { planDef, regionPlaces, structSize } from '../src/payload/shared-layout.js';
+import { loadStubObjects, requireSymbol } from '../src/payload/stub-objects.js';
+import { bootComposed } from './composed.js';
+import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
+import { payload } from './harness/payloads.js';
+import { injectorFor } from './inject.js';
+import { readState, stateGuest } from './state-guest.js';
+
+const limit = 240_000;
+
+/** A payload whose guest says how it was booted. The console is on every entry's line: the plain one talks too. */
+async function talkative(crashKernel?: string): Promise<string> {
+  return await payload({
+    flavour: crashKernel === undefined ? 'cloud-amd64' : 'amd64',
+    append: serialConsole,
+    initrds: [await stateGuest()],
+    name: 'damage',
+    ...(crashKernel !== undefined && { crashKernel }),
+  });
+}
+
+/** Flips one bit in the middle of a region of saveoops.c32, or at an offset in it. */
+async function flip(folder: string, region: string, at?: number): Promise<void> {
+  const { regions } = await readManifest(folder);
+  const found = regions.find((each) => each.name === region);
+  if (found === undefined) throw new Error(`no region ${region}: ${regions.map((r) => r.name).join(' ')}`);
+  const path = join(folder, 'saveoops.c32');
+  const file = await readFile(path);
+  const part = file.subarray(found.offset, found.offset + found.size);
+  flipBit(part, at ?? part.length >> 1);
+  await writeFile(path, file);
+}
+
+function flipBit(bytes: Buffer, at: number): void {
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 0x10, at);
+}
+
+/** Offset in the entry stub of a word in the middle of struct plan. */
+async function insidePlan(): Promise<number> {
+  const { entry } = await loadStubObjects();
+  return Number(requireSymbol(entry.symbols, 'plan', 'entry.elf').value) + (structSize(planDef) >> 1);
+}
+
+const saveoopsLines = (result: ScenarioResult): readonly string[] =>
+  serialLines(result.serial).filter((line) => line.startsWith('saveoops: '));
+
+describe('a damaged payload boots unarmed, through the entry stub', () => {
+  test.each([
+    ['the armed kernel', 'vmlinux', 0, undefined],
+    ['a crash kernel of its own', 'crash-kernel', 1, 'cloud-amd64'],
+    ['the capture initramfs', 'crash-initrd', 2, undefined],
+  ])(
+    '%s',
+    async (_, region, part, crashKernel) => {
+      const dir = await talkative(crashKernel);
+      const result = await bootPayload(dir, { endAt: [], edit: (folder) => flip(folder, region) });
+      check(result, () => {
+        expect(saveoopsLines(result)).toEqual([
+          `saveoops: E03 not armed: part ${part} of the payload is damaged`,
+        ]);
+        const { nodes, cmdline } = readState(guestBlock(result, 'state'));
+        expect(nodes).toEqual([{ version: 1, reason: 3, regionSize: 0 }]);
+        expect(cmdline).toMatch(/^BOOT_IMAGE=saveoops\.c32 /);
+      });
+    },
+    limit,
+  );
+
+  test(
+    'its plan, in an image that another loader boots',
+    async () => {
+      const place = await insidePlan();
+      const result = await bootComposed({
+        name: 'damaged-plan',
+        flavour: 'cloud-amd64',
+        initrd: await stateGuest(),
+        edit: (image, { debug }) => {
+          const setupSize = 512 * (1 + image.readUInt8(0x1f1)); // setup_sects
+          flipBit(image, setupSize + debug.stub + place);
+        },
+      });
+      check(result, () => {
+        expect(saveoopsLines(result)).toEqual(['saveoops: E02 not armed: the plan in the image is damaged']);
+        expect(readState(guestBlock(result, 'state')).nodes).toEqual([]);
+      });
+    },
+    limit,
+  );
+});
+
+describe('a damaged payload boots the plain entry', () => {
+  const checkPlain = async (dir: string, result: ScenarioResult): Promise<void> => {
+    const { primary } = await readManifest(dir);
+    check(result, () => {
+      const { nodes, cmdline } = readState(guestBlock(result, 'state'));
+      expect(nodes).toEqual([]);
+      expect(cmdline).toContain(`BOOT_IMAGE=${primary.kernelFile} `);
+      expect(result.end).toMatchObject({ kind: 'exit', code: 0 });
+    });
+  };
+
+  test.each([
+    ["the primary's own bzImage", 'primary', 'the kernel image is damaged', undefined],
+    ['its setup sectors', 'setup', 'the kernel image is damaged', undefined],
+    ['the plan', 'entry-stub', 'the kernel image is damaged', insidePlan],
+    ['an embedded initrd', 'initrd-0', 'an initrd is damaged', undefined],
+  ])(
+    '%s',
+    async (_, region, why, find) => {
+      const dir = await talkative();
+      const result = await bootPayload(dir, {
+        endAt: [],
+        edit: async (folder) => flip(folder, region, await find?.()),
+      });
+      check(result, () => {
+        expect(saveoopsLines(result)).toEqual([`saveoops: E24 not armed: ${why}; booting "saveoops-plain"`]);
+      });
+      await checkPlain(dir, result);
+    },
+    limit,
+  );
+
+  test(
+    "the module's ELF magic, by ONTIMEOUT of the configuration",
+    async () => {
+      const dir = await talkative();
+      const result = await bootPayload(dir, {
+        endAt: [],
+        edit: async (folder) => {
+          await flip(folder, 'module', 1);
+          // The configuration that ships, and the boot loader's own output on the serial port.
+          const config = await readFile(join(dir, 'syslinux.cfg'), 'utf8');
+          await writeFile(join(folder, 'syslinux.cfg'), `SERIAL 0 115200\n${config}`);
+        },
+      });
+      check(result, () => {
+        expect(saveoopsLines(result)).toEqual([]);
+      });
+      await checkPlain(dir, result);
+    },
+    limit,
+  );
+});
+
+describe('damage in RAM after the boot leaves panic() to itself', () => {
+  test.each([
+    [
+      'the crash kernel',
+      regionPlaces.CRASH_KERNEL + 0x123456,
+      ['saveoops: E30 not captured, SHA-256 differs: crash kernel'],
+    ],
+    [
+      "the crash kernel's command line",
+      regionPlaces.CMDLINE,
+      ['saveoops: E30 not captured, SHA-256 differs: boot_params'],
+    ],
+    // The hook finds this one, and has no voice.
+    ['the crash stub', regionPlaces.CRASH_STUB + 0x40, []],
+    ['its page tables', regionPlaces.PAGE_TABLES, []],
+  ])(
+    '%s',
+    async (_, place, said) => {
+      const dir = await talkative();
+      const { memory } = await readManifest(dir);
+      const injector = await injectorFor(dir);
+      let start: (machine: Machine) => void = () => undefined;
+      const started = new Promise<Machine>((resolve) => (start = resolve));
+      const message = `Injected into a damaged region ${Date.now().toString(36)}`;
+      const result = await bootPayload(dir, {
+        endAt: [],
+        extraAppend: `${serialConsole} nokaslr panic=1`,
+        meanwhile: async (machine) => {
+          start(machine);
+          await machine.exited;
+        },
+        debug: async (gdb) => {
+          const stop = injector.addressOf('rest_init');
+          await gdb.setBreakpoint(stop);
+          gdb.continue();
+          await gdb.waitForStop(150_000);
+          await gdb.removeBreakpoint(stop);
+          const address = BigInt((await regionBase(await started, memory.size)) + place);
+          await gdb.setPhysicalMemory(true);
+          const bytes = await gdb.readMemory(address, 1);
+          flipBit(bytes, 0);
+          await gdb.writeMemory(address, bytes);
+          await gdb.setPhysicalMemory(false);
+          await injector.panicAt(gdb, 'kernel_init_freeable', message, { kind: 'known', offset: 0n });
+        },
+      });
+      check(result, () => {
+        expect(result.serial).toContain(`Kernel panic - not syncing: ${message}`);
+        expect(result.serial).not.toContain(logBegins);
+        expect(saveoopsLines(result)).toEqual(said);
+        expect(result.serial).toContain('Rebooting in 1 seconds..');
+        expect(result.end).toMatchObject({ kind: 'exit', code: 0 });
+      });
+    },
+    limit,
+  );
+});
+
+/** Where the crash region lies, from the memory map that the guest prints. */
+async function regionBase(machine: Machine, size: number): Promise<number> {
+  // The serial console prints the whole log so far before this line.
+  const found = await machine.waitForLine([/console \[ttyS0\] enabled/], { timeoutMs: 60_000 });
+  if (found.kind !== 'line') throw new Error(`no console: ${found.kind}`);
+  for (const line of machine.lines) {
+    const match = /BIOS-e820: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\] reserved/.exec(line);
+    const [from, to] = [match?.[1], match?.[2]].map((digits) => Number.parseInt(digits ?? '', 16));
+    if (from !== undefined && to !== undefined && to - from + 1 === size) return from;
+  }
+  throw new Error(`no reserved range of ${size} bytes in the memory map`);
+}

@@ -1,0 +1,109 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { writeBzImage } from './testkit/bzimage-writer.js';
+import { runSaveoops } from './testkit/command-line.js';
+import { stockKernels } from './testkit/stock-kernels.js';
+
+const kernel = stockKernels()[0]?.vmlinuz ?? '';
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'saveoops-cli-'));
+  mkdirSync(join(folder, 'directory'));
+  writeFileSync(join(folder, 'empty'), '');
+  writeFileSync(join(folder, 'text'), 'no kernel\n'.repeat(1000));
+  writeFileSync(join(folder, 'short'), writeBzImage().subarray(0, 700));
+  writeFileSync(join(folder, 'odd-payload'), writeBzImage({ payload: new Uint8Array(4000).fill(7) }));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** What every refusal owes to a person: the facts, no stack trace, nothing on stdout. */
+function expectRefusal(args: readonly string[], status: number, pattern: RegExp): void {
+  const run = runSaveoops(args, folder);
+  expect([args, run.status, run.stderr]).toEqual([args, status, run.stderr]);
+  expect(run.stderr).toMatch(pattern);
+  expect(run.stderr).toMatch(/^saveoops: .*\n {2}where: .*\n {2}found: .*\n {2}wanted: /);
+  expect(run.stderr).not.toMatch(/^\s+at |node:|bug, please report/m);
+  expect(run.stdout).toBe('');
+}
+
+describe('wrong command lines', () => {
+  test.each([
+    [[], /no command/],
+    [['biuld'], /Did you mean build|Unknown/],
+    [['build'], /kernel/],
+    [['build', '--kernel', kernel], /out/],
+    [['build', '--kernel', kernel, '--out', 'o', '--frob'], /frob/],
+    [['build', '--kernel', kernel, '--out', 'o', '--format', 'elf'], /format/],
+    [['build', '--kernel', kernel, '--out', 'o', '--out', 'p'], /--out given 2 times/],
+    [['build', '--kernel', kernel, '--out', 'o', '--crash-size', '12Q'], /not a size/],
+    [['build', '--kernel', kernel, '--out', 'o', '--append', 'a\nb'], /line break/],
+    [['inspect'], /file|non-option/i],
+    [['test', '.', '--cpus', 'two'], /cpus/],
+    [['test', '.', '--panic', 'rm -rf'], /--panic/],
+  ] as const)('%j: exit code 64', (args, pattern) => {
+    expectRefusal(args, 64, pattern);
+    expect(existsSync(join(folder, 'o'))).toBe(false);
+  });
+});
+
+describe('wrong files', () => {
+  test.each([
+    ['missing', 74, /no such file|ENOENT/i],
+    ['directory', 74, /a directory/],
+    ['empty', 65, /./],
+    ['text', 65, /./],
+    ['short', 65, /./],
+    ['odd-payload', 66, /unknown way/],
+  ] as const)('build --kernel %s: exit code %d, nothing written', (name, status, pattern) => {
+    expectRefusal(['build', '--kernel', name, '--out', 'out'], status, pattern);
+    expect(existsSync(join(folder, 'out'))).toBe(false);
+  });
+
+  test.each([
+    ['missing', 74],
+    ['empty', 65],
+    ['text', 65],
+    [kernel, 65],
+  ] as const)('inspect %s: exit code %d', (name, status) => {
+    expectRefusal(['inspect', name], status, /./);
+  });
+
+  test('an initrd or crash kernel that is missing: exit code 74, nothing written', () => {
+    for (const option of ['--initrd', '--crash-kernel', '--crash-initrd']) {
+      expectRefusal(['build', '--kernel', kernel, '--out', 'out', option, 'missing'], 74, /missing/);
+    }
+    expect(existsSync(join(folder, 'out'))).toBe(false);
+  });
+
+  test('a crash size that is too small: exit code 67 and the sum, nothing written', () => {
+    expectRefusal(
+      ['build', '--kernel', kernel, '--out', 'out', '--crash-size', '32M'],
+      67,
+      /at least .* MiB: /,
+    );
+    expect(existsSync(join(folder, 'out'))).toBe(false);
+  }, 60_000);
+
+  test('test and image of a folder without payload: exit code 74', () => {
+    expectRefusal(['test', 'directory'], 74, /./);
+    expectRefusal(['image', 'directory', '--out', 'boot.img'], 74, /./);
+    expect(readdirSync(folder)).not.toContain('boot.img');
+  });
+
+  test('an output folder that is a file: exit code 74', () => {
+    expectRefusal(['build', '--kernel', kernel, '--out', 'text'], 74, /text/);
+  }, 60_000);
+});
+
+describe('help', () => {
+  test.each([['--help'], ['build', '--help'], ['--version']])('%s %s: exit code 0', (...args) => {
+    const run = runSaveoops(args.filter(Boolean));
+    expect([run.status, run.stderr]).toEqual([0, '']);
+    expect(run.stdout).not.toBe('');
+  });
+});
