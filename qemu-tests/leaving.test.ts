@@ -12,8 +12,8 @@ const kexec = { path: 'bin/kexec', source: '/usr/sbin/kexec' };
 const second = 'console=ttyS0,115200 guest.second';
 
 /**
- * A guest that leaves as `guest.leave=` on its command line says. kexec gets the kernel that runs and the very
- * initramfs that it runs from, so what comes up then is this script again, which sees "guest.second".
+ * A guest that leaves as `guest.leave=` on its command line says. kexec gets the kernel that runs and an initramfs of
+ * its own, which says that it is up.
  */
 async function leavingGuest(flavour: Flavour): Promise<string> {
   const own = await guestInitramfs(`

@@ -74,14 +74,12 @@ function compile() {
 
 /** stubs/include/plan.h, written only when it differs, so that make sees no change without one. */
 async function renderHeader() {
-  const { renderHeader: render } = await import(
-    pathToFileURL(join(dist, 'src/payload/shared-layout.js')).href
-  );
+  const { renderHeader: render } = await import(pathToFileURL(join(dist, 'src/stubs/shared-layout.js')).href);
   const path = join(root, 'stubs', 'include', 'plan.h');
   const wanted = render();
   if (existsSync(path) && readFileSync(path, 'utf8') === wanted) return;
   writeFileSync(path, wanted);
-  console.log('build: stubs/include/plan.h written anew from src/payload/shared-layout.ts; commit it');
+  console.log('build: stubs/include/plan.h written anew from src/stubs/shared-layout.ts; commit it');
 }
 
 function makeStubs() {

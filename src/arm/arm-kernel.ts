@@ -6,8 +6,8 @@ import { ByteWriter } from '../bytes/byte-writer.js';
 import { SaveoopsError } from '../errors.js';
 import { offsetInImage } from '../kernel/flat-image.js';
 import type { Kernel } from '../kernel/load-kernel.js';
-import type { ManifestEdit, ManifestFact } from '../payload/manifest.js';
-import { kernelSymbolNames, type KernelSymbolName } from '../payload/shared-layout.js';
+import type { KernelEdit, KernelFact } from '../kernel/evidence.js';
+import { kernelSymbolNames, type KernelSymbolName } from '../stubs/shared-layout.js';
 import { findGap } from './find-gap.js';
 import { hookSize, linkHook } from './link-hook.js';
 
@@ -23,8 +23,8 @@ export interface ArmedKernel {
   readonly end: bigint;
   /** Of symbols that the kernel has. */
   readonly symbols: ReadonlyMap<KernelSymbolName, bigint>;
-  readonly edits: readonly ManifestEdit[];
-  readonly facts: readonly ManifestFact[];
+  readonly edits: readonly KernelEdit[];
+  readonly facts: readonly KernelFact[];
 }
 
 interface EditedBytes {
@@ -52,7 +52,7 @@ const neededSymbols: readonly KernelSymbolName[] = [
 export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   const { kallsyms, btf, image } = kernel;
   refuseControlFlowIntegrity(kernel);
-  const facts: ManifestFact[] = [];
+  const facts: KernelFact[] = [];
   const missing: string[] = [];
   const hex = (value: bigint): string => `0x${value.toString(16)}`;
   const find = (name: string, needed: boolean): bigint | undefined => {

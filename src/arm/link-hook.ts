@@ -9,7 +9,7 @@ import { ByteWriter } from '../bytes/byte-writer.js';
 import { SaveoopsError } from '../errors.js';
 import { SHT_RELA, SHT_SYMTAB } from '../formats/elf/elf-tables.js';
 import { parseElf } from '../formats/elf/parse-elf.js';
-import { readSymbols } from '../payload/stub-objects.js';
+import { readSymbols } from '../stubs/stub-objects.js';
 
 const R_X86_64_PC32 = 2;
 const R_X86_64_PLT32 = 4;

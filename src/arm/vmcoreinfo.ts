@@ -14,7 +14,7 @@ import { SaveoopsError } from '../errors.js';
 import { NT_GNU_BUILD_ID } from '../formats/elf/elf-tables.js';
 import { encodeNote, parseNotes } from '../formats/elf/notes.js';
 import type { Kernel } from '../kernel/load-kernel.js';
-import type { ManifestFact } from '../payload/manifest.js';
+import type { KernelFact } from '../kernel/evidence.js';
 
 export interface SynthesisedVmcoreinfo {
   /** One ELF note, owner "VMCOREINFO", type 0, padded to four bytes. */
@@ -199,7 +199,7 @@ export function sectionsPerRoot({ btf }: Kernel): number {
 }
 
 /** The lines as facts for the manifest, each with its source. */
-export function vmcoreinfoFacts({ text }: SynthesisedVmcoreinfo): ManifestFact[] {
+export function vmcoreinfoFacts({ text }: SynthesisedVmcoreinfo): KernelFact[] {
   return text
     .trimEnd()
     .split('\n')

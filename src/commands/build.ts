@@ -11,7 +11,7 @@ import { generator } from '../host/version.js';
 import { loadKernel } from '../kernel/load-kernel.js';
 import { buildPayload, type InputFile, type Payload } from '../payload/build-payload.js';
 import { digestInitrd, encodeManifest } from '../payload/com32-file.js';
-import { loadStubObjects } from '../payload/stub-objects.js';
+import { loadStubObjects } from '../stubs/stub-objects.js';
 
 export interface BuildOptions {
   readonly kernel: string;

@@ -2,7 +2,7 @@
 import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
 import { readManifest } from '../payload/com32-file.js';
-import { sha256Hex } from '../payload/digests.js';
+import { sha256Hex } from '../bytes/digests.js';
 import type { Manifest } from '../payload/manifest.js';
 
 export interface InspectOptions {

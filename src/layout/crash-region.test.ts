@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { renderError, SaveoopsError } from '../errors.js';
-import { regionPlaces } from '../payload/shared-layout.js';
+import { regionPlaces } from '../stubs/shared-layout.js';
 import { planCrashRegion, type CrashParts } from './crash-region.js';
 
 const MiB = 1 << 20;

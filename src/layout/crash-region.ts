@@ -1,7 +1,7 @@
 /** How much RAM the crash region takes, why, and where its parts lie. */
 import { alignDown, alignUp } from '../bytes/align.js';
 import { SaveoopsError } from '../errors.js';
-import { regionPlaces } from '../payload/shared-layout.js';
+import { regionPlaces } from '../stubs/shared-layout.js';
 
 const MiB = 1 << 20;
 const largePage = 2 * MiB;

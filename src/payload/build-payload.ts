@@ -9,10 +9,11 @@ import type { Kernel } from '../kernel/load-kernel.js';
 import { planCrashRegion } from '../layout/crash-region.js';
 import { composeImage, scratchSize, type ComposedImage } from './compose-image.js';
 import { writeCom32, type Com32File, type Initrd } from './com32-file.js';
-import { sha256Hex } from './digests.js';
-import type { Manifest, ManifestFact } from './manifest.js';
-import type { StubObjects } from './stub-objects.js';
-import { requireSymbol } from './stub-objects.js';
+import { sha256Hex } from '../bytes/digests.js';
+import type { KernelFact } from '../kernel/evidence.js';
+import type { Manifest } from './manifest.js';
+import type { StubObjects } from '../stubs/stub-objects.js';
+import { requireSymbol } from '../stubs/stub-objects.js';
 
 /** A named input: `name` is the file name it gets beside the payload. */
 export interface InputFile {
@@ -143,7 +144,7 @@ function withRelocations(image: Uint8Array, { relocations }: Kernel): Uint8Array
   return writer.bytes;
 }
 
-function headerFacts({ bzImage, image, relocations }: Kernel): ManifestFact[] {
+function headerFacts({ bzImage, image, relocations }: Kernel): KernelFact[] {
   const { header } = bzImage;
   const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
   return [

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runSaveoops, buildInto, oracle, type BuiltPayload } from '../testkit/command-line.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
-import { chunkDef, loadTableDef, maxChunks, offsetOf, structSize } from './shared-layout.js';
+import { chunkDef, loadTableDef, maxChunks, offsetOf, structSize } from '../stubs/shared-layout.js';
 
 let folder: string;
 let payload: BuiltPayload;

@@ -16,7 +16,7 @@ import { ByteView } from '../bytes/byte-reader.js';
 import { SaveoopsError } from '../errors.js';
 import { ELF32_SHDR_SIZE, SHT_NOTE, SHT_PROGBITS, SHT_STRTAB } from '../formats/elf/elf-tables.js';
 import { parseElf } from '../formats/elf/parse-elf.js';
-import { sha256, sha256Hex, xxh32 } from './digests.js';
+import { sha256, sha256Hex, xxh32 } from '../bytes/digests.js';
 import type { Manifest, ManifestRegion } from './manifest.js';
 import {
   chunkDef,
@@ -25,9 +25,9 @@ import {
   loadTableMagic,
   maxChunks,
   sharedVersion,
-} from './shared-layout.js';
-import { moduleSymbolOffset } from './stub-objects.js';
-import { StructureWriter } from './structure-writer.js';
+} from '../stubs/shared-layout.js';
+import { moduleSymbolOffset } from '../stubs/stub-objects.js';
+import { StructureWriter } from '../stubs/structure-writer.js';
 import type { ComposedImage } from './compose-image.js';
 
 const page = 4096;

@@ -22,8 +22,8 @@ import { setupHeaderFields, XLF_5LEVEL, XLF_5LEVEL_ENABLED } from '../formats/bz
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { CrashRegion } from '../layout/crash-region.js';
 import { crashBootParams } from './crash-boot-params.js';
-import { sha256, xxh32 } from './digests.js';
-import type { ManifestEdit } from './manifest.js';
+import { sha256, xxh32 } from '../bytes/digests.js';
+import type { KernelEdit } from '../kernel/evidence.js';
 import {
   kernelSymbolNames,
   partDef,
@@ -34,9 +34,9 @@ import {
   regionPlaces,
   sharedVersion,
   type PartName,
-} from './shared-layout.js';
-import { StructureWriter } from './structure-writer.js';
-import { requireSymbol, type StubObjects } from './stub-objects.js';
+} from '../stubs/shared-layout.js';
+import { StructureWriter } from '../stubs/structure-writer.js';
+import { requireSymbol, type StubObjects } from '../stubs/stub-objects.js';
 
 const page = 4096;
 const largePage = 0x200000;
@@ -78,7 +78,7 @@ export interface ComposedImage {
   readonly leadingSize: number;
   /** File offsets; disjoint, ascending, covering all but padding. */
   readonly regions: readonly ImageRegion[];
-  readonly headerEdits: readonly ManifestEdit[];
+  readonly headerEdits: readonly KernelEdit[];
 }
 
 const purposes: Readonly<Record<PartName, string>> = {
@@ -248,7 +248,7 @@ function writePlan(inputs: ImageInputs, stubOffset: number, placed: readonly Pla
 }
 
 /** Changes the three header fields that make the loader read and enter the whole image. */
-function editHeader(bytes: Uint8Array, kernel: Kernel, stubOffset: number, size: number): ManifestEdit[] {
+function editHeader(bytes: Uint8Array, kernel: Kernel, stubOffset: number, size: number): KernelEdit[] {
   const { header } = kernel.bzImage;
   const values: Readonly<Record<string, number>> = {
     syssize: size / sixteen,

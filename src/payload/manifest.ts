@@ -3,6 +3,8 @@
  * the file alone, `test` and `image` read it, and a person can check any byte of the payload against it.
  * Addresses and values that may exceed 2^53 are hexadecimal strings with 0x; sizes and offsets are bytes.
  */
+import type { KernelEdit, KernelFact } from '../kernel/evidence.js';
+
 export interface ManifestRegion {
   readonly name: string;
   /** Byte offset in saveoops.c32. */
@@ -10,23 +12,6 @@ export interface ManifestRegion {
   readonly size: number;
   readonly purpose: string;
   readonly sha256: string;
-}
-
-/** One run of bytes that differs between the distribution's kernel and the armed one. */
-export interface ManifestEdit {
-  readonly what: string;
-  /** Link-time virtual address for the kernel image, file offset for its setup header. */
-  readonly address: string;
-  readonly before: string;
-  readonly after: string;
-}
-
-/** One fact about the primary kernel that arming relied on. */
-export interface ManifestFact {
-  readonly name: string;
-  readonly value: string;
-  /** Where it was found: "kallsyms", "BTF struct smp_ops", "setup header", ... */
-  readonly source: string;
 }
 
 export interface Manifest {
@@ -57,8 +42,8 @@ export interface Manifest {
     readonly parts: readonly { readonly what: string; readonly bytes: number }[];
   };
   readonly regions: readonly ManifestRegion[];
-  readonly edits: readonly ManifestEdit[];
-  readonly facts: readonly ManifestFact[];
+  readonly edits: readonly KernelEdit[];
+  readonly facts: readonly KernelFact[];
   /**
    * Places for a debugger. Offsets are from the start of the image's protected-mode part, which loaders put at
    * 0x100000. `leaveImage`: the jump into the stub's copy in the crash region; RAX holds that copy's address, and

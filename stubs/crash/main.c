@@ -215,18 +215,6 @@ static void own_tables(const struct crash_table *table)
 	use_own_tables(idt);
 }
 
-static void add_hexadecimal(struct line *line, u64 value)
-{
-	char digits[17];
-	int k, used = 0;
-
-	for (k = 60; k >= 0; k -= 4)
-		if (value >> k || !k)
-			digits[used++] = "0123456789abcdef"[value >> k & 15];
-	digits[used] = 0;
-	add_text(line, digits);
-}
-
 /* One more line of VMCOREINFO behind those of the build. text ends in '='. */
 static void append_info(char *note, const char *text, u64 value, int hexadecimal)
 {

@@ -6,6 +6,8 @@
  * off, ESI = boot_params. The image may lie anywhere page-aligned below 4 GiB; the code is position-independent.
  * Nothing outside the stub itself, its stack included, is written before entry_main() has decided.
  */
+#include "plan.h"
+
 	.section .head, "ax"
 	.code32
 	.globl entry32
@@ -225,7 +227,7 @@ gdt_pointer:
 	.balign 4096
 	.globl plan
 plan:
-	.fill	12, 1, 0
+	.long	0, SHARED_VERSION, 0
 stub_offset:
 	.long	0
 	.fill	4096 - 16, 1, 0

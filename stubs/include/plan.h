@@ -1,10 +1,10 @@
-/* Generated from src/payload/shared-layout.ts by `npm run build`: do not edit. */
+/* Generated from src/stubs/shared-layout.ts by `npm run build`: do not edit. */
 
 #ifndef SAVEOOPS_PLAN_H
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0x1
+#define SHARED_VERSION 0xea96c79
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 

@@ -6,6 +6,7 @@
  */
 #ifndef SAVEOOPS_SAY_H
 #define SAVEOOPS_SAY_H
+#include "line.h"
 #include "machine.h"
 
 #define COM1 0x3f8
@@ -38,30 +39,6 @@ static void say_screen(const char *text, int columns, int lines)
 		screen[i] = screen[i + columns];
 	for (i = 0; i < columns; i++)
 		screen[last + i] = (u16)(0x0f00 | (*text && *text != '\n' ? (u8)*text++ : ' '));
-}
-
-struct line {
-	char text[160];
-	u32 used;
-};
-
-static void add_text(struct line *line, const char *text)
-{
-	while (*text && line->used < sizeof(line->text) - 2)
-		line->text[line->used++] = *text++;
-	line->text[line->used] = 0;
-}
-
-static void add_decimal(struct line *line, u64 value)
-{
-	char digits[21];
-	int at = 20;
-
-	digits[20] = 0;
-	do
-		digits[--at] = (char)('0' + value % 10);
-	while (value /= 10);
-	add_text(line, digits + at);
 }
 
 #endif

@@ -9,6 +9,7 @@ import { SaveoopsError } from '../errors.js';
 import { PT_LOAD, SHF_ALLOC, SHT_NOBITS, SHT_SYMTAB } from '../formats/elf/elf-tables.js';
 import { parseElf, type Elf } from '../formats/elf/parse-elf.js';
 import { readInput } from '../host/files.js';
+import { offsetOf, planDef, sharedVersion } from './shared-layout.js';
 
 export interface StubSymbol {
   /** st_value: an address in a linked stub, an offset in a relocatable object. */
@@ -43,7 +44,30 @@ export async function loadStubObjects(): Promise<StubObjects> {
     ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'].map(read),
   );
   if (!entry || !crash || !hook || !module) throw new RangeError('unreachable: four files were read');
-  return { entry: flattenStub(entry, 'entry.elf'), crash: flattenStub(crash, 'crash.elf'), hook, module };
+  const objects = {
+    entry: flattenStub(entry, 'entry.elf'),
+    crash: flattenStub(crash, 'crash.elf'),
+    hook,
+    module,
+  };
+  checkLayout(objects.entry);
+  return objects;
+}
+
+/** Stubs built from another layout would misread the plan at boot. Throws `invariant`. */
+function checkLayout(entry: FlatStub): void {
+  const plan = Number(requireSymbol(entry.symbols, 'plan', 'entry.elf').value);
+  const built = new ByteView(entry.bytes, 'entry.elf').u32(
+    plan + offsetOf(planDef, 'version'),
+    'plan.version',
+  );
+  if (built === sharedVersion) return;
+  throw new SaveoopsError('invariant', 'the stubs were built from another layout than this code', {
+    where: folder,
+    found: `layout 0x${built.toString(16)}`,
+    wanted: `layout 0x${sharedVersion.toString(16)}`,
+    hint: 'build both: npm run build',
+  });
 }
 
 function flattenStub(bytes: Uint8Array, name: string): FlatStub {

@@ -4,6 +4,8 @@
  * All integers are little-endian; offsets follow from the order, each field aligned to its own size.
  */
 
+import { xxh32 } from '../bytes/digests.js';
+
 type FieldType =
   'u32' | 'u64' | { readonly struct: StructDef; readonly count: number } | { readonly bytes: number };
 
@@ -153,7 +155,6 @@ export const loadTableDef: StructDef = {
   ],
 };
 
-export const sharedVersion = 1;
 export const planMagic = 0x704f7653; // "SvOp"
 export const loadTableMagic = 0x644c7653; // "SvLd"
 
@@ -175,6 +176,14 @@ export const regionPlaces = {
   BACKUP_END: 0x1f0000,
   CRASH_KERNEL: 0x200000,
 } as const;
+
+/**
+ * Stands for the layout of everything here, so that stubs built from another one are recognised: by the build when
+ * it reads them, and by the stubs when they read what it wrote.
+ */
+export const sharedVersion = xxh32(
+  Buffer.from(JSON.stringify([planDef, loadTableDef, partNames, kernelSymbolNames, planFlags, regionPlaces])),
+);
 
 export function fieldSize(type: Field['type']): number {
   if (type === 'u32') return 4;
@@ -241,7 +250,7 @@ export function renderHeader(): string {
       .map(([name, value]) => `#define ${prefix}${name} 0x${value.toString(16)}\n`)
       .join('');
   return [
-    '/* Generated from src/payload/shared-layout.ts by `npm run build`: do not edit. */\n',
+    '/* Generated from src/stubs/shared-layout.ts by `npm run build`: do not edit. */\n',
     '#ifndef SAVEOOPS_PLAN_H\n#define SAVEOOPS_PLAN_H\n#include "types.h"\n',
     values('', { SHARED_VERSION: sharedVersion, PLAN_MAGIC: planMagic, LOAD_TABLE_MAGIC: loadTableMagic }),
     values('PLAN_', planFlags),

@@ -1,7 +1,7 @@
 /** Fills a shared structure (shared-layout.ts) field by field; each field once, each name checked. */
 import { ByteWriter } from '../bytes/byte-writer.js';
 import { layoutOf, structSize, type StructDef } from './shared-layout.js';
-import { xxh32 } from './digests.js';
+import { xxh32 } from '../bytes/digests.js';
 
 export class StructureWriter {
   readonly bytes: Uint8Array;

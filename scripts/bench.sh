@@ -1,0 +1,7 @@
+#!/bin/bash
+# npm run bench: two ratios, each taken in one run; see docs/testing.md. Nothing is asserted. Arguments: build, boot.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/setup.sh
+node scripts/build.mjs
+exec node --no-warnings scripts/bench.mjs "$@"

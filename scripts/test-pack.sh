@@ -1,0 +1,16 @@
+#!/bin/bash
+# npm run test:pack: the package works without the checkout. Packs it, installs the tarball into an empty folder, and
+# there builds, inspects and tests a payload. Needs a package registry or npm's cache for the dependencies.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/setup.sh
+kernel=$(ls "$(realpath "${SAVEOOPS_KERNEL_DIR:-.cache/kernels}")"/linux-image-*-cloud-amd64/boot/vmlinuz-* | tail -n 1)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+npm pack --silent --pack-destination "$work" >/dev/null
+mkdir "$work/empty"
+cd "$work/empty"
+npm install --prefer-offline --no-audit --no-fund --silent "$work"/saveoops-*.tgz
+npx saveoops build --kernel "$kernel" --out payload
+npx saveoops inspect payload/saveoops.c32 >/dev/null
+npx saveoops test payload --panic start_kernel

@@ -1,0 +1,178 @@
+/* What hook and crash stub need, laid out in the crash region; then the hook's slots are filled. */
+#include "crash-table.h"
+#include "entry.h"
+#include "hook-slots.h"
+#include "line.h"
+#include "sha256.h"
+
+/* Page-table entries with accessed and dirty set: the hook sums these tables, so the CPU must not write them. */
+#define TABLE 0x63ull
+#define LEAF 0xe3ull
+
+/*
+ * The hook's page tables: memory one to one in the low half, and in the last top-level entry the kernel image
+ * through the kernel's own table. Only GiBs that hold RAM are mapped, so that no device is mapped cacheable.
+ * Gives CR3, or 0 when the pool is too small (no 1 GiB pages and much RAM).
+ */
+static u64 build_hook_tables(struct crash_table *table)
+{
+	u64 pool = state.region + PLACE_PAGE_TABLES, end = state.region + PLACE_PAGE_TABLES_END;
+	u64 *top = at(pool), *pdpt = at(pool + PAGE), *p4d = at(pool + 2 * PAGE);
+	u64 next = pool + 3 * PAGE, g, top_ram = 4 * GIB;
+	u32 a, b, c, d, i;
+	int giant;
+
+	cpuid(0x80000001, 0, &a, &b, &c, &d);
+	giant = !!(d & (1u << 26));
+	for (i = 0; i < state.original_entries; i++)
+		if (state.original[i].type == E820_RAM)
+			top_ram = MAX(top_ram, state.original[i].start + state.original[i].size);
+	for (g = 0; g < 512 && g * GIB < top_ram; g++) {
+		int used = 0;
+
+		for (i = 0; i < state.original_entries; i++) {
+			const struct e820_entry *e = &state.original[i];
+
+			used |= e->type == E820_RAM && e->start < (g + 1) * GIB && g * GIB < e->start + e->size;
+		}
+		if (!used)
+			continue;
+		if (giant) {
+			pdpt[g] = g * GIB | LEAF;
+			continue;
+		}
+		if (next >= end)
+			return 0;
+		pdpt[g] = next | TABLE;
+		for (i = 0; i < 512; i++)
+			((u64 *)at(next))[i] = (g * GIB + i * LARGE_PAGE) | LEAF;
+		next += PAGE;
+	}
+	if (state.level5) {
+		p4d[0] = (usize)pdpt | TABLE;
+		table->identity_table = (usize)p4d;
+		top[511] = (state.output + plan.level4_kernel_pgt) | TABLE;
+	} else {
+		table->identity_table = (usize)pdpt;
+		top[511] = (state.output + plan.level3_kernel_pgt) | TABLE;
+	}
+	top[0] = table->identity_table | TABLE;
+	return (usize)top;
+}
+
+static void check_later(struct crash_table *table, const char *name, u64 start, u64 size, const u8 *digest)
+{
+	struct checked_range *range = &table->checked[table->checked_count++];
+	usize i;
+
+	range->start = start;
+	range->size = size;
+	for (i = 0; i < sizeof(range->name) - 1 && name[i]; i++)
+		range->name[i] = name[i];
+	if (digest)
+		memcpy(range->sha256, digest, 32);
+	else
+		sha256(at(start), size, range->sha256);
+}
+
+/* Finishes the crash kernel's boot_params and command line with what only this machine knows. */
+static void finish_crash_parameters(void)
+{
+	struct boot_params *bp = at(state.region + PLACE_BOOT_PARAMS);
+	char *cmdline = at(state.region + PLACE_CMDLINE);
+	struct line address = { .used = 0 };
+	usize n = length_of(cmdline);
+
+	memcpy(bp->screen_info, state.boot_params->screen_info, sizeof(bp->screen_info));
+	bp->acpi_rsdp_addr = state.rsdp;
+	bp->code32_start = (u32)(state.region + plan.part[PART_CRASH_KERNEL].place);
+	bp->ramdisk_image = (u32)(state.region + plan.part[PART_CRASH_INITRD].place);
+	bp->ramdisk_size = plan.part[PART_CRASH_INITRD].size;
+	bp->cmd_line_ptr = (u32)(state.region + PLACE_CMDLINE);
+	crash_e820(bp, state.region);
+	add_text(&address, " elfcorehdr=");
+	add_decimal(&address, (state.region + PLACE_ELFCOREHDR) / 1024);
+	add_text(&address, "K");
+	memcpy(cmdline + n, address.text, address.used + 1);
+}
+
+/* KASLR moves every SYMBOL() of the synthesised VMCOREINFO: sixteen hexadecimal digits each. */
+static void move_symbols(void)
+{
+	const u32 *fixup = part_bytes(PART_FIXUPS);
+	char *notes = at(state.region + PLACE_NOTES);
+	u32 i, k, count = plan.part[PART_FIXUPS].size / 4;
+
+	for (i = 0; i < count; i++) {
+		char *digits = notes + fixup[i];
+		u64 value = 0;
+
+		for (k = 0; k < 16; k++)
+			value = value << 4 | (u64)(digits[k] <= '9' ? digits[k] - '0' : digits[k] - 'a' + 10);
+		value += state.delta;
+		for (k = 0; k < 16; k++)
+			digits[k] = "0123456789abcdef"[value >> (60 - 4 * k) & 15];
+	}
+}
+
+static u64 sum_words(const u64 *words, u64 count)
+{
+	u64 sum = 0;
+
+	while (count--)
+		sum = (sum ^ *words++) * SUM_FACTOR;
+	return sum;
+}
+
+/* Builds what the crash stub needs and opens the hook. 0, or -1. */
+int arm(void)
+{
+	u64 region = state.region, *slots = at(state.output + plan.hook_slots), cr3;
+	struct crash_table *table = at(region + PLACE_CRASH_TABLE);
+	const u8 *screen = state.boot_params->screen_info;
+	u32 i;
+
+	table->magic = CRASH_TABLE_MAGIC;
+	table->level5 = state.level5;
+	table->region = region;
+	table->region_size = plan.region_size;
+	table->code32_start = region + plan.part[PART_CRASH_KERNEL].place;
+	table->notes_size = plan.part[PART_NOTES].size;
+	table->kernel_delta = state.delta;
+	table->text_virtual = plan.link_text + state.delta;
+	table->text_physical = state.output;
+	table->phys_base = state.output - (table->text_virtual - 0xffffffff80000000ull);
+	table->kernel_size = plan.text_to_end;
+	table->smp_stop = plan.smp_stop + state.delta;
+	table->smp_crash_stop = plan.smp_crash_stop + state.delta;
+	table->sections_per_root = plan.sections_per_root;
+	table->backup_size = state.low_ram_end;
+	if (screen[6] == 3 || screen[6] == 2) {
+		table->screen_columns = screen[7];
+		table->screen_lines = screen[0xe];
+	}
+	for (i = 0; i < KSYM_COUNT; i++)
+		table->symbol[i] = plan.symbol[i] ? plan.symbol[i] + state.delta : 0;
+	for (i = 0; i < state.boot_params->e820_entries; i++) {
+		const struct e820_entry *e = &state.boot_params->e820[i];
+
+		if (e->type == E820_RAM)
+			table->ram[table->ram_count++] = (struct ram_range){ e->start, e->size };
+	}
+	finish_crash_parameters();
+	move_symbols();
+	check_later(table, "boot_params", region + PLACE_BOOT_PARAMS, PLACE_ELFCOREHDR - PLACE_BOOT_PARAMS, NULL);
+	check_later(table, "crash kernel", region + plan.part[PART_CRASH_KERNEL].place,
+		    plan.part[PART_CRASH_KERNEL].size, plan.part[PART_CRASH_KERNEL].sha256);
+	check_later(table, "crash initrd", region + plan.part[PART_CRASH_INITRD].place,
+		    plan.part[PART_CRASH_INITRD].size, plan.part[PART_CRASH_INITRD].sha256);
+	check_later(table, "notes", region + PLACE_NOTES, plan.part[PART_NOTES].size, NULL);
+	cr3 = build_hook_tables(table);
+	if (!cr3)
+		return -1;
+	slots[SLOT_REGION / 8] = region;
+	slots[SLOT_CR3 / 8] = cr3;
+	slots[SLOT_WORDS / 8] = PLACE_PAGE_TABLES_END / 8;
+	slots[SLOT_SUM / 8] = sum_words(at(region), PLACE_PAGE_TABLES_END / 8);
+	return 0;
+}

@@ -1,0 +1,70 @@
+/* The kernel command line, as far as it decides what the entry stub does. */
+#include "entry.h"
+
+const char *command_line(void)
+{
+	return at(state.boot_params->cmd_line_ptr | (u64)state.boot_params->ext_cmd_line_ptr << 32);
+}
+
+/*
+ * Finds the last `name` or `name=value` word. Gives what follows the name ("" or the value), or NULL. name ends
+ * in '=' for options with a value.
+ */
+const char *find_option(const char *name)
+{
+	const char *p = command_line(), *found = NULL;
+	usize n = length_of(name);
+
+	if (!p)
+		return NULL;
+	while (*p) {
+		while (*p == ' ')
+			p++;
+		if (!memcmp(p, name, MIN(n, length_of(p))) && length_of(p) >= n &&
+		    (name[n - 1] == '=' || p[n] == ' ' || !p[n]))
+			found = p + n;
+		while (*p && *p != ' ')
+			p++;
+	}
+	return found;
+}
+
+int option_is(const char *name, const char *value)
+{
+	const char *found = find_option(name);
+	usize n = length_of(value);
+
+	return found && length_of(found) >= n && !memcmp(found, value, n) && (found[n] == ' ' || !found[n]);
+}
+
+/* A number with the suffixes K, M, G, T, as the kernel's memparse() takes it; 0 when there is none. */
+u64 parse_size(const char *p)
+{
+	u64 value = 0;
+	u32 base = 10;
+
+	if (p[0] == '0' && (p[1] | 0x20) == 'x') {
+		base = 16;
+		p += 2;
+	}
+	for (;; p++) {
+		u32 digit = *p >= '0' && *p <= '9'                   ? (u32)(*p - '0') :
+			    (*p | 0x20) >= 'a' && (*p | 0x20) <= 'f' ? (u32)((*p | 0x20) - 'a' + 10) :
+								       99;
+
+		if (digit >= base)
+			break;
+		value = value * base + digit;
+	}
+	switch (*p | 0x20) {
+	case 't':
+		value <<= 10; /* fall through */
+	case 'g':
+		value <<= 10; /* fall through */
+	case 'm':
+		value <<= 10; /* fall through */
+	case 'k':
+		value <<= 10;
+	}
+	return value;
+}
