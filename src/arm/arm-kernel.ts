@@ -2,6 +2,7 @@
  * Arms a stock kernel: the hook goes into a gap of .text, and two function pointers in smp_ops lead to it. Nothing
  * else of the kernel changes, and checkArmed() re-reads the result to say so.
  */
+import { ByteView } from '../bytes/byte-reader.js';
 import { ByteWriter } from '../bytes/byte-writer.js';
 import { SaveoopsError } from '../errors.js';
 import { offsetInImage } from '../kernel/flat-image.js';
@@ -85,7 +86,14 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     value: `${hex(gap.address)} +${gap.size}`,
     source: `int3 run after ${gap.after}`,
   });
-  const hook = linkHook(hookObject, gap.address, (name) => kallsyms.requireAddress(name));
+  const halt = findEarlyHalt(kernel);
+  if (halt !== undefined) facts.push(...halt.facts);
+  const hook = linkHook(
+    hookObject,
+    gap.address,
+    // Without these the third entry of the hook is never called: any address will do.
+    (name) => (earlyHaltNames.has(name) ? (halt?.names[name] ?? gap.address) : kallsyms.requireAddress(name)),
+  );
   const entry = (name: string): bigint => hook.symbols.get(name) ?? 0n;
 
   const native = (name: KernelSymbolName): bigint => symbols.get(name) ?? 0n;
@@ -112,7 +120,13 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
       word(native('kdump_nmi_shootdown_cpus')),
     ),
   ];
-  checkRelocated(kernel, [smpOps + BigInt(stopOffset), smpOps + BigInt(crashStopOffset)], gap);
+  const pointers = [smpOps + BigInt(stopOffset), smpOps + BigInt(crashStopOffset)];
+  if (halt !== undefined) {
+    const before = halt.names['native_halt'] ?? 0n;
+    edits.push(edit(kernel, 'pv_ops.irq.halt', halt.pointer, word(entry('hook_halt')), word(before)));
+    pointers.push(halt.pointer);
+  }
+  checkRelocated(kernel, pointers, gap);
   const bytes = image.bytes.slice();
   for (const { offset, after } of edits) bytes.set(after, offset);
   checkArmed(kernel, bytes, edits);
@@ -132,6 +146,43 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
       after: Buffer.from(after).toString('hex'),
     })),
     facts,
+  };
+}
+
+/** Names that only the hook's third entry uses. */
+const earlyHaltNames = new Set(['early_fixup_exception', 'early_fixup_exception_end', 'native_halt']);
+
+interface EarlyHalt {
+  /** Link-time virtual address of the function pointer pv_ops.irq.halt. */
+  readonly pointer: bigint;
+  readonly names: Readonly<Record<string, bigint>>;
+  readonly facts: readonly KernelFact[];
+}
+
+/**
+ * How early_fixup_exception() halts (arch/x86/mm/extable.c): in kernels with CONFIG_PARAVIRT_XXL through a function
+ * pointer. undefined when this kernel has none, or holds something else there: then such exceptions stay uncaptured.
+ */
+function findEarlyHalt({ kallsyms, btf, image }: Kernel): EarlyHalt | undefined {
+  const pvOps = kallsyms.address('pv_ops');
+  const handler = kallsyms.address('early_fixup_exception');
+  const end = handler === undefined ? undefined : kallsyms.nextAddress(handler);
+  const template = 'struct paravirt_patch_template';
+  if (pvOps === undefined || handler === undefined || end === undefined) return undefined;
+  if (!btf.hasMember(template, 'irq.halt')) return undefined;
+  const pointer = pvOps + BigInt(btf.memberOffset(template, 'irq.halt'));
+  const offset = offsetInImage(image, pointer, 8, 'pv_ops.irq.halt');
+  const native = new ByteView(image.bytes, image.source).u64(offset, 'pv_ops.irq.halt');
+  if (!kallsyms.symbolsAt(native).some((symbol) => symbol.name === 'native_halt')) return undefined;
+  const hex = (value: bigint): string => `0x${value.toString(16)}`;
+  return {
+    pointer,
+    names: { early_fixup_exception: handler, early_fixup_exception_end: end, native_halt: native },
+    facts: [
+      { name: 'pv_ops.irq.halt', value: hex(pointer), source: `kallsyms, BTF ${template}` },
+      { name: 'early_fixup_exception', value: `${hex(handler)} to ${hex(end)}`, source: 'kallsyms' },
+      { name: 'native_halt', value: hex(native), source: 'pv_ops.irq.halt, kallsyms' },
+    ],
   };
 }
 

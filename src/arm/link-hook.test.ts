@@ -51,8 +51,11 @@ describe('linkHook', () => {
       return base + 0x1000n;
     });
     expect([...asked].sort()).toEqual([
+      'early_fixup_exception',
+      'early_fixup_exception_end',
       'kdump_nmi_shootdown_cpus',
       'kexec_crash_image',
+      'native_halt',
       'native_stop_other_cpus',
       'panic_cpu',
     ]);
@@ -85,7 +88,8 @@ describe.each(stockKernels())('the hook in $flavour', (kernel) => {
 
   test('objdump finds calls, jumps and operands at the addresses of kallsyms', () => {
     const { edits, facts } = payload.manifest;
-    const fact = (name: string): bigint => BigInt(facts.find((each) => each.name === name)?.value ?? -1);
+    const text = (name: string): string => facts.find((each) => each.name === name)?.value ?? '';
+    const fact = (name: string): bigint => BigInt(text(name));
     const hook = edits.find((edit) => edit.what === 'hook in a gap of .text');
     const base = BigInt(hook?.address ?? 0);
     const code = disassemble(Buffer.from(hook?.after ?? '', 'hex'), base);
@@ -94,15 +98,19 @@ describe.each(stockKernels())('the hook in $flavour', (kernel) => {
     expect(targets(code, /^jmp +0x/).filter((address) => !inside(address))).toEqual([
       fact('native_stop_other_cpus'),
       fact('kdump_nmi_shootdown_cpus'),
+      fact('native_halt'),
     ]);
+    const [, from, to] = /^(0x\w+) to (0x\w+)$/.exec(text('early_fixup_exception')) ?? [];
+    const outside = targets(code, /^lea .*rip/).filter((address) => !inside(address));
+    expect(outside).toEqual([BigInt(from ?? 0), BigInt(to ?? 0)]);
     expect(targets(code, /^cmpl .*rip/)).toEqual([fact('panic_cpu'), fact('panic_cpu')]);
     expect(targets(code, /^cmpq +\$0x0,.*rip/)).toEqual([fact('kexec_crash_image')]);
     const calls = targets(code, /^call/);
-    expect(calls.length).toBe(2);
+    expect(calls.length).toBe(3);
     expect(calls.every(inside)).toBe(true);
-    // Both entries, and the way back, are landing places for indirect branches.
-    const entries = edits.filter((edit) => edit.what.startsWith('smp_ops.'));
-    expect(entries.length).toBe(2);
+    // Every entry is a landing place for indirect branches.
+    const entries = edits.filter((edit) => /^(smp_ops|pv_ops)\./.test(edit.what));
+    expect(entries.length).toBe(3);
     for (const { after } of entries) {
       const address = Buffer.from(after, 'hex').readBigUInt64LE();
       expect(code.find((each) => each.address === address)?.text).toMatch(/^endbr64/);
@@ -117,7 +125,8 @@ describe.each(stockKernels())('the hook in $flavour', (kernel) => {
     const word = (what: string): bigint => Buffer.from(before(what), 'hex').readBigUInt64LE();
     expect(word('smp_ops.stop_other_cpus')).toBe(fact('native_stop_other_cpus'));
     expect(word('smp_ops.crash_stop_other_cpus')).toBe(fact('kdump_nmi_shootdown_cpus'));
+    expect(word('pv_ops.irq.halt')).toBe(fact('native_halt'));
     const inKernel = edits.filter((edit) => edit.address.startsWith('0x'));
-    expect(inKernel.length).toBe(3);
+    expect(inKernel.length).toBe(4);
   });
 });

@@ -2,7 +2,7 @@
  * The hook: linked by the build into a gap of the primary kernel's .text, reached through smp_ops.
  *
  * panic() calls smp_ops.stop_other_cpus (by smp_send_stop()) or, with crash_kexec_post_notifiers,
- * smp_ops.crash_stop_other_cpus, once it has printed its message. Everything here but a panic goes straight on to
+ * smp_ops.crash_stop_other_cpus, once it has printed its message. hook_halt is reached through pv_ops. Everything here but a panic goes straight on to
  * the native function, and so does a panic that Saveoops has no part in: a kexec crash kernel is loaded
  * (kexec_crash_image), nothing is armed (slots zero), or the check below fails. In that case all registers, CR3 and
  * CR4 are as they were, and panic() goes on as if the hook were not there.
@@ -15,7 +15,7 @@
 #include "../include/hook-slots.h"
 
 	.text
-	.globl hook_stop, hook_crash_stop, hook_slots
+	.globl hook_stop, hook_crash_stop, hook_halt, hook_slots
 hook_stop:
 	endbr64
 	cmpl	$-1, panic_cpu(%rip)
@@ -29,6 +29,21 @@ hook_crash_stop:
 	je	1f
 	call	take_over
 1:	jmp	kdump_nmi_shootdown_cpus
+
+/*
+ * In pv_ops.irq.halt: an exception before the kernel has its own handlers ends in early_fixup_exception(), which
+ * prints it and halts for ever, without panic(). Every other caller gets the native function.
+ */
+hook_halt:
+	endbr64
+	leaq	early_fixup_exception(%rip), %rax
+	cmpq	%rax, (%rsp)
+	jb	1f
+	leaq	early_fixup_exception_end(%rip), %rax
+	cmpq	%rax, (%rsp)
+	jae	1f
+	call	take_over
+1:	jmp	native_halt
 
 take_over:
 	movq	hook_slots + SLOT_REGION(%rip), %rdx
