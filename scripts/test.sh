@@ -29,7 +29,7 @@ jest() { # lane, arguments...
     --json --outputFile="$results/$lane.json" --maxWorkers=2 "$@"
 }
 
-rm -rf "$results"
+rm -rf "$results" .cache/runs
 mkdir -p "$results"
 bash scripts/setup.sh || exit 1
 run build node scripts/build.mjs

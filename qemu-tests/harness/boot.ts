@@ -7,7 +7,7 @@ import { mkdtempSync } from 'node:fs';
 import { copyFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { expect } from '@jest/globals';
+import { afterAll, expect } from '@jest/globals';
 import { logEnds } from '../../src/capture/markers.js';
 import { unattendedConfig } from '../../src/image/boot-config.js';
 import { makeDiskImage } from '../../src/image/disk-image.js';
@@ -50,6 +50,12 @@ export const serialConsole = 'console=ttyS0,115200';
 
 const captureEnds = [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)];
 
+/** Media of this file's runs, by serial log. Those of runs with evidence stay: a reproduce line names them. */
+const media = new Map<string, string>();
+afterAll(async () => {
+  for (const image of media.values()) await rm(image, { force: true });
+});
+
 /** Runs of each test so far, for the names of their folders. */
 const runs = new Map<string, number>();
 
@@ -75,6 +81,7 @@ export async function bootPayload(dir: string, options: BootOptions = {}): Promi
     }),
   );
   const told = { ...result, serialLog: join(folder, 'serial.log') };
+  media.set(told.serialLog, image);
   const { end } = told;
   if (end.kind === 'timeout') throw withEvidence('lost', `no end within ${end.seconds} seconds`, told);
   if (end.kind === 'trouble') throw withEvidence('lost', end.message, told);
@@ -113,6 +120,7 @@ export function guestBlock(result: ScenarioResult, name: string): readonly strin
 }
 
 function withEvidence(outcome: string, reason: string, result: ScenarioResult): Error {
+  media.delete(result.serialLog);
   const tail = serialLines(result.serial).slice(-20);
   const text = [
     `${outcome}: ${reason}`,

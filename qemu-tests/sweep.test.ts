@@ -1,0 +1,58 @@
+/** A random sample of the sweep (qemu-tests/sweep): the whole of it runs by name, `npm run sweep`. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { loadKernel, type Kernel } from '../src/kernel/load-kernel.js';
+import { oracle } from '../src/testkit/command-line.js';
+import { stockKernel } from './harness/payloads.js';
+import { callees, sweepPoints, type SweepPoint } from './sweep/points.js';
+import { runPoint, sweepImage, type Sweep } from './sweep/run-point.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'svo-sweep-'));
+const { vmlinuz } = stockKernel('amd64');
+let kernel: Kernel;
+let built: Pick<Sweep, 'image' | 'debug'>;
+beforeAll(async () => {
+  kernel = await loadKernel(readFileSync(vmlinuz), vmlinuz);
+  built = await sweepImage(vmlinuz, folder);
+}, 120_000);
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('a random point of the boot', () => {
+  test.each([1, 4])(
+    'with %i CPUs gives its whole log',
+    async (cpus) => {
+      // Not every initcall of a kernel that suits all machines runs on this one: the next point then.
+      const points = sweepPoints(kernel).sort(() => Math.random() - 0.5);
+      let point: SweepPoint | undefined = points.pop();
+      for (let tries = 0; tries < 4 && point !== undefined; tries++, point = points.pop()) {
+        const result = await runPoint({ kernel, ...built, cpus }, point);
+        if (!result.reached) continue;
+        expect(result).toMatchObject({ ...point, recovered: true, firstMissing: undefined, reason: '' });
+        return;
+      }
+      throw new Error('lost: none of four points was reached');
+    },
+    400_000,
+  );
+});
+
+test('the functions that start_kernel calls are those that objdump finds', () => {
+  const start = kernel.kallsyms.requireAddress('start_kernel');
+  const end = kernel.kallsyms.nextAddress(start) ?? start;
+  const file = join(folder, 'start_kernel.bin');
+  const offset = Number(start - kernel.image.virtual);
+  const code = kernel.image.bytes.subarray(offset, offset + Number(end - start));
+  writeFileSync(file, code);
+  const said = oracle('objdump', [
+    ...['-D', '-w', '--no-show-raw-insn', '-b', 'binary', '-m', 'i386:x86-64'],
+    ...[`--adjust-vma=0x${start.toString(16)}`, file],
+  ]);
+  const called = [...said.matchAll(/call +0x([0-9a-f]+)/g)].map(([, hex = '0']) => BigInt(`0x${hex}`));
+  const names = callees(kernel, 'start_kernel').map((name) => kernel.kallsyms.addresses(name));
+  expect(names.length).toBeGreaterThan(50);
+  for (const addresses of names) expect(addresses.some((address) => called.includes(address))).toBe(true);
+});

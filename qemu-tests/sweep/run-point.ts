@@ -1,0 +1,95 @@
+/** One point of the sweep: boot, panic there, compare what came back with what the serial port showed. */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { logEnds } from '../../src/capture/markers.js';
+import { runBuild } from '../../src/commands/build.js';
+import { readManifest } from '../../src/image/payload-folder.js';
+import type { Kernel } from '../../src/kernel/load-kernel.js';
+import { injectPanic } from '../../src/machine/inject-panic.js';
+import { functionAddress } from '../../src/machine/kernel-functions.js';
+import { judgeCapture, wrongEnds } from '../../src/machine/outcome.js';
+import { runScenario } from '../../src/machine/scenario.js';
+import type { Manifest } from '../../src/payload/manifest.js';
+import { missingLines } from './compare-logs.js';
+import type { SweepPoint } from './points.js';
+import type { SweepResult } from './report.js';
+
+/** Every message on the serial port from the first moment on, without a console driver. */
+export const commandLine = 'ignore_loglevel earlyprintk=ttyS0,115200,keep';
+/** Seconds. */
+const timeout = 120;
+
+export interface Sweep {
+  readonly kernel: Kernel;
+  /** Composed image, for QEMU -kernel. */
+  readonly image: string;
+  readonly debug: Manifest['debug'];
+  readonly cpus: number;
+}
+
+/** Builds the image that all points of a kernel share. */
+export async function sweepImage(vmlinuz: string, out: string): Promise<Pick<Sweep, 'image' | 'debug'>> {
+  await runBuild(
+    {
+      kernel: vmlinuz,
+      initrd: [],
+      initrdBeside: false,
+      append: '',
+      crashKernel: undefined,
+      crashInitrd: undefined,
+      crashAppend: 'saveoops.hold=0 quiet',
+      crashSize: undefined,
+      out,
+      format: 'bzimage',
+      json: false,
+    },
+    { out: () => undefined },
+  );
+  const { debug } = await readManifest(out);
+  return { image: join(out, 'saveoops.bzimage'), debug };
+}
+
+export async function runPoint(sweep: Sweep, point: SweepPoint): Promise<SweepResult> {
+  const message = `Saveoops sweep ${randomBytes(6).toString('hex')}`;
+  const folder = mkdtempSync(join(tmpdir(), 'svo-'));
+  let reached = false;
+  try {
+    const run = await runScenario({
+      machine: {
+        boot: { kind: 'kernel', kernel: sweep.image, append: commandLine },
+        cpus: sweep.cpus,
+      },
+      folder,
+      timeout,
+      endAt: [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)],
+      debug: async (gdb) => {
+        await injectPanic(gdb, {
+          functionName: point.name,
+          message,
+          linkAddressOf: (name) => functionAddress(sweep.kernel.kallsyms, name),
+          kaslr: { kind: 'payload', debug: sweep.debug },
+          timeoutMs: timeout * 1000,
+        });
+        reached = true;
+      },
+    });
+    const outcome = judgeCapture(run, message);
+    const missing = missingLines(run.serial, outcome.recovered?.text ?? '');
+    return {
+      ...point,
+      reached,
+      stub: /^saveoops: kernel panic/m.test(run.serial),
+      crashKernel: outcome.recovered !== undefined,
+      recovered: outcome.outcome === 'passed',
+      lines: outcome.recovered?.text.split('\n').length ?? 0,
+      missing: missing.length,
+      firstMissing: missing[0],
+      reason: outcome.outcome === 'passed' ? '' : outcome.reason,
+      seconds: Math.round(run.seconds * 10) / 10,
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
