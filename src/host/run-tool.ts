@@ -31,22 +31,45 @@ export interface ToolRun {
   readonly timeout?: number;
 }
 
-/** Runs `tool args...` and gives its standard output. Throws `tool`. */
+/** Bytes of output after which a tool is stopped: a small hostile file can decompress to any size. */
+const largestOutput = 1 << 30;
+
+/** Runs `tool args...` and gives its standard output. Throws `tool`, or `format` for endless output. */
 export async function runTool(tool: string, args: readonly string[], run: ToolRun = {}): Promise<Uint8Array> {
   try {
-    const result = await execa(tool, [...args], {
+    const child = execa(tool, [...args], {
       encoding: 'buffer',
       stripFinalNewline: false,
-      maxBuffer: 1 << 30,
+      // Kernels are tens of megabytes: chunks are put together once, at the end.
+      buffer: { stdout: false, stderr: true },
       timeout: run.timeout ?? 600_000,
       ...(run.input === undefined ? { stdin: 'ignore' as const } : { input: run.input }),
       ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
       ...(run.env === undefined ? {} : { env: { ...run.env } }),
     });
-    return result.stdout;
+    const chunks: Buffer[] = [];
+    let size = 0;
+    child.stdout.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > largestOutput) child.kill('SIGKILL');
+      else chunks.push(chunk);
+    });
+    await child.catch((error: unknown) => {
+      throw size > largestOutput ? tooMuch(tool, args) : error;
+    });
+    return Buffer.concat(chunks);
   } catch (error) {
-    throw toolError(tool, args, error);
+    throw error instanceof SaveoopsError ? error : toolError(tool, args, error);
   }
+}
+
+function tooMuch(tool: string, args: readonly string[]): SaveoopsError {
+  return new SaveoopsError('format', `${tool} gives more than any kernel is large`, {
+    where: [tool, ...args].join(' '),
+    found: `more than ${largestOutput} bytes of output`,
+    wanted: 'a kernel image',
+    hint: 'the input may be damaged, or made to fill memory',
+  });
 }
 
 function toolError(tool: string, args: readonly string[], error: unknown): SaveoopsError {
