@@ -11,10 +11,11 @@ import {
   openSync,
   readSync,
   watch,
+  writeFileSync,
   type FSWatcher,
   type WriteStream,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { execa } from 'execa';
 import { requireOnHost, machineNeeds } from '../image/requirements.js';
@@ -100,6 +101,7 @@ export class Machine {
       living.delete(this.#group);
       const messages = Buffer.from(result.stderr).toString();
       this.#exit = { code: result.exitCode, signal: result.signal, messages };
+      keepMessages(join(dirname(path), 'qemu.log'), messages);
       this.#logWatcher.close();
       this.#readLog();
       closeSync(this.#log);
@@ -234,6 +236,14 @@ export class Machine {
 function matched(patterns: readonly RegExp[], line: string, index: number): Awaited | undefined {
   const pattern = patterns.find((candidate) => candidate.test(line));
   return pattern && { kind: 'line', line, index, pattern };
+}
+
+function keepMessages(path: string, messages: string): void {
+  try {
+    writeFileSync(path, messages);
+  } catch {
+    // A full disk must not end the run; the messages are in memory too.
+  }
 }
 
 function killGroup(group: number): void {
