@@ -114,7 +114,9 @@ async function run(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
   const parser = yargs([...argv])
     .scriptName('saveoops')
-    .usage('$0 COMMAND\n\nCaptures Linux panics from the boot loader, at any point of boot.')
+    .usage(
+      '$0 COMMAND\n\nCaptures Linux panics, from the first C function of the kernel on, by means of the boot loader.',
+    )
     .version(version)
     .strict()
     .demandCommand(1, 'no command')

@@ -6,8 +6,6 @@ export interface OptionSpec {
   readonly required?: boolean;
   readonly default?: string | number | boolean;
   readonly choices?: readonly string[];
-  /** Word for the value in --help. */
-  readonly value?: string;
 }
 
 export interface CommandSpec {
@@ -24,11 +22,10 @@ export const commandSpecs = {
     name: 'build',
     describe: 'Lay out a primary kernel and a crash kernel in one Syslinux payload',
     options: {
-      kernel: { type: 'string', required: true, value: 'FILE', describe: "the primary kernel's bzImage" },
+      kernel: { type: 'string', required: true, describe: "the primary kernel's bzImage" },
       initrd: {
         type: 'string',
         array: true,
-        value: 'FILE',
         describe: 'initramfs of the primary kernel; repeatable, concatenated in order',
       },
       'initrd-beside': {
@@ -38,12 +35,10 @@ export const commandSpecs = {
       append: { type: 'string', default: '', describe: "the primary kernel's command line" },
       'crash-kernel': {
         type: 'string',
-        value: 'FILE',
         describe: "the crash kernel's bzImage (default: the primary's)",
       },
       'crash-initrd': {
         type: 'string',
-        value: 'FILE',
         describe: "the crash kernel's initramfs (default: the built-in capture initramfs)",
       },
       'crash-append': {
@@ -53,10 +48,9 @@ export const commandSpecs = {
       },
       'crash-size': {
         type: 'string',
-        value: 'SIZE',
         describe: 'RAM to reserve, for example 160M (default: computed from what the crash kernel needs)',
       },
-      out: { type: 'string', required: true, value: 'DIR', describe: 'folder to write to' },
+      out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
         type: 'string',
         choices: ['com32', 'bzimage'],
@@ -77,7 +71,7 @@ export const commandSpecs = {
     positional: { name: 'dir', describe: 'folder that build wrote' },
     describe: 'Make a bootable disk image, without root rights',
     options: {
-      out: { type: 'string', required: true, value: 'FILE', describe: 'the image to write' },
+      out: { type: 'string', required: true, describe: 'the image to write' },
       iso: { type: 'boolean', describe: 'an isohybrid ISO image instead of a FAT disk' },
     },
   },
@@ -89,14 +83,13 @@ export const commandSpecs = {
       panic: {
         type: 'string',
         default: 'mount',
-        value: 'mount|FUNCTION',
         describe: 'mount: the panic that a missing root gives; else panic on entering this kernel function',
       },
       nokaslr: { type: 'boolean', describe: 'boot the primary with nokaslr' },
       cpus: { type: 'number', default: 1, describe: 'number of CPUs' },
-      memory: { type: 'number', default: 1024, value: 'MIB', describe: 'RAM in MiB' },
-      timeout: { type: 'number', default: 240, value: 'SECONDS', describe: 'time limit of the run' },
-      keep: { type: 'string', value: 'DIR', describe: 'keep logs and image there' },
+      memory: { type: 'number', default: 1024, describe: 'RAM in MiB' },
+      timeout: { type: 'number', default: 240, describe: 'time limit of the run' },
+      keep: { type: 'string', describe: 'keep logs and image there' },
       json,
     },
   },
