@@ -164,9 +164,11 @@ panic_line() {
   line=$(grep "Kernel panic - not syncing" $log | grep -v "end Kernel panic" | tail -n 1)
   if [ -n "$line" ]; then
     echo "saveoops: Kernel panic - not syncing${'${line#*Kernel panic - not syncing}'}"
-  else
-    echo "saveoops: no panic message in the log"
+    return
   fi
+  # An exception before the kernel had handlers of its own: it prints registers and halts, without panic().
+  line=$(grep -o "RIP: .*" $log | tail -n 1)
+  echo "saveoops: no panic message in the log${'${line:+; the last exception: $line}'}"
 }
 
 if [ -e /proc/vmcore ]; then
