@@ -114,20 +114,22 @@ static void chain_status_node(u64 node, enum reason reason)
 		state.boot_params->setup_data = node;
 }
 
-/* Says why, leaves a status node where no one else is, and lets entry.S start the plain kernel. */
+/*
+ * Says why, leaves a status node where no one else is, and lets entry.S start the plain kernel. A node for which
+ * there is no place is not worth a boot: the plain kernel's decompressor follows the chain, after it has moved
+ * itself to the end of the init_size bytes that it may use. What runs now must be among the avoided ranges.
+ */
 static void give_up(enum reason reason, const char *why)
 {
-	u64 node = state.node;
+	u64 align = plan.kernel_alignment;
+	u64 buffer = MAX((image_base + align - 1) & ~(align - 1), plan.load_physical_addr), place;
 
 	unarmed(reason, why);
 	state.boot_params->loadflags &= (u8)~LOADFLAG_KASLR;
-	if (!node && state.avoid_count) {
-		u64 place = place_region(LARGE_PAGE);
-
-		node = place ? place - PAGE : 0;
-	}
-	if (node)
-		chain_status_node(node, reason);
+	avoid(buffer, plan.original_init_size);
+	place = place_region(LARGE_PAGE);
+	if (place)
+		chain_status_node(place - PAGE, reason);
 }
 
 /*
@@ -196,6 +198,7 @@ void entry_main(u64 boot_params, u64 stub)
 	if (!place_kernel()) {
 		memcpy(bp->e820, state.original, sizeof(bp->e820));
 		bp->e820_entries = (u8)state.original_entries;
+		avoid(image_base, image_end);
 		give_up(NO_ROOM_FOR_KERNEL, "no free RAM for the kernel beside the crash region");
 		return;
 	}
@@ -241,6 +244,8 @@ static void undo(enum reason reason, const char *why)
 	bp->e820_entries = (u8)state.original_entries;
 	if (state.saved_image)
 		memcpy(at(image_base), at(state.saved_image), plan.stub_offset);
+	avoid(image_base, plan.stub_offset);
+	avoid(state.region, plan.region_size); /* this code runs there */
 	give_up(reason, why);
 }
 
