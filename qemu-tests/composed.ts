@@ -15,7 +15,7 @@ export interface ComposedBoot {
   readonly name: string;
   readonly flavour: Flavour;
   readonly initrd?: string;
-  readonly edit?: (image: Buffer, manifest: Manifest) => void;
+  readonly edit?: (image: Buffer, manifest: Manifest) => void | Promise<void>;
 }
 
 /** Builds, edits and boots; ends at a capture's end marker or when the guest ends. */
@@ -42,7 +42,7 @@ export async function bootComposed({ name, flavour, initrd, edit }: ComposedBoot
   const kernel = join(folder, 'saveoops.bzimage');
   if (edit !== undefined) {
     const image = await readFile(kernel);
-    edit(image, await readManifest(folder));
+    await edit(image, await readManifest(folder));
     await writeFile(kernel, image);
   }
   return await runScenario({

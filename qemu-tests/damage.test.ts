@@ -6,11 +6,13 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { logBegins } from '../src/capture/markers.js';
+import { xxh32 } from '../src/bytes/digests.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { Machine } from '../src/machine/machine.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
-import { planDef, regionPlaces, structSize } from '../src/stubs/shared-layout.js';
+import type { Manifest } from '../src/payload/manifest.js';
+import { offsetOf, partDef, planDef, regionPlaces, structSize } from '../src/stubs/shared-layout.js';
 import { loadStubObjects, requireSymbol } from '../src/stubs/stub-objects.js';
 import { bootComposed } from './composed.js';
 import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
@@ -99,6 +101,40 @@ describe('a damaged payload boots unarmed, through the entry stub', () => {
     limit,
   );
 });
+
+/**
+ * Damages the last LZ4 block of the armed kernel and puts every checksum right again: the entry stub notices only
+ * when it has moved into the crash region and written most of the kernel.
+ */
+async function spoilLastBlock(image: Buffer, { debug }: Manifest): Promise<void> {
+  const { entry } = await loadStubObjects();
+  const start = 512 * (1 + image.readUInt8(0x1f1)); // setup_sects
+  const planAt = start + debug.stub + Number(requireSymbol(entry.symbols, 'plan', 'entry.elf').value);
+  const plan = image.subarray(planAt, planAt + structSize(planDef));
+  const part = plan.subarray(offsetOf(planDef, 'part')); // VMLINUX is the first
+  const vmlinuxAt = start + part.readUInt32LE(offsetOf(partDef, 'offset'));
+  const vmlinux = image.subarray(vmlinuxAt, vmlinuxAt + part.readUInt32LE(offsetOf(partDef, 'size')));
+  let last = 4; // behind the magic: each block is its size and so many bytes
+  for (let next = last; next < vmlinux.length; next += 4 + vmlinux.readUInt32LE(next)) last = next;
+  vmlinux.writeUInt32LE(vmlinux.readUInt32LE(last) + 1, last);
+  part.writeUInt32LE(xxh32(vmlinux), offsetOf(partDef, 'xxh32'));
+  plan.writeUInt32LE(0, offsetOf(planDef, 'xxh32'));
+  plan.writeUInt32LE(xxh32(plan), offsetOf(planDef, 'xxh32'));
+}
+
+test('an armed kernel that proves bad when it is unpacked already: the boot goes on unarmed', async () => {
+  const result = await bootComposed({
+    name: 'bad-block',
+    flavour: 'cloud-amd64',
+    initrd: await stateGuest(),
+    edit: spoilLastBlock,
+  });
+  check(result, () => {
+    expect(saveoopsLines(result)).toEqual(['saveoops: E08 not armed: the kernel image does not decompress']);
+    const { nodes } = readState(guestBlock(result, 'state'));
+    expect(nodes).toEqual([{ version: 1, reason: 8, regionSize: 0 }]);
+  });
+}, 240_000);
 
 describe('a damaged payload boots the plain entry', () => {
   const checkPlain = async (dir: string, result: ScenarioResult): Promise<void> => {

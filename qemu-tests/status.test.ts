@@ -36,19 +36,21 @@ describe('the status node', () => {
 
 describe('a machine with too little memory', () => {
   test.each([
-    [160, /^saveoops: E0[56] not armed: no free RAM /],
-    [200, /^saveoops: E0[56] not armed: no free RAM /],
-  ])(
-    'of %d MiB boots unarmed and says why',
-    async (memory, line) => {
-      const dir = await payload({ flavour: 'amd64', initrds: [await stateGuest()], name: 'state-amd64' });
+    ['amd64', 128, 5, 'no free RAM below 4 GiB for the crash region'],
+    ['amd64', 160, 6, 'no free RAM for the kernel beside the crash region'],
+    // Just below the region that was given up, the plain kernel's decompressor moves itself.
+    ['cloud-amd64', 176, 6, 'no free RAM for the kernel beside the crash region'],
+  ] as const)(
+    '%s with %d MiB boots unarmed and says why: E0%d',
+    async (flavour, memory, reason, why) => {
+      const name = flavour === 'amd64' ? 'state-amd64' : 'state-cloud';
+      const dir = await payload({ flavour, initrds: [await stateGuest()], name });
       const result = await bootPayload(dir, { memory, endAt: [] });
       check(result, () => {
-        const [said] = serialLines(result.serial).filter((each) => each.startsWith('saveoops:'));
-        expect(said).toMatch(line);
-        const reason = Number(/E(\d+)/.exec(said ?? '')?.[1]);
-        const state = readState(guestBlock(result, 'state'));
-        expect(state.nodes).toEqual([{ version: 1, reason, regionSize: 0 }]);
+        const said = serialLines(result.serial).filter((each) => each.startsWith('saveoops:'));
+        expect(said).toEqual([`saveoops: E0${reason} not armed: ${why}`]);
+        const { nodes } = readState(guestBlock(result, 'state'));
+        expect(nodes).toEqual([{ version: 1, reason, regionSize: 0 }]);
         expect(result.end).toMatchObject({ kind: 'exit', code: 0 });
       });
     },
