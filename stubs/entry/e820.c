@@ -70,3 +70,16 @@ u64 ram_top(void)
 			top = MAX(top, bp->e820[i].start + bp->e820[i].size);
 	return top;
 }
+
+/* Bytes of RAM in the primary's map. */
+u64 ram_size(void)
+{
+	const struct boot_params *bp = state.boot_params;
+	u64 sum = 0;
+	u32 i;
+
+	for (i = 0; i < bp->e820_entries; i++)
+		if (bp->e820[i].type == E820_RAM)
+			sum += bp->e820[i].size;
+	return sum;
+}

@@ -13,6 +13,11 @@
 #define LARGE_PAGE (2 * MIB)
 #define PAGE 4096ull
 #define MAX_AVOID 16
+/*
+ * RAM that the primary needs beside its image and initrd. A heuristic: a stock kernel with a small initramfs boots with
+ * 25 MiB and runs out of memory with 21. An initrd is counted four times: packed, and unpacked to three times that.
+ */
+#define LEAST_WORKING_ROOM (32 * MIB)
 #define MAPPED_LIMIT (512 * GIB) /* what one PDPT page maps */
 
 struct range {
@@ -72,6 +77,7 @@ int place_kernel(void);
 
 /* e820.c */
 u64 ram_top(void);
+u64 ram_size(void);
 int reserve_in_e820(u64 start, u64 end);
 void crash_e820(struct boot_params *bp, u64 region);
 

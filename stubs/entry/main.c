@@ -139,7 +139,7 @@ static void give_up(enum reason reason, const char *why)
 void entry_main(u64 boot_params, u64 stub)
 {
 	struct boot_params *bp = at(boot_params);
-	u64 image_end = 0, copy, work;
+	u64 image_end = 0, copy, work, initrd;
 	int i;
 
 	state.boot_params = bp;
@@ -195,7 +195,9 @@ void entry_main(u64 boot_params, u64 stub)
 	}
 	avoid(state.node, PAGE);
 	state.avoid[0] = (struct range){ 0, 0 }; /* the image itself: its parts move away */
-	if (!place_kernel()) {
+	/* A machine that boots plain must boot armed: arming must not take the RAM that the primary needs. */
+	initrd = bp->ramdisk_size | (u64)bp->ext_ramdisk_size << 32;
+	if (!place_kernel() || ram_size() < plan.kernel_size + 4 * initrd + LEAST_WORKING_ROOM) {
 		memcpy(bp->e820, state.original, sizeof(bp->e820));
 		bp->e820_entries = (u8)state.original_entries;
 		avoid(image_base, image_end);
