@@ -17,6 +17,7 @@ import { loadStubObjects, requireSymbol } from '../src/stubs/stub-objects.js';
 import { bootComposed } from './composed.js';
 import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
 import { payload } from './harness/payloads.js';
+import { regionBase } from './harness/region.js';
 import { injectorFor } from './inject.js';
 import { readState, stateGuest } from './state-guest.js';
 
@@ -247,16 +248,3 @@ describe('damage in RAM after the boot leaves panic() to itself', () => {
     limit,
   );
 });
-
-/** Where the crash region lies, from the memory map that the guest prints. */
-async function regionBase(machine: Machine, size: number): Promise<number> {
-  // The serial console prints the whole log so far before this line.
-  const found = await machine.waitForLine([/console \[ttyS0\] enabled/], { timeoutMs: 60_000 });
-  if (found.kind !== 'line') throw new Error(`no console: ${found.kind}`);
-  for (const line of machine.lines) {
-    const match = /BIOS-e820: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\] reserved/.exec(line);
-    const [from, to] = [match?.[1], match?.[2]].map((digits) => Number.parseInt(digits ?? '', 16));
-    if (from !== undefined && to !== undefined && to - from + 1 === size) return from;
-  }
-  throw new Error(`no reserved range of ${size} bytes in the memory map`);
-}

@@ -19,6 +19,10 @@ export interface ArmedKernel {
   readonly hookSlots: bigint;
   readonly smpStop: bigint;
   readonly smpCrashStop: bigint;
+  /** machine_ops.crash_shutdown; undefined: `crash_kexec_post_notifiers` cannot be honoured. */
+  readonly crashShutdown: bigint | undefined;
+  /** Where the crash stub points machine_ops.crash_shutdown while panic() runs its notifiers. */
+  readonly hookCrashShutdown: bigint;
   readonly level3KernelPgt: bigint;
   readonly level4KernelPgt: bigint | undefined;
   readonly end: bigint;
@@ -44,6 +48,8 @@ const neededSymbols: readonly KernelSymbolName[] = [
   'crash_notes',
   '__per_cpu_offset',
   'nr_cpu_ids',
+  'panic_timeout',
+  'kexec_crash_image',
 ];
 
 /**
@@ -71,7 +77,8 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   const level3KernelPgt = find('level3_kernel_pgt', true) ?? 0n;
   const level4KernelPgt = find('level4_kernel_pgt', false);
   const end = find('_end', true) ?? 0n;
-  for (const name of ['panic_cpu', 'kexec_crash_image', 'panic']) find(name, true);
+  for (const name of ['panic_cpu', 'emergency_restart', 'panic']) find(name, true);
+  const machineOps = find('machine_ops', false);
   if (missing.length > 0) throw missingSymbols(kernel, missing);
 
   const stopOffset = btf.memberOffset('struct smp_ops', 'stop_other_cpus');
@@ -80,6 +87,17 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     { name: 'smp_ops.stop_other_cpus', value: String(stopOffset), source: 'BTF struct smp_ops' },
     { name: 'smp_ops.crash_stop_other_cpus', value: String(crashStopOffset), source: 'BTF struct smp_ops' },
   );
+  const crashShutdown =
+    machineOps !== undefined && btf.hasMember('struct machine_ops', 'crash_shutdown')
+      ? machineOps + BigInt(btf.memberOffset('struct machine_ops', 'crash_shutdown'))
+      : undefined;
+  if (crashShutdown !== undefined) {
+    facts.push({
+      name: 'machine_ops.crash_shutdown',
+      value: hex(crashShutdown),
+      source: 'kallsyms, BTF struct machine_ops',
+    });
+  }
   const gap = findGap(kernel, hookSize(hookObject));
   facts.push({
     name: 'gap',
@@ -135,6 +153,8 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     hookSlots: entry('hook_slots'),
     smpStop: smpOps + BigInt(stopOffset),
     smpCrashStop: smpOps + BigInt(crashStopOffset),
+    crashShutdown,
+    hookCrashShutdown: entry('hook_crash_shutdown'),
     level3KernelPgt,
     level4KernelPgt,
     end,

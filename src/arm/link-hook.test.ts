@@ -53,11 +53,13 @@ describe('linkHook', () => {
     expect([...asked].sort()).toEqual([
       'early_fixup_exception',
       'early_fixup_exception_end',
+      'emergency_restart',
       'kdump_nmi_shootdown_cpus',
       'kexec_crash_image',
       'native_halt',
       'native_stop_other_cpus',
       'panic_cpu',
+      'panic_timeout',
     ]);
     expect(bytes.length).toBe(hookSize(hookObject));
     const undefinedSymbols = oracle('nm', [
@@ -103,11 +105,15 @@ describe.each(stockKernels())('the hook in $flavour', (kernel) => {
     const [, from, to] = /^(0x\w+) to (0x\w+)$/.exec(text('early_fixup_exception')) ?? [];
     const outside = targets(code, /^lea .*rip/).filter((address) => !inside(address));
     expect(outside).toEqual([BigInt(from ?? 0), BigInt(to ?? 0)]);
-    expect(targets(code, /^cmpl .*rip/)).toEqual([fact('panic_cpu'), fact('panic_cpu')]);
+    expect(targets(code, /^cmpl .*rip/)).toEqual([
+      fact('panic_cpu'),
+      fact('panic_cpu'),
+      fact('panic_timeout'),
+    ]);
     expect(targets(code, /^cmpq +\$0x0,.*rip/)).toEqual([fact('kexec_crash_image')]);
     const calls = targets(code, /^call/);
-    expect(calls.length).toBe(3);
-    expect(calls.every(inside)).toBe(true);
+    expect(calls.length).toBe(5);
+    expect(calls.filter((address) => !inside(address))).toEqual([fact('emergency_restart')]);
     // Every entry is a landing place for indirect branches.
     const entries = edits.filter((edit) => /^(smp_ops|pv_ops)\./.test(edit.what));
     expect(entries.length).toBe(3);

@@ -237,13 +237,14 @@ function writePlan(inputs: ImageInputs, stubOffset: number, placed: readonly Pla
   plan.set('text_to_end', textToEnd);
   plan.set('smp_stop', armed.smpStop);
   plan.set('smp_crash_stop', armed.smpCrashStop);
+  plan.set('crash_shutdown', armed.crashShutdown ?? 0n);
+  plan.set('hook_crash_shutdown', armed.hookCrashShutdown);
   kernelSymbolNames.forEach((name, index) => {
     plan.set('symbol', armed.symbols.get(name) ?? 0n, index);
   });
   plan.set('sections_per_root', sectionsPerRoot(kernel));
   plan.set('region_size', region.size);
   plan.set('work_offset', region.workOffset);
-  plan.set('work_size', region.workSize);
   return plan.seal();
 }
 

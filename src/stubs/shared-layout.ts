@@ -64,7 +64,6 @@ export const kernelSymbolNames = [
   'hpet_disable',
   'crash_notes', // per-CPU NT_PRSTATUS notes, null before crash_notes_memory_init
   'vmcoreinfo_note', // the kernel's own VMCOREINFO note, null before crash_save_vmcoreinfo_init
-  'vmcoreinfo_size',
   '__per_cpu_offset',
   'nr_cpu_ids',
   '__num_online_cpus',
@@ -74,6 +73,7 @@ export const kernelSymbolNames = [
   'vmalloc_base', // for VMCOREINFO
   'vmemmap_base',
   'panic_timeout', // what `panic=` says, when the stub itself fails
+  'kexec_crash_image', // set while panic() runs its notifiers first, so that it comes back to us
 ] as const;
 export type KernelSymbolName = (typeof kernelSymbolNames)[number];
 
@@ -110,6 +110,12 @@ export const planDef: StructDef = {
     { name: 'smp_stop', type: 'u64', comment: 'link address of smp_ops.stop_other_cpus' },
     { name: 'smp_crash_stop', type: 'u64', comment: 'link address of smp_ops.crash_stop_other_cpus' },
     {
+      name: 'crash_shutdown',
+      type: 'u64',
+      comment: 'link address of machine_ops.crash_shutdown, 0 if unknown',
+    },
+    { name: 'hook_crash_shutdown', type: 'u64', comment: 'link address of the entry of the hook for it' },
+    {
       name: 'symbol',
       type: { u64s: kernelSymbolNames.length },
       comment: 'link addresses, indexed by KSYM_*',
@@ -117,7 +123,6 @@ export const planDef: StructDef = {
     { name: 'sections_per_root', type: 'u64', comment: 'mem_section structures in a page: for VMCOREINFO' },
     { name: 'region_size', type: 'u64', comment: 'of the crash region, multiple of 2 MiB' },
     { name: 'work_offset', type: 'u64', comment: 'of boot-time scratch memory in the crash region, bytes' },
-    { name: 'work_size', type: 'u64', comment: 'of boot-time scratch memory, bytes' },
   ],
 };
 

@@ -4,6 +4,7 @@
  */
 #include "crash.h"
 #include "crash-table.h"
+#include "hook-slots.h"
 #include "say.h"
 #include "sha256.h"
 
@@ -26,6 +27,7 @@ extern char on_exception[];
 
 struct state {
 	u64 entered, cr3, cr4, rsp, back, rbx, rbp, r12, r13, r14, r15, rdi;
+	u64 native_crash_shutdown; /* what machine_ops.crash_shutdown held before we took its place, or 0 */
 	s64 panic_timeout; /* seconds */
 	u32 screen_columns, screen_lines;
 };
@@ -107,14 +109,19 @@ static int mapped(const struct crash_table *table, u64 address, u64 size)
 	return 1;
 }
 
-/* The value of a kernel variable of 1, 4 or 8 bytes; 0 when the kernel has none. */
-static u64 kernel_value(const struct crash_table *table, int symbol, int size)
+/* The value of 1, 4 or 8 bytes at a kernel address; 0 when there is none. */
+static u64 kernel_value_at(const struct crash_table *table, u64 address, int size)
 {
-	u64 address = table->symbol[symbol], value = 0;
+	u64 value = 0;
 
 	if (address && mapped(table, address, (u64)size))
 		memcpy(&value, at(address), (usize)size);
 	return value;
+}
+
+static u64 kernel_value(const struct crash_table *table, int symbol, int size)
+{
+	return kernel_value_at(table, table->symbol[symbol], size);
 }
 
 static void call(const struct crash_table *table, const struct state *state, int symbol, u64 argument)
@@ -123,16 +130,32 @@ static void call(const struct crash_table *table, const struct state *state, int
 		call_kernel(state->rsp, table->symbol[symbol], argument);
 }
 
-/* The kernel's own functions go through smp_ops: they must meet native functions there, not the hook. */
-static void unhook(const struct crash_table *table)
+/* Writes a pointer of the dead kernel. CR0.WP is off meanwhile: smp_ops and machine_ops are read-only after boot. */
+static void set_pointer(u64 address, u64 value)
 {
 	u64 cr0;
 
 	__asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
-	__asm__ volatile("mov %0, %%cr0" : : "r"(cr0 & ~0x10000ull)); /* WP: smp_ops may be read-only by now */
-	*(volatile u64 *)at(table->smp_stop) = table->symbol[KSYM_native_stop_other_cpus];
-	*(volatile u64 *)at(table->smp_crash_stop) = table->symbol[KSYM_kdump_nmi_shootdown_cpus];
+	__asm__ volatile("mov %0, %%cr0" : : "r"(cr0 & ~0x10000ull));
+	*(volatile u64 *)at(address) = value;
 	__asm__ volatile("mov %0, %%cr0" : : "r"(cr0));
+}
+
+/* The kernel's own functions go through these pointers: they must meet native functions there, not the hook. */
+static void unhook(const struct crash_table *table, const struct state *state)
+{
+	set_pointer(table->smp_stop, table->symbol[KSYM_native_stop_other_cpus]);
+	set_pointer(table->smp_crash_stop, table->symbol[KSYM_kdump_nmi_shootdown_cpus]);
+	if (state->native_crash_shutdown) {
+		set_pointer(table->crash_shutdown, state->native_crash_shutdown);
+		set_pointer(table->symbol[KSYM_kexec_crash_image], 0);
+	}
+}
+
+/* Which entry of the hook led here: on the stack, above RFLAGS. */
+static u64 hook_entry(const struct state *state)
+{
+	return ((const u64 *)at(state->rsp))[1];
 }
 
 /* ---- before the point of no return ---- */
@@ -163,12 +186,35 @@ static void stop_other_cpus(const struct crash_table *table, const struct state 
 		call(table, state, KSYM_native_stop_other_cpus, 0);
 }
 
+/*
+ * crash_kexec_post_notifiers: the panic notifiers and kmsg dumpers (pstore) run first, and then __crash_kexec() calls
+ * machine_ops.crash_shutdown, if kexec_crash_image is set. So both are set, for that moment only, and the hook is
+ * entered a second time. Before crash_notes exists no kdump could have been loaded either: no such detour then.
+ */
+static int notifiers_first(const struct crash_table *table, const struct state *state)
+{
+	return hook_entry(state) == HOOK_CRASH_STOP && kernel_value(table, KSYM_crash_notes, 8) &&
+	       kernel_value_at(table, table->crash_shutdown, 8);
+}
+
+static void come_back_after_notifiers(const struct crash_table *table, struct state *state)
+{
+	state->native_crash_shutdown = kernel_value_at(table, table->crash_shutdown, 8);
+	set_pointer(table->crash_shutdown, table->hook_crash_shutdown);
+	set_pointer(table->symbol[KSYM_kexec_crash_image], table->hook_crash_shutdown); /* anything but null */
+	state->entered = 0;
+}
+
 /* ---- after it ---- */
 
-static void panicking_registers(const struct state *state, struct pt_regs *regs)
+static void panicking_registers(const struct crash_table *table, const struct state *state, struct pt_regs *regs)
 {
 	const u64 *stack = at(state->rsp);
 
+	if (hook_entry(state) == HOOK_CRASH_SHUTDOWN && mapped(table, state->rdi, sizeof(*regs))) {
+		memcpy(regs, at(state->rdi), sizeof(*regs));
+		return;
+	}
 	memset(regs, 0, sizeof(*regs));
 	regs->r15 = state->r15;
 	regs->r14 = state->r14;
@@ -177,10 +223,10 @@ static void panicking_registers(const struct state *state, struct pt_regs *regs)
 	regs->bp = state->rbp;
 	regs->bx = state->rbx;
 	regs->di = state->rdi;
-	/* The hook's frame: saved RFLAGS, return into the hook, return into the kernel. */
+	/* The hook's frame: saved RFLAGS, HOOK_*, return into the hook, return into the kernel. */
 	regs->flags = stack[0];
-	regs->ip = stack[2];
-	regs->sp = state->rsp + 24;
+	regs->ip = stack[3];
+	regs->sp = state->rsp + 32;
 	__asm__ volatile("mov %%cs, %0" : "=r"(regs->cs));
 	regs->ss = 0x18;
 }
@@ -190,7 +236,8 @@ static void quiesce(const struct crash_table *table, const struct state *state, 
 {
 	if (kernel_value(table, KSYM_crash_notes, 8)) {
 		call(table, state, KSYM_machine_crash_shutdown, (usize)regs);
-		if (kernel_value(table, KSYM_vmcoreinfo_note, 8))
+		/* __crash_kexec() has done this when the notifiers ran first. */
+		if (hook_entry(state) != HOOK_CRASH_SHUTDOWN && kernel_value(table, KSYM_vmcoreinfo_note, 8))
 			call(table, state, KSYM_crash_save_vmcoreinfo, 0);
 	} else if (!kernel_value(table, KSYM_early_boot_irqs_disabled, 1)) {
 		call(table, state, KSYM_ioapic_zap_locks, 0);
@@ -373,13 +420,21 @@ void crash_main(u64 region)
 
 	map_dead_kernel(table, state);
 	state->panic_timeout = (int)kernel_value(table, KSYM_panic_timeout, 4);
-	unhook(table);
-	stop_other_cpus(table, state);
-	if (!all_intact(table))
+	if (notifiers_first(table, state)) {
+		if (all_intact(table))
+			come_back_after_notifiers(table, state);
 		return;
+	}
+	unhook(table, state);
+	stop_other_cpus(table, state);
+	if (!all_intact(table)) {
+		if (hook_entry(state) == HOOK_CRASH_SHUTDOWN)
+			obey_panic_timeout(state->panic_timeout);
+		return;
+	}
 
 	/* point of no return */
-	panicking_registers(state, &regs);
+	panicking_registers(table, state, &regs);
 	quiesce(table, state, &regs);
 	own_tables(table);
 	used = place_vmcoreinfo(table, notes);

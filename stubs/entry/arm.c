@@ -124,6 +124,12 @@ static u64 sum_words(const u64 *words, u64 count)
 	return sum;
 }
 
+/* A link-time virtual address as the running kernel has it; 0 stays 0: absent. */
+static u64 moved(u64 address)
+{
+	return address ? address + state.delta : 0;
+}
+
 /* Builds what the crash stub needs and opens the hook. 0, or -1. */
 int arm(void)
 {
@@ -143,8 +149,10 @@ int arm(void)
 	table->text_physical = state.output;
 	table->phys_base = state.output - (table->text_virtual - 0xffffffff80000000ull);
 	table->kernel_size = plan.text_to_end;
-	table->smp_stop = plan.smp_stop + state.delta;
-	table->smp_crash_stop = plan.smp_crash_stop + state.delta;
+	table->smp_stop = moved(plan.smp_stop);
+	table->smp_crash_stop = moved(plan.smp_crash_stop);
+	table->crash_shutdown = moved(plan.crash_shutdown);
+	table->hook_crash_shutdown = moved(plan.hook_crash_shutdown);
 	table->sections_per_root = plan.sections_per_root;
 	table->backup_size = state.low_ram_end;
 	if (screen[6] == 3 || screen[6] == 2) {
@@ -152,7 +160,7 @@ int arm(void)
 		table->screen_lines = screen[0xe];
 	}
 	for (i = 0; i < KSYM_COUNT; i++)
-		table->symbol[i] = plan.symbol[i] ? plan.symbol[i] + state.delta : 0;
+		table->symbol[i] = moved(plan.symbol[i]);
 	for (i = 0; i < state.boot_params->e820_entries; i++) {
 		const struct e820_entry *e = &state.boot_params->e820[i];
 

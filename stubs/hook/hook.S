@@ -2,24 +2,29 @@
  * The hook: linked by the build into a gap of the primary kernel's .text, reached through smp_ops.
  *
  * panic() calls smp_ops.stop_other_cpus (by smp_send_stop()) or, with crash_kexec_post_notifiers,
- * smp_ops.crash_stop_other_cpus, once it has printed its message. hook_halt is reached through pv_ops. Everything here but a panic goes straight on to
- * the native function, and so does a panic that Saveoops has no part in: a kexec crash kernel is loaded
- * (kexec_crash_image), nothing is armed (slots zero), or the check below fails. In that case all registers, CR3 and
- * CR4 are as they were, and panic() goes on as if the hook were not there.
+ * smp_ops.crash_stop_other_cpus, once it has printed its message. hook_halt is reached through pv_ops. Everything here
+ * but a panic goes straight on to the native function, and so does a panic that Saveoops has no part in: a kexec crash
+ * kernel is loaded (kexec_crash_image), nothing is armed (slots zero), or the check below fails. In that case all
+ * registers, CR3 and CR4 are as they were, and panic() goes on as if the hook were not there.
+ *
+ * hook_crash_shutdown is reached only when the crash stub has put it into machine_ops, because panic() is to run its
+ * notifiers first.
  *
  * In: RDI = the native function's argument; a kernel stack; any CR3 with the kernel image mapped.
  * To the crash stub: RDX = its physical address, R8 = CR3, R9 = CR4, R10 = RSP, R11 = where to come back,
- * RBX RBP R12-R15 as panic() left them, interrupts off, supervisor CET off, CR3 = the prepared tables.
+ * RBX RBP R12-R15 RDI as the kernel left them, interrupts off, supervisor CET off, CR3 = the prepared tables. On the
+ * stack: RFLAGS, HOOK_* (hook-slots.h), return address in the hook, return address in the kernel.
  * Position-independent: the references to kernel symbols are PC-relative, linked by src/arm/link-hook.ts.
  */
 #include "../include/hook-slots.h"
 
 	.text
-	.globl hook_stop, hook_crash_stop, hook_halt, hook_slots
+	.globl hook_stop, hook_crash_stop, hook_crash_shutdown, hook_halt, hook_slots
 hook_stop:
 	endbr64
 	cmpl	$-1, panic_cpu(%rip)
 	je	1f
+	movl	$HOOK_STOP, %esi
 	call	take_over
 1:	jmp	native_stop_other_cpus
 
@@ -27,8 +32,23 @@ hook_crash_stop:
 	endbr64
 	cmpl	$-1, panic_cpu(%rip)
 	je	1f
+	movl	$HOOK_CRASH_STOP, %esi
 	call	take_over
 1:	jmp	kdump_nmi_shootdown_cpus
+
+/*
+ * In machine_ops.crash_shutdown, called by __crash_kexec() after the notifiers: RDI = pt_regs. The kexec image that
+ * led here does not exist, so there is no way back into __crash_kexec(): what panic() would have done comes here.
+ */
+hook_crash_shutdown:
+	endbr64
+	movl	$HOOK_CRASH_SHUTDOWN, %esi
+	call	take_over_now
+	cmpl	$0, panic_timeout(%rip)
+	je	1f
+	call	emergency_restart
+1:	hlt
+	jmp	1b
 
 /*
  * In pv_ops.irq.halt: an exception before the kernel has its own handlers ends in early_fixup_exception(), which
@@ -42,15 +62,18 @@ hook_halt:
 	leaq	early_fixup_exception_end(%rip), %rax
 	cmpq	%rax, (%rsp)
 	jae	1f
+	movl	$HOOK_STOP, %esi
 	call	take_over
 1:	jmp	native_halt
 
 take_over:
+	cmpq	$0, kexec_crash_image(%rip)
+	jne	9f
+take_over_now:
 	movq	hook_slots + SLOT_REGION(%rip), %rdx
 	testq	%rdx, %rdx
 	jz	9f
-	cmpq	$0, kexec_crash_image(%rip)
-	jne	9f
+	pushq	%rsi
 	pushfq
 	cli
 	movq	%cr4, %r9
@@ -85,6 +108,7 @@ come_back:
 	jnc	3f
 	movq	%r9, %cr4
 3:	popfq
+	addq	$8, %rsp
 9:	ret
 
 	.balign	8

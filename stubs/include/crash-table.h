@@ -37,6 +37,8 @@ struct crash_table {
 	u64 kernel_size;        /* bytes from _text to _end */
 	u64 smp_stop;           /* virtual address of smp_ops.stop_other_cpus */
 	u64 smp_crash_stop;     /* virtual address of smp_ops.crash_stop_other_cpus */
+	u64 crash_shutdown;     /* virtual address of machine_ops.crash_shutdown, 0 if unknown */
+	u64 hook_crash_shutdown; /* virtual address of the hook's entry for it */
 	u64 sections_per_root;  /* for VMCOREINFO */
 	u64 backup_size;        /* bytes of low memory to save */
 	u32 screen_columns;     /* of a text mode, else 0 */

@@ -15,3 +15,8 @@
 
 /* The sum: sum = (sum xor word) * SUM_FACTOR for each quadword; any change within one word changes it. */
 #define SUM_FACTOR 0x9e3779b97f4a7c15
+
+/* Which entry of the hook led to the crash stub. */
+#define HOOK_STOP 0           /* smp_ops.stop_other_cpus: panic() has printed its message; or an early exception */
+#define HOOK_CRASH_STOP 1     /* smp_ops.crash_stop_other_cpus: the same, with crash_kexec_post_notifiers */
+#define HOOK_CRASH_SHUTDOWN 2 /* machine_ops.crash_shutdown: after the notifiers, if the crash stub asked for that */

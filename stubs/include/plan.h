@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0xea96c79
+#define SHARED_VERSION 0xfeaf263a
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -61,16 +61,16 @@ enum {
 	KSYM_hpet_disable = 9,
 	KSYM_crash_notes = 10,
 	KSYM_vmcoreinfo_note = 11,
-	KSYM_vmcoreinfo_size = 12,
-	KSYM___per_cpu_offset = 13,
-	KSYM_nr_cpu_ids = 14,
-	KSYM___num_online_cpus = 15,
-	KSYM_early_boot_irqs_disabled = 16,
-	KSYM_page_offset_base = 17,
-	KSYM_mem_section = 18,
-	KSYM_vmalloc_base = 19,
-	KSYM_vmemmap_base = 20,
-	KSYM_panic_timeout = 21,
+	KSYM___per_cpu_offset = 12,
+	KSYM_nr_cpu_ids = 13,
+	KSYM___num_online_cpus = 14,
+	KSYM_early_boot_irqs_disabled = 15,
+	KSYM_page_offset_base = 16,
+	KSYM_mem_section = 17,
+	KSYM_vmalloc_base = 18,
+	KSYM_vmemmap_base = 19,
+	KSYM_panic_timeout = 20,
+	KSYM_kexec_crash_image = 21,
 	KSYM_COUNT = 22
 };
 
@@ -110,13 +110,14 @@ struct plan {
 	u64 text_to_end; /* from _text to _end, bytes */
 	u64 smp_stop; /* link address of smp_ops.stop_other_cpus */
 	u64 smp_crash_stop; /* link address of smp_ops.crash_stop_other_cpus */
+	u64 crash_shutdown; /* link address of machine_ops.crash_shutdown, 0 if unknown */
+	u64 hook_crash_shutdown; /* link address of the entry of the hook for it */
 	u64 symbol[22]; /* link addresses, indexed by KSYM_* */
 	u64 sections_per_root; /* mem_section structures in a page: for VMCOREINFO */
 	u64 region_size; /* of the crash region, multiple of 2 MiB */
 	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
-	u64 work_size; /* of boot-time scratch memory, bytes */
 };
-_Static_assert(sizeof(struct plan) == 736, "struct plan");
+_Static_assert(sizeof(struct plan) == 744, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {

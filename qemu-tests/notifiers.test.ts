@@ -1,0 +1,162 @@
+/**
+ * crash_kexec_post_notifiers: panic() runs its notifiers and kmsg dumpers first, as before a kdump. Two witnesses: the
+ * kernel's own notifier that prints the KASLR offset, and ramoops, which keeps the log in RAM.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { logBegins } from '../src/capture/markers.js';
+import type { ScenarioResult } from '../src/machine/scenario.js';
+import type { Machine } from '../src/machine/machine.js';
+import { readManifest } from '../src/image/payload-folder.js';
+import { regionPlaces } from '../src/stubs/shared-layout.js';
+import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
+import { guestInitramfs } from './harness/guest.js';
+import { payload, stockKernel } from './harness/payloads.js';
+import { regionBase } from './harness/region.js';
+import { injectorFor } from './inject.js';
+
+const limit = 240_000;
+const folder = mkdtempSync(join(tmpdir(), 'svo-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+const ramoops = { address: 0x10000000, size: 0x40000 };
+const panic = 'Kernel panic - not syncing: sysrq triggered crash';
+/** Printed by dump_kernel_offset() (arch/x86/kernel/setup.c), a panic notifier. */
+const notifier = /^\[.*\] Kernel Offset: /m;
+
+async function guest(): Promise<string> {
+  const { vmlinuz } = stockKernel('amd64');
+  const release = basename(vmlinuz).slice('vmlinuz-'.length);
+  const modules = join(dirname(vmlinuz), '../lib/modules', release, 'kernel');
+  const parameters = `mem_address=${ramoops.address} mem_size=${ramoops.size} record_size=${ramoops.size >> 1}`;
+  return await guestInitramfs(
+    `
+insmod /reed_solomon.ko && insmod /ramoops.ko ${parameters} console_size=0 ftrace_size=0 pmsg_size=0
+exec sh -c 'echo c >/proc/sysrq-trigger'
+`,
+    [
+      { path: 'reed_solomon.ko', source: join(modules, 'lib/reed_solomon/reed_solomon.ko') },
+      { path: 'ramoops.ko', source: join(modules, 'fs/pstore/ramoops.ko') },
+    ],
+  );
+}
+
+/** Crashes in userspace; gives the run and what ramoops held when the crash kernel was up. */
+async function crash(option: string, cpus: number): Promise<{ result: ScenarioResult; kept: Buffer }> {
+  const dir = await payload({
+    flavour: 'amd64',
+    initrds: [await guest()],
+    append: `sysrq_always_enabled pstore.compress=none memmap=${ramoops.size}$${ramoops.address}`,
+    name: 'notifiers',
+  });
+  let kept = Buffer.alloc(0);
+  const result = await bootPayload(dir, {
+    cpus,
+    extraAppend: `${serialConsole}${option}`,
+    endAt: [/^saveoops: reboot in/, /---\[ end Kernel panic/],
+    meanwhile: async (machine, qmp) => {
+      const control = await qmp();
+      const begun = await machine.waitForLine([new RegExp(logBegins)], { timeoutMs: limit });
+      if (begun.kind !== 'line') return;
+      const file = join(folder, 'ramoops.bin');
+      await control.saveMemory(BigInt(ramoops.address), ramoops.size, file);
+      kept = await readFile(file);
+    },
+  });
+  return { result, kept };
+}
+
+describe('crash_kexec_post_notifiers', () => {
+  test.each([1, 2])(
+    'on %i CPU: notifiers and ramoops first, then the capture',
+    async (cpus) => {
+      const { result, kept } = await crash(' crash_kexec_post_notifiers', cpus);
+      const log = captured(result, panic);
+      check(result, () => {
+        expect(log.slice(log.indexOf(panic))).toMatch(notifier);
+        expect(kept.includes(panic)).toBe(true);
+      });
+    },
+    limit,
+  );
+
+  test(
+    'without it: the capture at once',
+    async () => {
+      const { result, kept } = await crash('', 1);
+      const log = captured(result, panic);
+      check(result, () => {
+        expect(log).not.toMatch(notifier);
+        expect(kept.length).toBe(ramoops.size);
+        expect(kept.includes(panic)).toBe(false);
+      });
+    },
+    limit,
+  );
+
+  test(
+    'before crash_notes exists there is no detour',
+    async () => {
+      const dir = await payload({ flavour: 'amd64', name: 'bare-amd64' });
+      const injector = await injectorFor(dir);
+      const message = `Injected early ${Date.now().toString(36)}`;
+      const result = await bootPayload(dir, {
+        cpus: 2,
+        extraAppend: `${serialConsole} crash_kexec_post_notifiers`,
+        debug: async (gdb) => {
+          await injector.panicAt(gdb, 'driver_init', message);
+        },
+      });
+      captured(result, message);
+    },
+    limit,
+  );
+
+  test(
+    'damage while the notifiers run: said, and the machine does what panic= says',
+    async () => {
+      const dir = await payload({
+        flavour: 'amd64',
+        initrds: [await guest()],
+        append: 'sysrq_always_enabled',
+      });
+      const { memory } = await readManifest(dir);
+      const injector = await injectorFor(dir);
+      let start: (machine: Machine) => void = () => undefined;
+      const started = new Promise<Machine>((resolve) => (start = resolve));
+      const result = await bootPayload(dir, {
+        endAt: [],
+        extraAppend: `${serialConsole} nokaslr panic=1 crash_kexec_post_notifiers`,
+        meanwhile: async (machine) => {
+          start(machine);
+          await machine.exited;
+        },
+        debug: async (gdb) => {
+          const stop = injector.addressOf('kmsg_dump');
+          await gdb.setBreakpoint(stop);
+          gdb.continue();
+          await gdb.waitForStop(150_000);
+          await gdb.removeBreakpoint(stop);
+          const region = BigInt(await regionBase(await started, memory.size));
+          await gdb.setPhysicalMemory(true);
+          await gdb.writeMemory(
+            region + BigInt(regionPlaces.CRASH_KERNEL + 0x123456),
+            Buffer.from('damaged'),
+          );
+          await gdb.detach();
+        },
+      });
+      check(result, () => {
+        expect(result.serial).toContain(panic);
+        expect(result.serial).toContain('saveoops: E30 not captured, SHA-256 differs: crash kernel');
+        expect(result.serial).not.toContain(logBegins);
+        expect(result.end).toMatchObject({ kind: 'exit', code: 0 });
+      });
+    },
+    limit,
+  );
+});
