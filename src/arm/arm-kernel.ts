@@ -78,6 +78,9 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   const level4KernelPgt = find('level4_kernel_pgt', false);
   const end = find('_end', true) ?? 0n;
   for (const name of ['panic_cpu', 'emergency_restart', 'panic']) find(name, true);
+  // Until 5.14 the function itself was called printk.
+  const printk = kallsyms.address('_printk') === undefined ? 'printk' : '_printk';
+  find(printk, true);
   const machineOps = find('machine_ops', false);
   if (missing.length > 0) throw missingSymbols(kernel, missing);
 
@@ -110,7 +113,10 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     hookObject,
     gap.address,
     // Without these the third entry of the hook is never called: any address will do.
-    (name) => (earlyHaltNames.has(name) ? (halt?.names[name] ?? gap.address) : kallsyms.requireAddress(name)),
+    (name) =>
+      earlyHaltNames.has(name)
+        ? (halt?.names[name] ?? gap.address)
+        : kallsyms.requireAddress(name === '_printk' ? printk : name),
   );
   const entry = (name: string): bigint => hook.symbols.get(name) ?? 0n;
 

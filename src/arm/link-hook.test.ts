@@ -51,6 +51,7 @@ describe('linkHook', () => {
       return base + 0x1000n;
     });
     expect([...asked].sort()).toEqual([
+      '_printk',
       'early_fixup_exception',
       'early_fixup_exception_end',
       'emergency_restart',
@@ -112,8 +113,11 @@ describe.each(stockKernels())('the hook in $flavour', (kernel) => {
     ]);
     expect(targets(code, /^cmpq +\$0x0,.*rip/)).toEqual([fact('kexec_crash_image')]);
     const calls = targets(code, /^call/);
-    expect(calls.length).toBe(5);
-    expect(calls.filter((address) => !inside(address))).toEqual([fact('emergency_restart')]);
+    expect(calls.length).toBe(6);
+    expect(calls.filter((address) => !inside(address))).toEqual([
+      fact('emergency_restart'),
+      fact('_printk'),
+    ]);
     // Every entry is a landing place for indirect branches.
     const entries = edits.filter((edit) => /^(smp_ops|pv_ops)\./.test(edit.what));
     expect(entries.length).toBe(3);

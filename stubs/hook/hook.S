@@ -7,6 +7,8 @@
  * kernel is loaded (kexec_crash_image), nothing is armed (slots zero), or the check below fails. In that case all
  * registers, CR3 and CR4 are as they were, and panic() goes on as if the hook were not there.
  *
+ * A failed check is said by _printk(), with the message of panic() and on the same consoles.
+ *
  * hook_crash_shutdown is reached only when the crash stub has put it into machine_ops, because panic() is to run its
  * notifiers first.
  *
@@ -98,9 +100,9 @@ take_over_now:
 	jnz	2b
 	cmpq	hook_slots + SLOT_SUM(%rip), %r11
 	leaq	come_back(%rip), %r11
-	jne	come_back
+	jne	come_back		/* RSI is not 0 */
 	jmp	*%rdx
-come_back:
+come_back:				/* RSI = 0: refused by the crash stub, which has said why */
 	endbr64
 	movq	%r8, %cr3
 	movq	%r10, %rsp
@@ -109,7 +111,17 @@ come_back:
 	movq	%r9, %cr4
 3:	popfq
 	addq	$8, %rsp
+	testq	%rsi, %rsi
+	jz	9f
+	pushq	%rdi
+	leaq	damaged(%rip), %rdi
+	xorl	%eax, %eax		/* no vector registers, for a variadic function */
+	call	_printk
+	popq	%rdi
 9:	ret
+
+damaged:				/* KERN_EMERG: include/linux/kern_levels.h */
+	.asciz	"\0010saveoops: E32 not captured: the crash stub or its tables are damaged\n"
 
 	.balign	8
 hook_slots:
