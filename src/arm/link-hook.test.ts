@@ -114,10 +114,7 @@ describe.each(stockKernels())('the hook in $flavour', (kernel) => {
     expect(targets(code, /^cmpq +\$0x0,.*rip/)).toEqual([fact('kexec_crash_image')]);
     const calls = targets(code, /^call/);
     expect(calls.length).toBe(6);
-    expect(calls.filter((address) => !inside(address))).toEqual([
-      fact('emergency_restart'),
-      fact('_printk'),
-    ]);
+    expect(calls.filter((address) => !inside(address))).toEqual([fact('emergency_restart'), fact('_printk')]);
     // Every entry is a landing place for indirect branches.
     const entries = edits.filter((edit) => /^(smp_ops|pv_ops)\./.test(edit.what));
     expect(entries.length).toBe(3);
