@@ -9,6 +9,8 @@ import type { GdbRemote } from '../src/machine/gdb-remote.js';
 export interface Injector {
   /** Link-time virtual address of a function of the payload's primary kernel. Throws `missing-fact`. */
   readonly addressOf: (functionName: string) => bigint;
+  /** Link-time virtual address of the one symbol of this name, code or data. Throws for none. */
+  readonly symbol: (name: string) => bigint;
   /**
    * For bootPayload()'s `debug`: the machine enters panic(message) from the entry of `functionName`.
    * @param kaslr default: from the payload's entry stub
@@ -33,6 +35,11 @@ export async function injectorFor(dir: string): Promise<Injector> {
   const kallsyms = await reading;
   return {
     addressOf: (functionName) => requireFunction(kallsyms, functionName),
+    symbol: (name) => {
+      const [address, ...others] = new Set(kallsyms.addresses(name));
+      if (address === undefined || others.length > 0) throw new Error(`${others.length} more of ${name}`);
+      return address;
+    },
     panicAt: (gdb, functionName, message, kaslr = { kind: 'payload', debug }) =>
       injectPanic(gdb, {
         functionName,

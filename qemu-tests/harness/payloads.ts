@@ -16,6 +16,8 @@ export interface PayloadOptions {
   readonly crashAppend?: string;
   /** A flavour, or the path of a bzImage; default: the primary's. */
   readonly crashKernel?: string;
+  /** A file; default: the built-in capture initramfs. */
+  readonly crashInitrd?: string;
   /** Goes into the folder's name, for a person who looks there. */
   readonly name?: string;
 }
@@ -39,9 +41,10 @@ export async function payload(options: PayloadOptions): Promise<string> {
     options.crashKernel === undefined || existsSync(options.crashKernel)
       ? options.crashKernel
       : stockKernel(options.crashKernel).vmlinuz;
-  const inputs = [kernel, ...(crashKernel === undefined ? [] : [crashKernel]), ...initrds];
+  const { crashInitrd } = options;
+  const inputs = [kernel, crashKernel, crashInitrd, ...initrds].filter((path) => path !== undefined);
   const key = digestOf(
-    JSON.stringify({ append, crashAppend, initrdBeside, inputs }),
+    JSON.stringify({ append, crashAppend, crashKernel, crashInitrd, initrdBeside, inputs }),
     ...inputs.map((path) => readFileSync(path)),
     tool(),
   );
@@ -54,7 +57,7 @@ export async function payload(options: PayloadOptions): Promise<string> {
         initrdBeside,
         append,
         crashKernel,
-        crashInitrd: undefined,
+        crashInitrd,
         crashAppend,
         crashSize: undefined,
         out,

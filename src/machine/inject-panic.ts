@@ -46,7 +46,7 @@ export async function injectPanic(gdb: GdbRemote, injection: PanicInjection): Pr
   const kaslrOffset =
     injection.kaslr.kind === 'known'
       ? injection.kaslr.offset
-      : await offsetFromEntryStub(gdb, injection.kaslr.debug, deadline);
+      : (await followEntryStub(gdb, injection.kaslr.debug, deadline)).kaslrOffset;
   const functionEntry = BigInt.asUintN(64, functionLink + kaslrOffset);
   await gdb.setBreakpoint(functionEntry);
   const stop = await runTo(gdb, functionEntry, deadline, `the entry of ${injection.functionName}`);
@@ -67,15 +67,23 @@ function linkAddress(injection: PanicInjection, name: string): bigint {
   });
 }
 
+export interface ArmedEntry {
+  /** Virtual address minus link-time address; 0n without KASLR. */
+  readonly kaslrOffset: bigint;
+  /** Physical address of the primary's boot_params. */
+  readonly bootParams: bigint;
+}
+
 /**
  * Follows the entry stub: the jump into its copy in the crash region, where RAX is the copy's address, and the last
- * jump, where RCX is the KASLR offset. Both run with paging off or identity-mapped, so addresses are physical.
+ * jump, where RCX is the KASLR offset. Both run with paging off or identity-mapped, so addresses are physical. The
+ * machine stands at that last jump afterwards. Throws `tool` when it does not come there by `deadline` (Date.now()).
  */
-async function offsetFromEntryStub(
+export async function followEntryStub(
   gdb: GdbRemote,
   debug: Manifest['debug'],
   deadline: number,
-): Promise<bigint> {
+): Promise<ArmedEntry> {
   const leave = protectedModeStart + BigInt(debug.leaveImage);
   const lastJump = BigInt(debug.enterKernel - debug.stub);
   await gdb.setBreakpoint(leave);
@@ -87,9 +95,9 @@ async function offsetFromEntryStub(
       const enter = rax + lastJump;
       await gdb.setBreakpoint(enter);
       await runTo(gdb, enter, deadline, "the entry stub's last jump");
-      const { rcx } = await gdb.registers();
+      const { rcx, rsi } = await gdb.registers();
       await gdb.removeBreakpoint(enter);
-      return BigInt.asIntN(64, rcx);
+      return { kaslrOffset: BigInt.asIntN(64, rcx), bootParams: rsi };
     }
     // Syslinux itself lives at 1 MiB before it moves the image there: its code passed by this address.
     await gdb.stepFrom(leave, stop);
@@ -114,8 +122,16 @@ async function isStubCopy(gdb: GdbRemote, base: bigint, debug: Manifest['debug']
   }
 }
 
-/** Runs until a CPU stands at `address`, selects that CPU. */
-async function runTo(gdb: GdbRemote, address: bigint, deadline: number, what: string): Promise<GdbStop> {
+/**
+ * Runs until a CPU stands at `address`, where a breakpoint is set, and selects that CPU. `what` names the place in
+ * errors. Throws `tool` for another stop and when none comes by `deadline` (Date.now()).
+ */
+export async function runTo(
+  gdb: GdbRemote,
+  address: bigint,
+  deadline: number,
+  what: string,
+): Promise<GdbStop> {
   gdb.continue();
   let stop: GdbStop;
   try {
