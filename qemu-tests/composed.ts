@@ -33,6 +33,8 @@ export async function bootComposed({ name, flavour, initrd, edit }: ComposedBoot
       crashInitrd: undefined,
       crashAppend: '',
       crashSize: undefined,
+      resetVga: false,
+      resetPic: false,
       out: folder,
       format: 'bzimage',
       json: false,

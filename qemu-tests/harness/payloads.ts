@@ -16,6 +16,8 @@ export interface PayloadOptions {
   readonly crashAppend?: string;
   /** A flavour, or the path of a bzImage; default: the primary's. */
   readonly crashKernel?: string;
+  readonly resetVga?: boolean;
+  readonly resetPic?: boolean;
   /** Goes into the folder's name, for a person who looks there. */
   readonly name?: string;
 }
@@ -34,6 +36,7 @@ export function stockKernel(flavour: string): StockKernel {
  */
 export async function payload(options: PayloadOptions): Promise<string> {
   const { append = '', crashAppend = '', initrds = [], initrdBeside = false } = options;
+  const { resetVga = false, resetPic = false } = options;
   const kernel = stockKernel(options.flavour).vmlinuz;
   const crashKernel =
     options.crashKernel === undefined || existsSync(options.crashKernel)
@@ -41,7 +44,7 @@ export async function payload(options: PayloadOptions): Promise<string> {
       : stockKernel(options.crashKernel).vmlinuz;
   const inputs = [kernel, ...(crashKernel === undefined ? [] : [crashKernel]), ...initrds];
   const key = digestOf(
-    JSON.stringify({ append, crashAppend, initrdBeside, inputs }),
+    JSON.stringify({ append, crashAppend, initrdBeside, resetVga, resetPic, inputs }),
     ...inputs.map((path) => readFileSync(path)),
     tool(),
   );
@@ -57,6 +60,8 @@ export async function payload(options: PayloadOptions): Promise<string> {
         crashInitrd: undefined,
         crashAppend,
         crashSize: undefined,
+        resetVga,
+        resetPic,
         out,
         format: 'com32',
         json: false,

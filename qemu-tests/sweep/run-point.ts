@@ -41,6 +41,8 @@ export async function sweepImage(vmlinuz: string, out: string): Promise<Pick<Swe
       crashInitrd: undefined,
       crashAppend: 'saveoops.hold=0 quiet',
       crashSize: undefined,
+      resetVga: false,
+      resetPic: false,
       out,
       format: 'bzimage',
       json: false,
