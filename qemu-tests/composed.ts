@@ -1,12 +1,12 @@
 /** The composed image of `saveoops build --format bzimage`, booted as any loader of bzImages boots it: QEMU -kernel. */
 import { readFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runBuild } from '../src/commands/build.js';
 import { logEnds } from '../src/capture/markers.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import { runScenario, type ScenarioResult } from '../src/machine/scenario.js';
 import type { Manifest } from '../src/payload/manifest.js';
 import { serialConsole } from './harness/boot.js';
+import { buildPayloadFolder } from './harness/build.js';
 import { cache } from './harness/folders.js';
 import { stockKernel, type Flavour } from './harness/payloads.js';
 
@@ -23,22 +23,7 @@ export async function bootComposed({ name, flavour, initrd, edit }: ComposedBoot
   const folder = join(cache, 'runs', name);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  await runBuild(
-    {
-      kernel: stockKernel(flavour).vmlinuz,
-      initrd: [],
-      initrdBeside: false,
-      append: '',
-      crashKernel: undefined,
-      crashInitrd: undefined,
-      crashAppend: '',
-      crashSize: undefined,
-      out: folder,
-      format: 'bzimage',
-      json: false,
-    },
-    { out: () => undefined },
-  );
+  await buildPayloadFolder({ kernel: stockKernel(flavour).vmlinuz, out: folder, format: 'bzimage' });
   const kernel = join(folder, 'saveoops.bzimage');
   if (edit !== undefined) {
     const image = await readFile(kernel);

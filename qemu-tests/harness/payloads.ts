@@ -1,23 +1,22 @@
 /** Payload folders as `saveoops build` writes them, each built once. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runBuild } from '../../src/commands/build.js';
+import type { BuildOptions } from '../../src/commands/build.js';
 import { stockKernels, type StockKernel } from '../../src/testkit/stock-kernels.js';
+import { buildPayloadFolder } from './build.js';
 import { cache, digestOf, digestOfFolder, makeOnce, repository } from './folders.js';
 
 export type Flavour = 'amd64' | 'cloud-amd64';
 
-export interface PayloadOptions {
+/** Options of `saveoops build`, and: */
+export interface PayloadOptions extends Partial<
+  Omit<BuildOptions, 'kernel' | 'initrd' | 'out' | 'format' | 'json'>
+> {
   readonly flavour: Flavour;
-  readonly append?: string;
   /** Files, guestInitramfs() for one. */
   readonly initrds?: readonly string[];
-  readonly initrdBeside?: boolean;
-  readonly crashAppend?: string;
   /** A flavour, or the path of a bzImage; default: the primary's. */
   readonly crashKernel?: string;
-  /** A file; default: the built-in capture initramfs. */
-  readonly crashInitrd?: string;
   /** Goes into the folder's name, for a person who looks there. */
   readonly name?: string;
 }
@@ -35,37 +34,17 @@ export function stockKernel(flavour: string): StockKernel {
  * digest of everything that the build reads, Saveoops itself included, so a change of any makes a new one.
  */
 export async function payload(options: PayloadOptions): Promise<string> {
-  const { append = '', crashAppend = '', initrds = [], initrdBeside = false } = options;
-  const kernel = stockKernel(options.flavour).vmlinuz;
+  const { flavour, initrds = [], name, ...given } = options;
+  const kernel = stockKernel(flavour).vmlinuz;
   const crashKernel =
-    options.crashKernel === undefined || existsSync(options.crashKernel)
-      ? options.crashKernel
-      : stockKernel(options.crashKernel).vmlinuz;
-  const { crashInitrd } = options;
-  const inputs = [kernel, crashKernel, crashInitrd, ...initrds].filter((path) => path !== undefined);
-  const key = digestOf(
-    JSON.stringify({ append, crashAppend, crashKernel, crashInitrd, initrdBeside, inputs }),
-    ...inputs.map((path) => readFileSync(path)),
-    tool(),
-  );
-  const name = options.name === undefined ? key : `${options.name}-${key}`;
-  return await makeOnce(join(cache, 'payloads', name), async (out) => {
-    await runBuild(
-      {
-        kernel,
-        initrd: initrds,
-        initrdBeside,
-        append,
-        crashKernel,
-        crashInitrd,
-        crashAppend,
-        crashSize: undefined,
-        out,
-        format: 'com32',
-        json: false,
-      },
-      { out: () => undefined },
-    );
+    given.crashKernel === undefined || existsSync(given.crashKernel)
+      ? given.crashKernel
+      : stockKernel(given.crashKernel).vmlinuz;
+  const inputs = [kernel, crashKernel, given.crashInitrd, ...initrds].filter((path) => path !== undefined);
+  const key = digestOf(JSON.stringify([given, inputs]), ...inputs.map((path) => readFileSync(path)), tool());
+  const folder = name === undefined ? key : `${name}-${key}`;
+  return await makeOnce(join(cache, 'payloads', folder), async (out) => {
+    await buildPayloadFolder({ ...given, kernel, initrd: initrds, crashKernel, out });
   });
 }
 

@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { logEnds } from '../../src/capture/markers.js';
-import { runBuild } from '../../src/commands/build.js';
 import { readManifest } from '../../src/image/payload-folder.js';
 import type { Kernel } from '../../src/kernel/load-kernel.js';
 import { injectPanic } from '../../src/machine/inject-panic.js';
@@ -12,6 +11,7 @@ import { functionAddress } from '../../src/machine/kernel-functions.js';
 import { judgeCapture, wrongEnds } from '../../src/machine/outcome.js';
 import { runScenario } from '../../src/machine/scenario.js';
 import type { Manifest } from '../../src/payload/manifest.js';
+import { buildPayloadFolder } from '../harness/build.js';
 import { missingLines } from './compare-logs.js';
 import type { SweepPoint } from './points.js';
 import type { SweepResult } from './report.js';
@@ -31,22 +31,7 @@ export interface Sweep {
 
 /** Builds the image that all points of a kernel share. */
 export async function sweepImage(vmlinuz: string, out: string): Promise<Pick<Sweep, 'image' | 'debug'>> {
-  await runBuild(
-    {
-      kernel: vmlinuz,
-      initrd: [],
-      initrdBeside: false,
-      append: '',
-      crashKernel: undefined,
-      crashInitrd: undefined,
-      crashAppend: 'saveoops.hold=0 quiet',
-      crashSize: undefined,
-      out,
-      format: 'bzimage',
-      json: false,
-    },
-    { out: () => undefined },
-  );
+  await buildPayloadFolder({ kernel: vmlinuz, crashAppend: 'saveoops.hold=0 quiet', out, format: 'bzimage' });
   const { debug } = await readManifest(out);
   return { image: join(out, 'saveoops.bzimage'), debug };
 }

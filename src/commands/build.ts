@@ -22,6 +22,8 @@ export interface BuildOptions {
   readonly crashInitrd: string | undefined;
   readonly crashAppend: string;
   readonly crashSize: string | undefined;
+  readonly resetVga: boolean;
+  readonly resetPic: boolean;
   readonly out: string;
   readonly format: 'com32' | 'bzimage';
   readonly json: boolean;
@@ -69,6 +71,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
     crashInitrd,
     crashAppend,
     crashSize,
+    reset: { vga: options.resetVga, pic: options.resetPic },
     stubs,
   });
   const config = renderSyslinuxConfig(Buffer.from(configTemplate).toString(), {

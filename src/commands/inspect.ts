@@ -32,7 +32,8 @@ export async function runInspect(
 }
 
 function table(manifest: Manifest, damaged: ReadonlySet<string>): string {
-  const { primary, crash, memory, regions, edits } = manifest;
+  const { primary, crash, reset, memory, regions, edits } = manifest;
+  const resets = [...(reset.vga ? ['VGA to text mode'] : []), ...(reset.pic ? ['PIC to BIOS vectors'] : [])];
   const rows = regions.map((region) => [
     region.name,
     `0x${region.offset.toString(16)}`,
@@ -50,6 +51,7 @@ function table(manifest: Manifest, damaged: ReadonlySet<string>): string {
   return [
     `primary   Linux ${primary.release}  ${primary.append}`,
     `crash     Linux ${crash.release}  ${crash.append}`,
+    ...(resets.length > 0 ? [`resets    ${resets.join(', ')}`] : []),
     `reserves  ${(memory.size / (1 << 20)).toFixed(0)} MiB of RAM`,
     `edits     ${edits.length} runs of bytes in the primary: ${edits.map((edit) => edit.what).join(', ')}`,
     `built by  ${manifest.generator}`,

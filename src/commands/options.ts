@@ -50,6 +50,14 @@ export const commandSpecs = {
         type: 'string',
         describe: 'RAM to reserve, for example 160M (default: computed from what the crash kernel needs)',
       },
+      'reset-vga': {
+        type: 'boolean',
+        describe: 'at a panic, put the VGA into text mode, so that the crash kernel is seen on the screen',
+      },
+      'reset-pic': {
+        type: 'boolean',
+        describe: 'at a panic, give the 8259 interrupt controllers the vectors that the BIOS gave them',
+      },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
         type: 'string',

@@ -6,8 +6,9 @@ import { synthesiseVmcoreinfo, vmcoreinfoFacts } from '../arm/vmcoreinfo.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { runTool } from '../host/run-tool.js';
 import type { Kernel } from '../kernel/load-kernel.js';
+import { findTextFont, textFontFact } from '../kernel/text-font.js';
 import { planCrashRegion } from '../layout/crash-region.js';
-import { composeImage, scratchSize, type ComposedImage } from './compose-image.js';
+import { composeImage, scratchSize, type ComposedImage, type DeviceResets } from './compose-image.js';
 import { writeCom32, type Com32File, type Initrd } from './com32-file.js';
 import { sha256Hex } from '../bytes/digests.js';
 import type { KernelFact } from '../kernel/evidence.js';
@@ -34,6 +35,7 @@ export interface PayloadInputs {
   readonly crashAppend: string;
   /** --crash-size, bytes. */
   readonly crashSize: number | undefined;
+  readonly reset: DeviceResets;
   readonly stubs: StubObjects;
 }
 
@@ -71,6 +73,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     : parseBzImage(inputs.crashKernel.bytes, inputs.crashKernel.name);
   const armed = armKernel(kernel, inputs.stubs.hook);
   const vmcoreinfo = synthesiseVmcoreinfo(kernel);
+  const font = inputs.reset.vga ? findTextFont(kernel) : undefined;
   const compressed = await compressLegacy(withRelocations(armed.bytes, kernel));
   const region = planCrashRegion(
     {
@@ -92,6 +95,8 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     crashInitrd: inputs.crashInitrd.bytes,
     crashCommandLine: inputs.crashAppend,
     region,
+    reset: inputs.reset,
+    font,
     stubs: inputs.stubs,
   });
   const embedded = inputs.initrdBeside ? [] : inputs.initrds;
@@ -115,10 +120,16 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
       samePrimary,
       sha256: sha256Hex(inputs.crashKernel.bytes),
     },
+    reset: inputs.reset,
     memory: { size: region.size, parts: region.sum },
     regions,
     edits: [...image.headerEdits, ...armed.edits],
-    facts: [...headerFacts(kernel), ...armed.facts, ...vmcoreinfoFacts(vmcoreinfo)],
+    facts: [
+      ...headerFacts(kernel),
+      ...armed.facts,
+      ...vmcoreinfoFacts(vmcoreinfo),
+      ...(inputs.reset.vga ? [textFontFact(font)] : []),
+    ],
     debug: {
       stub: image.stubOffset,
       leaveImage: image.stubOffset + entrySymbol('leave_image_jump'),

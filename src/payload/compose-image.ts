@@ -46,6 +46,11 @@ const kernelImageSize = 1 << 30;
 /** Where every loader puts a bzImage that is loaded high. */
 const loadAddress = 0x100000;
 
+export interface DeviceResets {
+  readonly vga: boolean;
+  readonly pic: boolean;
+}
+
 export interface ImageInputs {
   readonly kernel: Kernel;
   readonly armed: ArmedKernel;
@@ -58,6 +63,10 @@ export interface ImageInputs {
   readonly crashInitrd: Uint8Array;
   readonly crashCommandLine: string;
   readonly region: CrashRegion;
+  /** What the crash stub resets before it starts the crash kernel. */
+  readonly reset: DeviceResets;
+  /** Link-time virtual address of the font for the VGA reset, when there is one. */
+  readonly font: bigint | undefined;
   readonly stubs: StubObjects;
 }
 
@@ -229,7 +238,9 @@ function writePlan(inputs: ImageInputs, stubOffset: number, placed: readonly Pla
     'flags',
     (relocatable ? planFlags.KASLR : 0) |
       (useLevel5 ? planFlags.LEVEL5 : 0) |
-      (samePrimary ? 0 : planFlags.OWN_CRASH_KERNEL),
+      (samePrimary ? 0 : planFlags.OWN_CRASH_KERNEL) |
+      (inputs.reset.vga ? planFlags.RESET_VGA : 0) |
+      (inputs.reset.pic ? planFlags.RESET_PIC : 0),
   );
   plan.set('hook_slots', armed.hookSlots - image.virtual);
   plan.set('level3_kernel_pgt', armed.level3KernelPgt - image.virtual);
@@ -244,6 +255,7 @@ function writePlan(inputs: ImageInputs, stubOffset: number, placed: readonly Pla
   });
   plan.set('sections_per_root', sectionsPerRoot(kernel));
   plan.set('region_size', region.size);
+  plan.set('font', inputs.font === undefined ? 0n : inputs.font - image.virtual);
   plan.set('work_offset', region.workOffset);
   return plan.seal();
 }

@@ -36,6 +36,8 @@ export interface Manifest {
     readonly samePrimary: boolean;
     readonly sha256: string;
   };
+  /** Devices that the crash stub resets before it starts the crash kernel. */
+  readonly reset: { readonly vga: boolean; readonly pic: boolean };
   /** RAM taken from the primary, bytes, and the sum that shows why. */
   readonly memory: {
     readonly size: number;

@@ -122,6 +122,11 @@ export const planDef: StructDef = {
     },
     { name: 'sections_per_root', type: 'u64', comment: 'mem_section structures in a page: for VMCOREINFO' },
     { name: 'region_size', type: 'u64', comment: 'of the crash region, multiple of 2 MiB' },
+    {
+      name: 'font',
+      type: 'u64',
+      comment: "of the kernel's 8x16 font from _text, bytes; 0: none, or not wanted",
+    },
     { name: 'work_offset', type: 'u64', comment: 'of boot-time scratch memory in the crash region, bytes' },
   ],
 };
@@ -131,6 +136,8 @@ export const planFlags = {
   KASLR: 1, // the kernel has relocations and CONFIG_RANDOMIZE_BASE
   LEVEL5: 2, // XLF_5LEVEL and XLF_5LEVEL_ENABLED
   OWN_CRASH_KERNEL: 4, // the crash kernel is not the image's own leading bzImage
+  RESET_VGA: 8, // the crash stub puts the VGA into text mode
+  RESET_PIC: 16, // the crash stub gives the 8259s the BIOS's vectors
 } as const;
 
 /** One run of bytes that the COM32 module reads from its own file, in file order. */
@@ -174,6 +181,8 @@ export const regionPlaces = {
   STACK_TOP: 0x90000, // 48 KiB of stack below
   BOOT_PARAMS: 0x90000, // of the crash kernel
   CMDLINE: 0x91000,
+  FONT: 0x9f000, // 256 characters of 16 bytes, when the crash stub resets the VGA
+  FONT_END: 0xa0000,
   ELFCOREHDR: 0xa0000, // ELF header and program headers
   NOTES: 0xb0000, // VMCOREINFO and one NT_PRSTATUS a CPU
   NOTES_END: 0x150000,

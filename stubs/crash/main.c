@@ -5,6 +5,7 @@
 #include "crash.h"
 #include "crash-table.h"
 #include "hook-slots.h"
+#include "reset.h"
 #include "say.h"
 #include "sha256.h"
 
@@ -437,6 +438,10 @@ void crash_main(u64 region)
 	panicking_registers(table, state, &regs);
 	quiesce(table, state, &regs);
 	own_tables(table);
+	if (table->flags & PLAN_RESET_PIC)
+		reset_pic();
+	if (table->flags & PLAN_RESET_VGA)
+		reset_vga(table);
 	used = place_vmcoreinfo(table, notes);
 	used += place_prstatus(table, notes + used, &regs);
 	place_elf_headers(table, used + 64); /* zeroes behind the last note end the reader's walk */

@@ -75,6 +75,22 @@ static void check_later(struct crash_table *table, const char *name, u64 start, 
 		sha256(at(start), size, range->sha256);
 }
 
+/*
+ * screen_info (include/uapi/linux/screen_info.h) as the kernel's setup code leaves it in mode 3, 80x25, on a VGA, the
+ * cursor at the top left: what the crash kernel finds once the crash stub has reset the VGA. ext_mem_k stays.
+ */
+static void describe_text_mode(u8 *screen)
+{
+	memset(screen, 0, 2);
+	memset(screen + 4, 0, 0x40 - 4);
+	screen[0x06] = 3;       /* orig_video_mode */
+	screen[0x07] = 80;      /* orig_video_cols */
+	screen[0x0a] = 3;       /* orig_video_ega_bx: 256 KiB */
+	screen[0x0e] = 25;      /* orig_video_lines */
+	screen[0x0f] = 1;       /* orig_video_isVGA */
+	screen[0x10] = 16;      /* orig_video_points */
+}
+
 /* Finishes the crash kernel's boot_params and command line with what only this machine knows. */
 static void finish_crash_parameters(void)
 {
@@ -84,6 +100,8 @@ static void finish_crash_parameters(void)
 	usize n = length_of(cmdline);
 
 	memcpy(bp->screen_info, state.boot_params->screen_info, sizeof(bp->screen_info));
+	if (plan.flags & PLAN_RESET_VGA)
+		describe_text_mode(bp->screen_info);
 	bp->acpi_rsdp_addr = state.rsdp;
 	bp->code32_start = (u32)(state.region + plan.part[PART_CRASH_KERNEL].place);
 	bp->ramdisk_image = (u32)(state.region + plan.part[PART_CRASH_INITRD].place);
@@ -155,6 +173,11 @@ int arm(void)
 	table->hook_crash_shutdown = moved(plan.hook_crash_shutdown);
 	table->sections_per_root = plan.sections_per_root;
 	table->backup_size = state.low_ram_end;
+	table->flags = plan.flags;
+	if (plan.font) {
+		table->font = region + PLACE_FONT;
+		memcpy(at(table->font), at(state.output + plan.font), PLACE_FONT_END - PLACE_FONT);
+	}
 	if (screen[6] == 3 || screen[6] == 2) {
 		table->screen_columns = screen[7];
 		table->screen_lines = screen[0xe];

@@ -41,6 +41,8 @@ struct crash_table {
 	u64 hook_crash_shutdown; /* virtual address of the hook's entry for it */
 	u64 sections_per_root;  /* for VMCOREINFO */
 	u64 backup_size;        /* bytes of low memory to save */
+	u64 font;               /* 256 characters of 16 bytes; 0: the VGA keeps its own */
+	u32 flags;              /* PLAN_* */
 	u32 screen_columns;     /* of a text mode, else 0 */
 	u32 screen_lines;
 	u32 checked_count;

@@ -4,13 +4,15 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0xfeaf263a
+#define SHARED_VERSION 0xce154a77
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
 #define PLAN_KASLR 0x1
 #define PLAN_LEVEL5 0x2
 #define PLAN_OWN_CRASH_KERNEL 0x4
+#define PLAN_RESET_VGA 0x8
+#define PLAN_RESET_PIC 0x10
 
 #define CHUNK_END 0x0
 #define CHUNK_IMAGE 0x1
@@ -25,6 +27,8 @@
 #define PLACE_STACK_TOP 0x90000
 #define PLACE_BOOT_PARAMS 0x90000
 #define PLACE_CMDLINE 0x91000
+#define PLACE_FONT 0x9f000
+#define PLACE_FONT_END 0xa0000
 #define PLACE_ELFCOREHDR 0xa0000
 #define PLACE_NOTES 0xb0000
 #define PLACE_NOTES_END 0x150000
@@ -115,9 +119,10 @@ struct plan {
 	u64 symbol[22]; /* link addresses, indexed by KSYM_* */
 	u64 sections_per_root; /* mem_section structures in a page: for VMCOREINFO */
 	u64 region_size; /* of the crash region, multiple of 2 MiB */
+	u64 font; /* of the kernel's 8x16 font from _text, bytes; 0: none, or not wanted */
 	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
 };
-_Static_assert(sizeof(struct plan) == 744, "struct plan");
+_Static_assert(sizeof(struct plan) == 752, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {

@@ -1,0 +1,24 @@
+/** `saveoops build` with its defaults, for tests that care about an option or two. */
+import { runBuild, type BuildOptions } from '../../src/commands/build.js';
+
+/** All of build's options with the values that the command line gives them by default. */
+const defaults: Omit<BuildOptions, 'kernel' | 'out'> = {
+  initrd: [],
+  initrdBeside: false,
+  append: '',
+  crashKernel: undefined,
+  crashInitrd: undefined,
+  crashAppend: '',
+  crashSize: undefined,
+  resetVga: false,
+  resetPic: false,
+  format: 'com32',
+  json: false,
+};
+
+export type GivenOptions = Pick<BuildOptions, 'kernel' | 'out'> & Partial<BuildOptions>;
+
+/** Builds a payload without a word. Throws what runBuild() throws. */
+export async function buildPayloadFolder(given: GivenOptions): Promise<void> {
+  await runBuild({ ...defaults, ...given }, { out: () => undefined });
+}
