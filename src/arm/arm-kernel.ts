@@ -11,6 +11,7 @@ import type { KernelEdit, KernelFact } from '../kernel/evidence.js';
 import { kernelSymbolNames, type KernelSymbolName } from '../stubs/shared-layout.js';
 import { findGap } from './find-gap.js';
 import { hookSize, linkHook } from './link-hook.js';
+import { unpublishedSymbols } from './vmcoreinfo.js';
 
 export interface ArmedKernel {
   /** The flat image with the hook in it. */
@@ -69,7 +70,9 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     return address;
   };
   const symbols = new Map<KernelSymbolName, bigint>();
+  const unpublished = unpublishedSymbols(kernel);
   for (const name of kernelSymbolNames) {
+    if (unpublished.includes(name)) continue;
     const address = find(name, neededSymbols.includes(name));
     if (address !== undefined) symbols.set(name, address);
   }

@@ -15,6 +15,7 @@ import { NT_GNU_BUILD_ID } from '../formats/elf/elf-tables.js';
 import { encodeNote, parseNotes } from '../formats/elf/notes.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { KernelFact } from '../kernel/evidence.js';
+import type { KernelSymbolName } from '../stubs/shared-layout.js';
 
 export interface SynthesisedVmcoreinfo {
   /** One ELF note, owner "VMCOREINFO", type 0, padded to four bytes. */
@@ -188,6 +189,15 @@ function findBuildId({ elf }: Kernel): string | undefined {
   const notes = parseNotes(new ByteView(elf.sectionBytes(section), `${elf.source}: .notes`));
   const note = notes.find((each) => each.name === 'GNU' && each.type === NT_GNU_BUILD_ID);
   return note === undefined ? undefined : Buffer.from(note.desc).toString('hex');
+}
+
+/**
+ * Variables that the crash stub would publish in VMCOREINFO but this kernel's own note does not: Linux 6.9 replaced
+ * vmap_area_list there by VMALLOC_START, and a little later vmemmap came. By that one symbol: a heuristic; a line too
+ * many or too few of these two harms no reader that knows the kernel.
+ */
+export function unpublishedSymbols({ kallsyms }: Kernel): readonly KernelSymbolName[] {
+  return kallsyms.address('vmap_area_list') === undefined ? [] : ['vmalloc_base', 'vmemmap_base'];
 }
 
 /**
