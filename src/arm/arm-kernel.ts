@@ -24,6 +24,8 @@ export interface ArmedKernel {
   readonly crashShutdown: bigint | undefined;
   /** Where the crash stub points machine_ops.crash_shutdown while panic() runs its notifiers. */
   readonly hookCrashShutdown: bigint;
+  /** undefined: NT_PRSTATUS has no pid until the kernel saves its own. */
+  readonly currentTask: CurrentTask | undefined;
   readonly level3KernelPgt: bigint;
   readonly level4KernelPgt: bigint | undefined;
   readonly end: bigint;
@@ -104,6 +106,8 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
       source: 'kallsyms, BTF struct machine_ops',
     });
   }
+  const currentTask = findCurrentTask(kernel);
+  if (currentTask !== undefined) facts.push(...currentTask.facts);
   const gap = findGap(kernel, hookSize(hookObject));
   facts.push({
     name: 'gap',
@@ -164,6 +168,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     smpCrashStop: smpOps + BigInt(crashStopOffset),
     crashShutdown,
     hookCrashShutdown: entry('hook_crash_shutdown'),
+    currentTask,
     level3KernelPgt,
     level4KernelPgt,
     end,
@@ -175,6 +180,32 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
       after: Buffer.from(after).toString('hex'),
     })),
     facts,
+  };
+}
+
+interface CurrentTask {
+  /** Of the per-CPU pointer to the running task: offset from GS base, or, since Linux 6.15, a link address. */
+  readonly pointer: bigint;
+  /** Offset of the pid in what it points to, bytes. */
+  readonly pid: number;
+  readonly facts: readonly KernelFact[];
+}
+
+/** `current` (arch/x86/include/asm/current.h): a per-CPU variable, in 6.2 to 6.14 the member of another one. */
+function findCurrentTask({ kallsyms, btf }: Kernel): CurrentTask | undefined {
+  const member = btf.hasMember('struct pcpu_hot', 'current_task');
+  const name = member ? 'pcpu_hot' : 'current_task';
+  const variable = kallsyms.address(name);
+  if (variable === undefined || !btf.hasMember('struct task_struct', 'pid')) return undefined;
+  const pointer = variable + BigInt(member ? btf.memberOffset('struct pcpu_hot', 'current_task') : 0);
+  const pid = btf.memberOffset('struct task_struct', 'pid');
+  return {
+    pointer,
+    pid,
+    facts: [
+      { name: 'current_task', value: `0x${pointer.toString(16)}`, source: `kallsyms ${name}, BTF` },
+      { name: 'task_struct.pid', value: String(pid), source: 'BTF struct task_struct' },
+    ],
   };
 }
 

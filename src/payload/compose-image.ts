@@ -250,6 +250,8 @@ function writePlan(inputs: ImageInputs, stubOffset: number, placed: readonly Pla
   plan.set('smp_crash_stop', armed.smpCrashStop);
   plan.set('crash_shutdown', armed.crashShutdown ?? 0n);
   plan.set('hook_crash_shutdown', armed.hookCrashShutdown);
+  plan.set('current_task', armed.currentTask?.pointer ?? 0n);
+  plan.set('task_pid', armed.currentTask?.pid ?? 0);
   kernelSymbolNames.forEach((name, index) => {
     plan.set('symbol', armed.symbols.get(name) ?? 0n, index);
   });

@@ -116,6 +116,12 @@ export const planDef: StructDef = {
     },
     { name: 'hook_crash_shutdown', type: 'u64', comment: 'link address of the entry of the hook for it' },
     {
+      name: 'current_task',
+      type: 'u64',
+      comment: 'per-CPU pointer to the running task: offset from GS base, or link address; 0 if unknown',
+    },
+    { name: 'task_pid', type: 'u64', comment: 'offset of pid in struct task_struct, bytes' },
+    {
       name: 'symbol',
       type: { u64s: kernelSymbolNames.length },
       comment: 'link addresses, indexed by KSYM_*',

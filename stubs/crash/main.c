@@ -18,6 +18,7 @@ DEFINE_MEMORY_FUNCTIONS
 #define NT_PRSTATUS 1
 #define PRSTATUS_SIZE 336       /* sizeof(struct elf_prstatus) on x86-64 */
 #define PRSTATUS_NOTE_SIZE (12 + 8 + PRSTATUS_SIZE)
+#define PR_PID 32               /* offsetof(struct elf_prstatus, pr_pid) */
 #define PR_REG 112              /* offsetof(struct elf_prstatus, pr_reg): 27 registers */
 #define MAX_CPUS 1024
 
@@ -318,9 +319,22 @@ static u64 place_vmcoreinfo(const struct crash_table *table, char *notes)
 	return 24 + ((((u32 *)notes)[1] + 3ull) & ~3ull);
 }
 
-static u64 put_prstatus(char *note, const struct pt_regs *regs)
+/* PID of the task that runs on this CPU; 0, as of the idle task, when it cannot be read. */
+static u32 current_pid(const struct crash_table *table)
 {
-	u32 *header = (u32 *)note;
+	u32 low, high;
+	u64 task;
+
+	if (!table->current_task)
+		return 0;
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(0xc0000101)); /* MSR_GS_BASE */
+	task = kernel_value_at(table, ((u64)high << 32 | low) + table->current_task, 8);
+	return task ? (u32)kernel_value_at(table, task + table->task_pid, 4) : 0;
+}
+
+static u64 put_prstatus(const struct crash_table *table, char *note, const struct pt_regs *regs)
+{
+	u32 *header = (u32 *)note, pid = current_pid(table);
 	u64 *pr_reg = (u64 *)(note + 20 + PR_REG);
 
 	memset(note, 0, PRSTATUS_NOTE_SIZE);
@@ -328,6 +342,7 @@ static u64 put_prstatus(char *note, const struct pt_regs *regs)
 	header[1] = PRSTATUS_SIZE;
 	header[2] = NT_PRSTATUS;
 	memcpy(note + 12, "CORE", 5);
+	memcpy(note + 20 + PR_PID, &pid, sizeof(pid));
 	memcpy(pr_reg, regs, sizeof(*regs)); /* user_regs_struct begins like pt_regs */
 	return PRSTATUS_NOTE_SIZE;
 }
@@ -340,7 +355,7 @@ static u64 place_prstatus(const struct crash_table *table, char *notes, const st
 
 	cpus = MIN(kernel_value(table, KSYM_nr_cpu_ids, 4), (u64)MAX_CPUS);
 	if (!crash_notes || !offsets || !mapped(table, (usize)offsets, 8 * cpus))
-		return put_prstatus(notes, regs);
+		return put_prstatus(table, notes, regs);
 	for (i = 0; i < cpus; i++) {
 		const u32 *note = at(crash_notes + offsets[i]);
 
@@ -350,7 +365,7 @@ static u64 place_prstatus(const struct crash_table *table, char *notes, const st
 		memcpy(notes + used, note, PRSTATUS_NOTE_SIZE);
 		used += PRSTATUS_NOTE_SIZE;
 	}
-	return used ? used : put_prstatus(notes, regs);
+	return used ? used : put_prstatus(table, notes, regs);
 }
 
 /* ELF core header as fs/proc/vmcore.c takes it: p_offset is a physical address, headers follow the ELF header. */

@@ -171,6 +171,9 @@ int arm(void)
 	table->smp_crash_stop = moved(plan.smp_crash_stop);
 	table->crash_shutdown = moved(plan.crash_shutdown);
 	table->hook_crash_shutdown = moved(plan.hook_crash_shutdown);
+	/* Since 6.15 per-CPU variables have link addresses; before, offsets, which KASLR does not move. */
+	table->current_task = (s64)plan.current_task < 0 ? moved(plan.current_task) : plan.current_task;
+	table->task_pid = plan.task_pid;
 	table->sections_per_root = plan.sections_per_root;
 	table->backup_size = state.low_ram_end;
 	table->flags = plan.flags;

@@ -39,6 +39,8 @@ struct crash_table {
 	u64 smp_crash_stop;     /* virtual address of smp_ops.crash_stop_other_cpus */
 	u64 crash_shutdown;     /* virtual address of machine_ops.crash_shutdown, 0 if unknown */
 	u64 hook_crash_shutdown; /* virtual address of the hook's entry for it */
+	u64 current_task;       /* of the per-CPU pointer, relative to GS base; 0 if unknown */
+	u64 task_pid;           /* offset of pid in struct task_struct */
 	u64 sections_per_root;  /* for VMCOREINFO */
 	u64 backup_size;        /* bytes of low memory to save */
 	u64 font;               /* 256 characters of 16 bytes; 0: the VGA keeps its own */

@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0xce154a77
+#define SHARED_VERSION 0x4a59dc8
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -116,13 +116,15 @@ struct plan {
 	u64 smp_crash_stop; /* link address of smp_ops.crash_stop_other_cpus */
 	u64 crash_shutdown; /* link address of machine_ops.crash_shutdown, 0 if unknown */
 	u64 hook_crash_shutdown; /* link address of the entry of the hook for it */
+	u64 current_task; /* per-CPU pointer to the running task: offset from GS base, or link address; 0 if unknown */
+	u64 task_pid; /* offset of pid in struct task_struct, bytes */
 	u64 symbol[22]; /* link addresses, indexed by KSYM_* */
 	u64 sections_per_root; /* mem_section structures in a page: for VMCOREINFO */
 	u64 region_size; /* of the crash region, multiple of 2 MiB */
 	u64 font; /* of the kernel's 8x16 font from _text, bytes; 0: none, or not wanted */
 	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
 };
-_Static_assert(sizeof(struct plan) == 752, "struct plan");
+_Static_assert(sizeof(struct plan) == 768, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {
