@@ -29,7 +29,7 @@ const told = [new RegExp(vmcoreTold), /---\[ end Kernel panic/, /^saveoops: E/];
 /** RAM by the firmware, as a plain kernel on the same machine got it. */
 let firmware: Promise<readonly MemoryRange[]> | undefined;
 async function plainRam(dir: string): Promise<readonly MemoryRange[]> {
-  const plain = await bootPayload(dir, { label: 'saveoops-plain', endAt: [/guest: PID \d+ panics/] });
+  const plain = await bootPayload(dir, { label: 'saveoops-plain', endAt: [/---\[ end Kernel panic/] });
   return e820Ranges(guestBlock(plain, 'e820'), 'usable');
 }
 

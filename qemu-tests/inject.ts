@@ -2,7 +2,12 @@
 import { join } from 'node:path';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { Kallsyms } from '../src/formats/kallsyms/kallsyms.js';
-import { injectPanic, type InjectedPanic, type PanicInjection } from '../src/machine/inject-panic.js';
+import {
+  enterPanic,
+  injectPanic,
+  type InjectedPanic,
+  type PanicInjection,
+} from '../src/machine/inject-panic.js';
 import { functionAddress, readKernelSymbols, requireFunction } from '../src/machine/kernel-functions.js';
 import type { GdbRemote } from '../src/machine/gdb-remote.js';
 
@@ -21,6 +26,8 @@ export interface Injector {
     message: string,
     kaslr?: PanicInjection['kaslr'],
   ) => Promise<InjectedPanic>;
+  /** As panicAt, but the machine stands at the entry of panic(), and the debugger stays. */
+  readonly standAtPanic: Injector['panicAt'];
 }
 
 /** Milliseconds; on a busy host a boot takes several times what it takes on an idle one. */
@@ -33,6 +40,17 @@ export async function injectorFor(dir: string): Promise<Injector> {
   const reading = symbols.get(primary.sha256) ?? readKernelSymbols(join(dir, primary.kernelFile));
   symbols.set(primary.sha256, reading);
   const kallsyms = await reading;
+  const injection = (
+    functionName: string,
+    message: string,
+    kaslr: PanicInjection['kaslr'] = { kind: 'payload', debug },
+  ): PanicInjection => ({
+    functionName,
+    message,
+    linkAddressOf: (name) => functionAddress(kallsyms, name),
+    kaslr,
+    timeoutMs: arrival,
+  });
   return {
     addressOf: (functionName) => requireFunction(kallsyms, functionName),
     symbol: (name) => {
@@ -40,13 +58,7 @@ export async function injectorFor(dir: string): Promise<Injector> {
       if (address === undefined || others.length > 0) throw new Error(`${others.length} more of ${name}`);
       return address;
     },
-    panicAt: (gdb, functionName, message, kaslr = { kind: 'payload', debug }) =>
-      injectPanic(gdb, {
-        functionName,
-        message,
-        linkAddressOf: (name) => functionAddress(kallsyms, name),
-        kaslr,
-        timeoutMs: arrival,
-      }),
+    panicAt: (gdb, ...how) => injectPanic(gdb, injection(...how)),
+    standAtPanic: (gdb, ...how) => enterPanic(gdb, injection(...how)),
   };
 }

@@ -31,7 +31,9 @@ ${printBlock('iomem', 'cat /proc/iomem')}
 ${printBlock('e820', 'dmesg | grep -o "BIOS-e820: .*"')}
 cpu=$(sed -n 's/.*guest.cpu=\\([0-9]*\\).*/\\1/p' /proc/cmdline)
 ${before}
-taskset -c \${cpu:-0} sh -c 'echo "guest: PID $$ panics"; echo c >/proc/sysrq-trigger'
+# Waits until all is on the line: the panic would keep it in the driver.
+stty -echo
+taskset -c \${cpu:-0} sh -c 'echo c >/proc/sysrq-trigger'
 `,
     files,
   );

@@ -58,7 +58,9 @@ poweroff -f
   );
 }
 
-/** E820 entry of boot_params: type 1 is RAM, 2 reserved. */
+export const e820Type = { ram: 1, reserved: 2 } as const;
+
+/** E820 entry of boot_params. */
 export interface E820Entry {
   readonly start: bigint;
   readonly end: bigint;
@@ -120,7 +122,8 @@ function fromBase64(lines: readonly string[]): Buffer {
   return Buffer.from(lines.join(''), 'base64');
 }
 
-function readE820(bootParams: Buffer): E820Entry[] {
+/** The memory map in the 4096 bytes of boot_params. */
+export function readE820(bootParams: Buffer): E820Entry[] {
   return Array.from({ length: bootParams[zeroPage.e820Entries] ?? 0 }, (_, index) => {
     const at = zeroPage.e820Table + index * zeroPage.e820EntrySize;
     const start = bootParams.readBigUInt64LE(at);

@@ -39,6 +39,14 @@ export interface InjectedPanic {
  * `missing-fact` for an unknown function, `tool` when a breakpoint is not reached in time or QEMU ends.
  */
 export async function injectPanic(gdb: GdbRemote, injection: PanicInjection): Promise<InjectedPanic> {
+  const injected = await enterPanic(gdb, injection);
+  // QEMU lets the machine run on as it answers.
+  await gdb.detach();
+  return injected;
+}
+
+/** As injectPanic, to a machine that stands at the entry of panic(). */
+export async function enterPanic(gdb: GdbRemote, injection: PanicInjection): Promise<InjectedPanic> {
   if (!/^[\x20-\x24\x26-\x7e]{1,200}$/.test(injection.message)) throw new RangeError('message for panic()');
   const functionLink = linkAddress(injection, injection.functionName);
   const panicLink = linkAddress(injection, 'panic');
@@ -52,8 +60,6 @@ export async function injectPanic(gdb: GdbRemote, injection: PanicInjection): Pr
   const stop = await runTo(gdb, functionEntry, deadline, `the entry of ${injection.functionName}`);
   await gdb.removeBreakpoint(functionEntry);
   await callPanic(gdb, BigInt.asUintN(64, panicLink + kaslrOffset), injection.message);
-  // QEMU lets the machine run on as it answers.
-  await gdb.detach();
   return { kaslrOffset, thread: stop.thread ?? '1' };
 }
 

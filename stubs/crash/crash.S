@@ -73,9 +73,14 @@ call_kernel:
 	popq	%rbx
 	ret
 
-/* use_own_tables(idt): own GDT and IDT, so that nothing of the dead kernel is needed any more. RDI = 4 KiB IDT. */
+/*
+ * use_own_tables(idt): own GDT and IDT, so that nothing of the dead kernel is needed any more. RDI = 4 KiB IDT.
+ * Its breakpoints go first: they would hit here, or in the crash kernel's code before it has handlers.
+ */
 	.globl use_own_tables
 use_own_tables:
+	xorl	%eax, %eax
+	movq	%rax, %dr7
 	leaq	gdt(%rip), %rax
 	subq	$16, %rsp
 	movw	$31, (%rsp)
