@@ -58,6 +58,10 @@ printf '\\033[2J\\033[H\\033[?25l' >/dev/tty1
 cat >/dev/tty1 <<'END'
 ${rows.join('\n')}
 END
+# A graphics mode of 256 colours would use the palette for its own: white is no longer white.
+port() { printf "\\\\$(printf %03o $2)" | dd of=/dev/port bs=1 seek=$(($1)) conv=notrunc 2>/dev/null; }
+port 0x3c8 63
+for component in red green blue; do port 0x3c9 0; done
 echo "${drawn}"
 read key </dev/tty1
 echo c >/proc/sysrq-trigger
