@@ -138,9 +138,13 @@ describe('a system that was up has one note of each CPU', () => {
 });
 
 describe('a kernel that has no room for notes yet has the one of the CPU that panics', () => {
-  test.each(['start_kernel', 'driver_init'])(
-    '%s, 2 CPUs',
-    async (place) => {
+  // driver_init is the work of PID 1, kernel_init.
+  test.each([
+    ['start_kernel', 0],
+    ['driver_init', 1],
+  ])(
+    '%s, 2 CPUs, PID %i',
+    async (place, pid) => {
       const dir = await vmcorePayload(flavour);
       const injector = await injectorFor(dir);
       let inPanic: InPanic | undefined;
@@ -154,7 +158,7 @@ describe('a kernel that has no room for notes yet has the one of the CPU that pa
       });
       check(run, () => {
         const notes = prstatusOf(run);
-        expect(notes.length).toBe(1);
+        expect(notes.map((note) => note.pid)).toEqual([pid]);
         if (inPanic === undefined) throw new Error('no stop at the hook');
         checkPanicking(notes[0], inPanic);
       });

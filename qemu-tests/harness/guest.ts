@@ -65,7 +65,9 @@ export async function guestInitramfs(script: string, files: readonly GuestFile[]
 /** The file, and for a dynamic program its loader and libraries. */
 async function guestFile({ path, source }: GuestFile): Promise<ArchiveEntry[]> {
   const bytes = readFileSync(source);
-  const isProgram = bytes.subarray(0, 4).equals(Buffer.from('\x7fELF', 'latin1'));
+  const isElf = bytes.subarray(0, 4).equals(Buffer.from('\x7fELF', 'latin1'));
+  // Kernel modules are relocatable objects (e_type 1).
+  const isProgram = isElf && bytes.readUInt16LE(16) !== 1;
   if (!isProgram) return [{ path, mode: 0o755, kind: 'file', bytes }];
   const name = basename(path);
   const gathered = await gatherCaptureFiles({

@@ -43,7 +43,8 @@ static const u8 sequencer[] = { 0x01, SCREEN_OFF, 0x03, 0x00, 0x02 };
 
 /*
  * Horizontal: 100 characters, 80 shown, blank from 80 to 98, sync from 85 to 97. Vertical: 449 lines, 400 shown, blank
- * from 406 to 441, sync from 412 to 414. Characters of 16 lines, 40 words a row, cursor in lines 13 and 14 of the first one.
+ * from 406 to 441, sync from 412 to 414. Characters of 16 lines, 40 words a row, the cursor in lines 13 and 14 of the
+ * first one.
  */
 static const u8 crtc[] = {
 	0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0x00,

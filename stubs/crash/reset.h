@@ -1,4 +1,4 @@
-/* Devices that the crash stub can put back into the state that the BIOS left: `saveoops build --reset-vga, --reset-pic`. */
+/* Devices that the crash stub can put back as the BIOS left them: `saveoops build --reset-vga --reset-pic`. */
 #ifndef SAVEOOPS_RESET_H
 #define SAVEOOPS_RESET_H
 #include "crash-table.h"

@@ -1,0 +1,83 @@
+/** What a screenshot shows, cell by cell: characters are read by comparing pixels with those of a known drawing. */
+import { readFile } from 'node:fs/promises';
+import type { QmpClient } from '../../src/machine/qmp.js';
+
+export interface Screen {
+  readonly width: number;
+  readonly height: number;
+  /** Three bytes a pixel: red, green, blue. */
+  readonly pixels: Buffer;
+}
+
+/** Characters by the pixels of their cell of 8x16, row by row, '#' for every pixel that is not black. */
+export type Glyphs = ReadonlyMap<string, string>;
+
+const glyphWidth = 8;
+const glyphHeight = 16;
+/** Stands for a cell that shows no known character. */
+export const unreadable = '\ufffd';
+
+/** The machine's screen now, kept in the file `path`. */
+export async function screenOf(qmp: QmpClient, path: string): Promise<Screen> {
+  await qmp.screenshot(path);
+  return parsePpm(await readFile(path));
+}
+
+/** A binary PPM (netpbm's "P6") with 8 bits a colour, as QEMU writes it. */
+function parsePpm(bytes: Buffer): Screen {
+  const head = /^P6\s+(\d+)\s+(\d+)\s+255\s/.exec(bytes.toString('latin1', 0, 64));
+  if (head === null) throw new Error(`no PPM: ${bytes.toString('latin1', 0, 16)}`);
+  const [width, height] = [Number(head[1]), Number(head[2])];
+  const pixels = bytes.subarray(head[0].length);
+  if (pixels.length !== width * height * 3) throw new Error(`${pixels.length} bytes of pixels`);
+  return { width, height, pixels };
+}
+
+export function sizeOf({ width, height }: Screen): string {
+  return `${width}x${height}`;
+}
+
+/** Colours in a row of text, "rrggbb", sorted. */
+export function coloursOf({ width, pixels }: Screen, row: number): readonly string[] {
+  const line = 3 * width * glyphHeight;
+  const part = pixels.subarray(row * line, (row + 1) * line).toString('hex');
+  return [...new Set(part.match(/.{6}/g))].sort();
+}
+
+function cell(screen: Screen, x: number, y: number, width: number): string {
+  let drawn = '';
+  for (let line = 0; line < glyphHeight; line++) {
+    for (let column = 0; column < width; column++) {
+      const at = 3 * ((y + line) * screen.width + x + column);
+      drawn += screen.pixels.readUIntBE(at, 3) === 0 ? ' ' : '#';
+    }
+  }
+  return drawn;
+}
+
+/** Glyphs from a graphics screen of 8x16 cells that shows `rows` from the top left on. */
+export function learnGlyphs(screen: Screen, rows: readonly string[]): Glyphs {
+  const glyphs = new Map<string, string>();
+  rows.forEach((row, y) => {
+    [...row].forEach((character, x) => {
+      glyphs.set(cell(screen, x * glyphWidth, y * glyphHeight, glyphWidth), character);
+    });
+  });
+  return glyphs;
+}
+
+/** The rows of a VGA text screen: cells of 9x16, the ninth column empty. Without the spaces at their ends. */
+export function readTextScreen(screen: Screen, glyphs: Glyphs): readonly string[] {
+  const cellWidth = glyphWidth + 1;
+  const wide = new Map(
+    [...glyphs].map(([drawn, character]) => [drawn.replace(/.{8}/g, '$& '), character] as const),
+  );
+  return Array.from({ length: Math.floor(screen.height / glyphHeight) }, (_, y) =>
+    Array.from({ length: Math.floor(screen.width / cellWidth) }, (__, x) => {
+      const drawn = cell(screen, x * cellWidth, y * glyphHeight, cellWidth);
+      return wide.get(drawn) ?? unreadable;
+    })
+      .join('')
+      .trimEnd(),
+  );
+}
