@@ -1,0 +1,182 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from '@jest/globals';
+import { withTemporaryFolder } from '../host/files.js';
+import { oracle } from '../testkit/command-line.js';
+import { checkCrashStub, checkHook, hookEntries } from '../testkit/cpu-rules.js';
+import { disassembleStub } from '../testkit/disassembly.js';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const built = (name: string): string => join(root, 'dist', 'stubs', name);
+
+/** Complaints about a copy of the stubs in which one piece of source text is another. */
+function complaintsAfter(
+  file: string,
+  from: RegExp | string,
+  to: string,
+  object: 'hook.o' | 'crash.elf',
+): Promise<string[]> {
+  return withTemporaryFolder((folder) => {
+    cpSync(join(root, 'stubs'), join(folder, 'stubs'), { recursive: true });
+    const path = join(folder, 'stubs', file);
+    const source = readFileSync(path, 'utf8');
+    const mutated = source.replace(from, to);
+    if (mutated === source) throw new Error(`${file} has no ${String(from)}: adapt the mutation`);
+    writeFileSync(path, mutated);
+    const out = join(folder, 'out');
+    oracle('make', ['-s', '-C', join(folder, 'stubs'), `OUT=${out}`, join(out, object)]);
+    const listing = disassembleStub(join(out, object));
+    return Promise.resolve(object === 'hook.o' ? checkHook(listing) : checkCrashStub(listing));
+  });
+}
+
+describe('rules that TCG does not enforce', () => {
+  test('the hook keeps all of them', () => {
+    const listing = disassembleStub(built('hook.o'));
+    expect(hookEntries(listing)).toEqual(
+      expect.arrayContaining(['hook_crash_stop', 'hook_halt', 'hook_stop']),
+    );
+    expect(checkHook(listing)).toEqual([]);
+  });
+
+  test('the crash stub keeps all of them', () => {
+    expect(checkCrashStub(disassembleStub(built('crash.elf')))).toEqual([]);
+  }, 30_000);
+});
+
+const hook = 'hook/hook.S';
+const crash = 'crash/crash.S';
+const main = 'crash/main.c';
+
+describe('a stub that breaks one of them is found out', () => {
+  test.each<[string, string, RegExp | string, string, RegExp]>([
+    ['hook_stop without ENDBR64', hook, /(hook_stop:\n)\tendbr64\n/, '$1', /hook_stop is no ENDBR64/],
+    ['hook_halt without ENDBR64', hook, /(hook_halt:\n)\tendbr64\n/, '$1', /hook_halt is no ENDBR64/],
+    ['come_back without ENDBR64', hook, /(come_back:\n)\tendbr64\n/, '$1', /R11 leads to no ENDBR64/],
+    ['CET left on', hook, /\tmovq\t%rax, %cr4\n/, '', /indirect branch while CR4.CET/],
+    ['CET of the kernel not restored', hook, /\tmovq\t%r9, %cr4\n/, '', /CR4 is not as it was/],
+    ['interrupts left on', hook, /\tcli\n/, '', /interrupts may be on/],
+    ['RFLAGS not restored', hook, '\tpopfq\n', '\taddq\t$8, %rsp\n', /RFLAGS is not as it was/],
+    [
+      'a push under the prepared tables',
+      hook,
+      /(movq\t%rax, %cr3\n)/,
+      '$1\tpushq\t%rax\n\tpopq\t%rax\n',
+      /no stack/,
+    ],
+    ['the stack used before CR3 is back', hook, /(come_back:\n\tendbr64\n)/, '$1\tpushq\t%rax\n', /no stack/],
+    [
+      'CR3 masked on the way back',
+      hook,
+      /(\tmovq\t)%r8, %cr3/,
+      '\tandq\t$-4096, %r8\n$1%r8, %cr3',
+      /CR3 is neither/,
+    ],
+    ['CR3 not restored', hook, /\tmovq\t%r8, %cr3\n/, '', /CR3 is not as it was/],
+    ['RBX used for the sum', hook, 'xorl\t%r11d, %r11d', 'xorl\t%ebx, %ebx', /rbx is not as panic/],
+    ['RDI used for the sum', hook, /movq\t%rdx, %rsi/, 'movq\t%rdx, %rdi', /rdi is not as panic/],
+    [
+      'the native function called through a register',
+      hook,
+      '\tjmp\tnative_halt',
+      '\tleaq\tnative_halt(%rip), %rax\n\tjmp\t*%rax',
+      /indirect branch while CR4.CET/,
+    ],
+    [
+      'CET kept for the crash kernel',
+      crash,
+      /\tbtrq\t\$23, %rcx\n(?=\tbtrq\t\$17)/,
+      '\tbtsq\t$23, %rcx\n',
+      /CR4.CET may be set/,
+    ],
+    ['PCIDE kept while paging goes off', crash, /\tbtrq\t\$17, %rcx\n/, '', /paging goes off while/],
+    ['FRED kept while paging goes off', crash, /\tbtrq\t\$32, %rcx\n/, '', /paging goes off while/],
+    ['CR4 not written in 64-bit mode', crash, /\tmovq\t%rcx, %cr4\n/, '', /paging goes off while/],
+    [
+      'EFER before CR0',
+      crash,
+      /(\tmovl\t%cr0, %edx\n[^]*?%cr0\n)(\tmovl\t\$0xc0000080[^]*?wrmsr\n)/,
+      '$2$1',
+      /EFER is written while paging/,
+    ],
+    [
+      'CR4 before EFER',
+      crash,
+      /(\tmovl\t\$0xc0000080[^]*?wrmsr\n)(\tmovl\t%edx, %cr4\n)/,
+      '$2$1',
+      /CR4 is cleared|CR4 is written|CR4 other than 0/,
+    ],
+    ['EFER left as it is', crash, /\twrmsr\n/, '', /EFER.LME/],
+    ['a call of the kernel with any direction', crash, /\tcld\n(\tcall\t\*%rsi)/, '$1', /direction flag/],
+    [
+      'a call of the kernel on any stack',
+      crash,
+      /\tandq\t\$-16, %rsp\n(\tmovq\t%rdx, %rdi)/,
+      '$1',
+      /not aligned/,
+    ],
+    [
+      'interrupts on after a call of the kernel',
+      crash,
+      /(call\t\*%rsi\n)\tcli\n/,
+      '$1',
+      /interrupts may be on/,
+    ],
+    [
+      'R12 given back from the wrong place',
+      crash,
+      /STATE_R12\(%rcx\), %r12/,
+      'STATE_R13(%rcx), %r12',
+      /r12 goes back/,
+    ],
+    [
+      'CR3 as address with all its bits',
+      main,
+      'at(state->cr3 & ADDRESS_BITS)',
+      'at(state->cr3)',
+      /serves as address/,
+    ],
+    [
+      'CR3 loaded back with all its bits',
+      main,
+      /"r"\(top\) : "memory"/,
+      '"r"(state->cr3) : "memory"',
+      /PCID or LAM/,
+    ],
+    [
+      'CET on where CR0.WP goes',
+      main,
+      /(\tu64 cr0;\n\n)/,
+      '$1\t__asm__ volatile("mov %0, %%cr4" : : "r"(0x8006f0ull));\n',
+      /CR0 is written while CR4.CET/,
+    ],
+  ])(
+    '%s',
+    async (_, file, from, to, complaint) => {
+      const object = file === hook ? 'hook.o' : 'crash.elf';
+      const complaints = await complaintsAfter(file, from, to, object);
+      expect(complaints.filter((each) => complaint.test(each))).not.toEqual([]);
+    },
+    30_000,
+  );
+
+  test.each<[string, string, RegExp | string, string]>([
+    ['the order of two bits', crash, /(\tbtrq\t\$23, %rcx\n)(\tbtrq\t\$17, %rcx\n)/, '$2$1'],
+    [
+      'another register',
+      crash,
+      /movl\t%cr0, %edx\n\tandl\t(.*), %edx(.*)\n\tmovl\t%edx, %cr0/,
+      'movl\t%cr0, %esi\n\tandl\t$1, %esi$2\n\tmovl\t%esi, %cr0',
+    ],
+    ['a nop at the start', hook, /(hook_stop:\n\tendbr64\n)/, '$1\tnop\n'],
+    ['CR4 written back always', hook, /\tbtq\t\$23, %r9\n\tjnc\t3f\n/, ''],
+  ])(
+    'but %s is no matter',
+    async (_, file, from, to) => {
+      const object = file === hook ? 'hook.o' : 'crash.elf';
+      expect(await complaintsAfter(file, from, to, object)).toEqual([]);
+    },
+    30_000,
+  );
+});

@@ -1,0 +1,500 @@
+/**
+ * What the bare-metal stubs do to registers, stack slots and control registers, on every path at once: an abstract
+ * interpretation of a disassembly (see disassembly.ts). A value is known by its bits, and by what it was made from.
+ *
+ * Paths meet by keeping what they agree on, so a rule that holds here holds on all of them. Stores through pointers
+ * of unknown origin are taken not to hit the stack and the state page.
+ */
+import type { Instruction, Listing, MemoryOperand, Mode, Operand } from './disassembly.js';
+
+const all = (1n << 64n) - 1n;
+
+export interface Value {
+  /** Bits known to be 0, and known to be 1. */
+  readonly zeros: bigint;
+  readonly ones: bigint;
+  /** Name of what it came from; undefined: mixed or unknown. */
+  readonly from?: string | undefined;
+  /** Distance to it, bytes; undefined: some. */
+  readonly offset?: number | undefined;
+  /** Bits that may differ from the origin's. */
+  readonly changed: bigint;
+}
+
+export const unknown: Value = { zeros: 0n, ones: 0n, changed: all };
+export const constant = (value: bigint): Value => ({ zeros: all & ~value, ones: value, changed: all });
+export const origin = (from: string, zeros = 0n, ones = 0n): Value => ({
+  zeros,
+  ones,
+  from,
+  offset: 0,
+  changed: 0n,
+});
+
+/** Whether a value is what it came from, unchanged. */
+export function isExactly(value: Value | undefined, from: string): boolean {
+  return value?.from === from && value.offset === 0 && value.changed === 0n;
+}
+
+export function known(value: Value | undefined): bigint | undefined {
+  return value !== undefined && (value.zeros | value.ones) === all ? value.ones : undefined;
+}
+
+export function clears(value: Value, ...bits: number[]): boolean {
+  return bits.every((bit) => (value.zeros >> BigInt(bit)) & 1n);
+}
+
+export interface State {
+  readonly registers: Map<string, Value>;
+  /** Eight-byte slots, by origin and offset. */
+  readonly memory: Map<string, Value>;
+  readonly control: Map<string, Value>; // cr0, cr3, cr4
+  mode: Mode;
+  interrupts: 'entry' | 'off' | 'any';
+  directionClear: boolean;
+  /** EFER written as zero in the bits LME, LMA and NXE. */
+  longModeOff: boolean;
+  /** What the last bt or test of one bit looked at. */
+  flag: { readonly value: Value; readonly bit: bigint; readonly zeroFlag: boolean } | undefined;
+}
+
+export interface Step {
+  readonly instruction: Instruction;
+  readonly state: State;
+  readonly value: (operand: Operand | undefined) => Value;
+  readonly say: (rule: string) => void;
+}
+
+export interface Analysis {
+  readonly complaints: string[];
+  /** Addresses of instructions that some path reaches. */
+  readonly reached: ReadonlySet<number>;
+}
+
+const widths: Record<string, number> = {};
+const full: Record<string, string> = {};
+for (const letter of ['a', 'b', 'c', 'd']) {
+  for (const [name, width] of [
+    [`r${letter}x`, 64],
+    [`e${letter}x`, 32],
+    [`${letter}x`, 16],
+    [`${letter}l`, 8],
+    [`${letter}h`, 8],
+  ] as const)
+    [full[name], widths[name]] = [`r${letter}x`, width];
+}
+for (const name of ['si', 'di', 'bp', 'sp'])
+  for (const [form, width] of [
+    [`r${name}`, 64],
+    [`e${name}`, 32],
+    [name, 16],
+    [`${name}l`, 8],
+  ] as const)
+    [full[form], widths[form]] = [`r${name}`, width];
+for (let n = 8; n < 16; n++)
+  for (const [suffix, width] of [
+    ['', 64],
+    ['d', 32],
+    ['w', 16],
+    ['b', 8],
+  ] as const)
+    [full[`r${n}${suffix}`], widths[`r${n}${suffix}`]] = [`r${n}`, width];
+
+/** Registers that a function may change: System V ABI, AMD64. */
+const callerSaved = ['rax', 'rcx', 'rdx', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11'];
+const readsOnly =
+  /^(cmp|test|bt$|bt[lq]$|j|push|out|l[gi]dt|nop|endbr|hlt|cl[id]|st[id]$|wrmsr|ret|lret|pause)/;
+const implicit: [RegExp, string[]][] = [
+  [/^(mul|imul|div|idiv|rdtsc|rdmsr|cqto|cltd|cqo)/, ['rax', 'rdx']],
+  [/^cpuid/, ['rax', 'rbx', 'rcx', 'rdx']],
+  [/^(movs|cmps)[bwlq]?$/, ['rsi', 'rdi', 'rcx']],
+  [/^(stos|scas)[bwlq]?$/, ['rdi', 'rcx']],
+  [/^(lods)[bwlq]?$/, ['rsi', 'rcx', 'rax']],
+];
+
+/**
+ * Follows every path from one entry. rules() is called before each instruction, with the state there; so is leave(),
+ * for what goes on elsewhere: branches through registers, branches to other files, a return from the entry.
+ */
+export function interpret(
+  listing: Listing,
+  entry: number,
+  initial: State,
+  hooks: {
+    readonly rules: (step: Step) => void;
+    /** Gives the address where to go on, as after a call; undefined: that is the end of this path. */
+    readonly leave: (step: Step) => number | undefined;
+    /** What a load from memory of known place gives that was not stored here. */
+    readonly load: (from: string, offset: number) => Value;
+  },
+): Analysis {
+  const complaints = new Set<string>();
+  const reached = new Set<number>();
+  const states = new Map<string, State>();
+  const work: { address: number; calls: readonly number[]; mode: Mode }[] = [];
+  const key = (address: number, calls: readonly number[], mode: Mode): string =>
+    `${mode}:${address}:${calls.join()}`;
+  const go = (address: number, calls: readonly number[], state: State): void => {
+    const at = key(address, calls, state.mode);
+    const before = states.get(at);
+    const joined = before === undefined ? copy(state) : join(before, state);
+    if (before !== undefined && same(before, joined)) return;
+    states.set(at, joined);
+    work.push({ address, calls, mode: state.mode });
+  };
+  go(entry, [], initial);
+  for (let item = work.pop(); item !== undefined; item = work.pop()) {
+    const { address, calls, mode } = item;
+    const instruction = listing.code[mode].get(address);
+    const state = copy(states.get(key(address, calls, mode)) ?? initial);
+    if (instruction === undefined) {
+      complaints.add(`a path leads to 0x${address.toString(16)}, where no ${mode}-bit code is`);
+      continue;
+    }
+    reached.add(address);
+    const value = (operand: Operand | undefined): Value => valueOf(operand, instruction, state, hooks.load);
+    const step: Step = {
+      instruction,
+      state,
+      value,
+      say: (rule) => complaints.add(`0x${address.toString(16)} ${instruction.text}: ${rule}`),
+    };
+    hooks.rules(step);
+    const { mnemonic, target } = instruction;
+    if (mnemonic.startsWith('call') || mnemonic.startsWith('jmp')) {
+      const isCall = mnemonic.startsWith('call');
+      const inside = target ?? listing.labels.get(instruction.symbol?.name ?? '');
+      if (inside === undefined) {
+        const on = hooks.leave(step);
+        if (on !== undefined) go(on, calls, state);
+        continue;
+      }
+      if (isCall) push(state, constant(BigInt(instruction.next)));
+      go(inside, isCall ? [...calls, instruction.next] : calls, state);
+    } else if (mnemonic === 'lret' || mnemonic === 'lretq' || mnemonic === 'lretl') {
+      const to = known(pop(state));
+      const selector = known(pop(state));
+      if (selector === 0x10n) state.mode = 32;
+      if (to !== undefined) go(Number(to), selector === 0x10n ? [] : calls.slice(0, -1), state);
+      else step.say('the checker does not know where this far return leads');
+    } else if (/^ret/.test(mnemonic)) {
+      if (calls.length === 0) hooks.leave(step);
+      else if (known(pop(state)) !== BigInt(calls.at(-1) ?? 0)) step.say('does not return to its caller');
+      else go(calls.at(-1) ?? 0, calls.slice(0, -1), state);
+    } else if (target !== undefined) {
+      // A conditional branch tells about the bit that was looked at.
+      const taken = copy(state);
+      learn(taken, /^(jae|jnc|jnb)$/.test(mnemonic), /^je$|^jz$/.test(mnemonic));
+      learn(state, /^(jb|jc|jnae)$/.test(mnemonic), /^jne$|^jnz$/.test(mnemonic));
+      taken.flag = undefined;
+      state.flag = undefined;
+      go(target, calls, taken);
+      go(instruction.next, calls, state);
+    } else {
+      execute(instruction, state, value);
+      go(instruction.next, calls, state);
+    }
+  }
+  return { complaints: [...complaints].sort(), reached };
+}
+
+/** After the branch that says that a bit is 0. */
+function learn(state: State, carryClear: boolean, zero: boolean): void {
+  const { flag } = state;
+  if (flag === undefined || !(flag.zeroFlag ? zero : carryClear)) return;
+  const { from, offset } = flag.value;
+  if (from === undefined || offset !== 0 || flag.value.changed & flag.bit) return;
+  for (const map of [state.registers, state.control, state.memory])
+    for (const [name, value] of map) {
+      if (value.from !== from || value.offset !== 0) continue;
+      if (!(value.changed & flag.bit)) map.set(name, { ...value, zeros: value.zeros | flag.bit });
+      else if (value.zeros & flag.bit) map.set(name, { ...value, changed: value.changed & ~flag.bit });
+    }
+}
+
+/** The place that a memory operand names, when it is a known distance from a known origin. */
+export function placeOf(operand: MemoryOperand, state: State): { from: string; offset: number } | undefined {
+  if (operand.index !== undefined || operand.base === undefined) return undefined;
+  const base = state.registers.get(full[operand.base] ?? operand.base);
+  if (base?.from === undefined || base.offset === undefined || base.changed !== 0n) return undefined;
+  return { from: base.from, offset: base.offset + operand.displacement };
+}
+
+export function register(state: State, name: string | undefined): Value {
+  return state.registers.get(full[name ?? ''] ?? '') ?? unknown;
+}
+
+function valueOf(
+  operand: Operand | undefined,
+  instruction: Instruction,
+  state: State,
+  load: (from: string, offset: number) => Value,
+): Value {
+  if (operand?.kind === 'immediate') return constant(operand.value);
+  if (operand?.kind === 'register') {
+    if (/^cr\d$/.test(operand.name)) return state.control.get(operand.name) ?? unknown;
+    const value = register(state, operand.name);
+    return (widths[operand.name] ?? 64) === 64 ? value : narrowed(value, widths[operand.name] ?? 64);
+  }
+  if (operand?.kind !== 'memory') return unknown;
+  if (operand.base === 'rip') {
+    const { symbol } = instruction;
+    return symbol === undefined ? unknown : load(symbol.name, symbol.offset);
+  }
+  const place = placeOf(operand, state);
+  if (place === undefined) return unknown;
+  return state.memory.get(slot(place)) ?? load(place.from, place.offset);
+}
+
+function narrowed(value: Value, width: number): Value {
+  if (width < 32) return unknown;
+  const low = 0xffffffffn;
+  return {
+    ...value,
+    zeros: value.zeros | (all & ~low),
+    ones: value.ones & low,
+    changed: value.changed | (all & ~low),
+  };
+}
+
+const slot = ({ from, offset }: { from: string; offset: number }): string => `${from}+${offset}`;
+
+function stackPlace(state: State): { from: string; offset: number } | undefined {
+  const rsp = register(state, 'rsp');
+  return rsp.from === undefined || rsp.offset === undefined || rsp.changed !== 0n
+    ? undefined
+    : { from: rsp.from, offset: rsp.offset };
+}
+
+function push(state: State, value: Value): void {
+  move(state, -8);
+  const place = stackPlace(state);
+  if (place !== undefined) state.memory.set(slot(place), value);
+}
+
+function pop(state: State): Value {
+  const place = stackPlace(state);
+  const value = place === undefined ? unknown : (state.memory.get(slot(place)) ?? unknown);
+  move(state, 8);
+  return value;
+}
+
+function move(state: State, bytes: number): void {
+  const rsp = register(state, 'rsp');
+  state.registers.set('rsp', added(rsp, bytes));
+}
+
+function added(value: Value, bytes: number): Value {
+  if (value.offset === undefined || value.changed !== 0n) return { ...unknown, from: value.from };
+  return { ...unknown, from: value.from, offset: value.offset + bytes, changed: 0n };
+}
+
+function execute(
+  instruction: Instruction,
+  state: State,
+  value: (operand: Operand | undefined) => Value,
+): void {
+  const { mnemonic, operands } = instruction;
+  const [first, second] = operands;
+  const last = operands.at(-1);
+  const suffixless = mnemonic.replace(/[lq]$/, '');
+  if (/^bt/.test(mnemonic) || suffixless === 'test') {
+    const mask =
+      first?.kind === 'immediate' ? (/^bt/.test(mnemonic) ? 1n << (first.value & 63n) : first.value) : 0n;
+    const single = mask !== 0n && (mask & (mask - 1n)) === 0n;
+    state.flag = single ? { value: value(second), bit: mask, zeroFlag: suffixless === 'test' } : undefined;
+  } else if (!/^(mov|lea|push|pop$|cli|cld|not)/.test(mnemonic)) state.flag = undefined;
+  if (/^pushf/.test(mnemonic)) return push(state, state.interrupts === 'entry' ? origin('flags') : unknown);
+  if (/^push/.test(mnemonic)) return push(state, value(first));
+  if (/^popf/.test(mnemonic)) {
+    state.interrupts = isExactly(pop(state), 'flags') ? 'entry' : 'any';
+    return;
+  }
+  if (/^pop/.test(mnemonic)) return write(first, pop(state), state);
+  if (mnemonic === 'cli') state.interrupts = 'off';
+  if (mnemonic === 'sti') state.interrupts = 'any';
+  if (mnemonic === 'cld') state.directionClear = true;
+  if (mnemonic === 'std') state.directionClear = false;
+  if (mnemonic === 'wrmsr') {
+    const low = register(state, 'rax');
+    if (known(narrowed(register(state, 'rcx'), 32)) === 0xc0000080n)
+      state.longModeOff = clears(low, 8, 10, 11);
+  }
+  for (const [pattern, names] of implicit)
+    if (pattern.test(mnemonic) && !(mnemonic.startsWith('imul') && operands.length > 1))
+      for (const name of names) state.registers.set(name, unknown);
+  if (readsOnly.test(mnemonic) || operands.every((each) => each.kind === 'memory')) return;
+  write(last, result(mnemonic, first, second, instruction, state, value), state);
+  if (/^(xchg|xadd)/.test(mnemonic)) write(first, unknown, state);
+}
+
+function result(
+  mnemonic: string,
+  first: Operand | undefined,
+  second: Operand | undefined,
+  instruction: Instruction,
+  state: State,
+  value: (operand: Operand | undefined) => Value,
+): Value {
+  const name = mnemonic.replace(/[lq]$/, '');
+  if (name === 'mov' || name === 'movabs') return value(first);
+  if (name === 'lea' && first?.kind === 'memory') {
+    if (first.base === 'rip')
+      return instruction.pointsAt === undefined ? unknown : constant(BigInt(instruction.pointsAt));
+    const base = register(state, first.base);
+    return first.index === undefined ? added(base, first.displacement) : { ...unknown, from: base.from };
+  }
+  const old = value(second);
+  const by = value(first);
+  const constantBy = known(by);
+  if (
+    name === 'xor' &&
+    first?.kind === 'register' &&
+    second?.kind === 'register' &&
+    first.name === second.name
+  )
+    return constant(0n);
+  if (name === 'and') {
+    const mask = constantBy ?? known(old);
+    const other = constantBy === undefined ? by : old;
+    return {
+      ...other,
+      zeros: old.zeros | by.zeros,
+      ones: old.ones & by.ones,
+      changed: mask === undefined ? all : other.changed | (all & ~mask),
+    };
+  }
+  if (name === 'or' && constantBy !== undefined)
+    return {
+      ...old,
+      zeros: old.zeros & ~constantBy,
+      ones: old.ones | constantBy,
+      changed: old.changed | constantBy,
+    };
+  if ((name === 'btr' || name === 'bts') && first?.kind === 'immediate') {
+    const bit = 1n << (first.value & 63n);
+    const set = name === 'bts';
+    return {
+      ...old,
+      zeros: set ? old.zeros & ~bit : old.zeros | bit,
+      ones: set ? old.ones | bit : old.ones & ~bit,
+      changed: old.changed | bit,
+    };
+  }
+  if ((name === 'add' || name === 'sub') && constantBy !== undefined)
+    return added(old, Number(BigInt.asIntN(64, constantBy)) * (name === 'sub' ? -1 : 1));
+  return unknown;
+}
+
+function write(operand: Operand | undefined, value: Value, state: State): void {
+  if (operand?.kind === 'register') {
+    if (/^cr\d$/.test(operand.name)) state.control.set(operand.name, value);
+    const name = full[operand.name];
+    if (name !== undefined)
+      state.registers.set(
+        name,
+        widths[operand.name] === 64 ? value : narrowed(value, widths[operand.name] ?? 8),
+      );
+  } else if (operand?.kind === 'memory') {
+    const place = placeOf(operand, state);
+    if (place !== undefined) state.memory.set(slot(place), value);
+  }
+}
+
+/** What a function of the C ABI leaves. */
+export function afterCall(state: State): void {
+  for (const name of callerSaved) state.registers.set(name, unknown);
+  state.interrupts = 'any';
+  state.directionClear = true;
+  state.flag = undefined;
+}
+
+export function newState(parts: Partial<State>): State {
+  return {
+    registers: new Map(),
+    memory: new Map(),
+    control: new Map(),
+    mode: 64,
+    interrupts: 'entry',
+    directionClear: false,
+    longModeOff: false,
+    flag: undefined,
+    ...parts,
+  };
+}
+
+function copy(state: State): State {
+  return {
+    ...state,
+    registers: new Map(state.registers),
+    memory: new Map(state.memory),
+    control: new Map(state.control),
+  };
+}
+
+function joinValue(a: Value, b: Value): Value {
+  const from = a.from === b.from ? a.from : undefined;
+  return {
+    zeros: a.zeros & b.zeros,
+    ones: a.ones & b.ones,
+    from,
+    offset: from !== undefined && a.offset === b.offset ? a.offset : undefined,
+    changed: from === undefined ? all : a.changed | b.changed,
+  };
+}
+
+function joinMaps(a: Map<string, Value>, b: Map<string, Value>): Map<string, Value> {
+  const joined = new Map<string, Value>();
+  for (const [name, value] of a) {
+    const other = b.get(name);
+    if (other !== undefined) joined.set(name, joinValue(value, other));
+  }
+  return joined;
+}
+
+function joinFlag(a: State['flag'], b: State['flag']): State['flag'] {
+  if (a === undefined || a.bit !== b?.bit || a.zeroFlag !== b.zeroFlag) return undefined;
+  return { ...a, value: joinValue(a.value, b.value) };
+}
+
+function join(a: State, b: State): State {
+  return {
+    registers: joinMaps(a.registers, b.registers),
+    memory: joinMaps(a.memory, b.memory),
+    control: joinMaps(a.control, b.control),
+    mode: a.mode,
+    interrupts: a.interrupts === b.interrupts ? a.interrupts : 'any',
+    directionClear: a.directionClear && b.directionClear,
+    longModeOff: a.longModeOff && b.longModeOff,
+    flag: joinFlag(a.flag, b.flag),
+  };
+}
+
+function sameValue(a: Value, b: Value | undefined): boolean {
+  return (
+    b !== undefined &&
+    a.zeros === b.zeros &&
+    a.ones === b.ones &&
+    a.from === b.from &&
+    a.offset === b.offset &&
+    a.changed === b.changed
+  );
+}
+
+function sameMap(a: Map<string, Value>, b: Map<string, Value>): boolean {
+  return a.size === b.size && [...a].every(([name, value]) => sameValue(value, b.get(name)));
+}
+
+function same(a: State, b: State): boolean {
+  return (
+    a.interrupts === b.interrupts &&
+    a.directionClear === b.directionClear &&
+    a.longModeOff === b.longModeOff &&
+    a.flag?.bit === b.flag?.bit &&
+    a.flag?.zeroFlag === b.flag?.zeroFlag &&
+    (a.flag === undefined || sameValue(a.flag.value, b.flag?.value)) &&
+    sameMap(a.registers, b.registers) &&
+    sameMap(a.memory, b.memory) &&
+    sameMap(a.control, b.control)
+  );
+}

@@ -1,0 +1,248 @@
+/**
+ * Rules of the processor that QEMU's TCG does not enforce, checked over hook and crash stub (docs/testing.md, "CPU
+ * features that were never run"). Each function gives complaints; none means that every path keeps every rule.
+ */
+import {
+  afterCall,
+  clears,
+  interpret,
+  isExactly,
+  known,
+  newState,
+  origin,
+  register,
+  unknown,
+  type State,
+  type Step,
+} from './abstract-machine.js';
+import type { Instruction, Listing } from './disassembly.js';
+import { regionPlaces } from '../stubs/shared-layout.js';
+
+const PCIDE = 17;
+const CET = 23;
+const FRED = 32;
+const notAddress = ((1n << 64n) - 1n) & ~0x000ffffffffff000n;
+
+/** What panic()'s way back needs: callee-saved registers, and the native function's argument. */
+const kept = ['rbx', 'rbp', 'r12', 'r13', 'r14', 'r15', 'rdi'];
+const keptAsTheyWere = (): [string, ReturnType<typeof origin>][] => kept.map((name) => [name, origin(name)]);
+
+const cr0AtEntry = origin('cr0', 0n, 0x80010001n); // PG, WP, PE
+
+function instructions(listing: Listing): Instruction[] {
+  return [...listing.code[64].values()];
+}
+
+function isLandingPlace(listing: Listing, address: bigint | undefined): boolean {
+  return listing.code[64].get(Number(address ?? -1n))?.mnemonic === 'endbr64';
+}
+
+/** Critical instructions that no path reached were checked by nobody. */
+function unchecked(code: Iterable<Instruction>, reached: ReadonlySet<number>): string[] {
+  return [...code]
+    .filter(({ indirect, text, address }) => (indirect || /%cr\d|wrmsr/.test(text)) && !reached.has(address))
+    .map(({ address, text }) => `0x${address.toString(16)} ${text}: no path of the checker leads here`);
+}
+
+/** A push, pop, call or return, or an operand on the stack. */
+function usesStack({ mnemonic, operands }: Instruction, state: State): boolean {
+  if (/^(push|pop|call|ret|lret|iret|enter|leave)/.test(mnemonic)) return true;
+  return operands.some(
+    (each) =>
+      each.kind === 'memory' &&
+      (each.base === 'rsp' || register(state, each.base).from === 'rsp') &&
+      mnemonic !== 'lea',
+  );
+}
+
+/** The hook's entries: its global symbols, but for the data. */
+export function hookEntries(listing: Listing): string[] {
+  return [...listing.globals].filter((name) => name !== 'hook_slots').sort();
+}
+
+/** Rules for hook.o. SLOT_REGION is at 0 and SLOT_CR3 at 8 of hook_slots (stubs/include/hook-slots.h). */
+export function checkHook(listing: Listing): string[] {
+  const complaints: string[] = [];
+  const reached = new Set<number>();
+  const slots = listing.labels.get('hook_slots') ?? 0;
+  const load = (name: string, offset: number): ReturnType<typeof origin> =>
+    name !== 'hook_slots'
+      ? unknown
+      : offset === 0
+        ? origin('region')
+        : offset === 8
+          ? origin('tables')
+          : unknown;
+
+  const inWindow = (state: State): boolean => !isExactly(state.control.get('cr3'), 'cr3');
+  const asPanicLeftThem = ({ state, say }: Step): void => {
+    for (const name of kept)
+      if (!isExactly(register(state, name), name)) say(`${name} is not as panic() left it`);
+  };
+  const rules = (step: Step): void => {
+    const { instruction, state, value, say } = step;
+    const { mnemonic, operands, indirect } = instruction;
+    const written = operands.at(-1);
+    if (inWindow(state)) {
+      if (usesStack(instruction, state)) say('no stack is mapped under the prepared tables');
+      for (const each of operands)
+        if (each.kind === 'memory' && each.base !== 'rip' && register(state, each.base).from !== 'region')
+          if (mnemonic !== 'lea' && !mnemonic.startsWith('nop')) say('only the region is mapped here');
+    }
+    if (indirect && !clears(state.control.get('cr4') ?? unknown, CET))
+      say('indirect branch while CR4.CET may be on');
+    if (mnemonic === 'mov' && written?.kind === 'register' && written.name === 'cr3') {
+      const loaded = value(operands[0]);
+      if (!isExactly(loaded, 'tables') && !isExactly(loaded, 'cr3'))
+        say('CR3 is neither the prepared tables nor what it was');
+    }
+    if (mnemonic === 'mov' && written?.kind === 'register' && written.name === 'cr0')
+      say('the hook owns no CR0');
+  };
+  const leave = (step: Step): undefined => {
+    const { instruction, state, say } = step;
+    const { mnemonic, indirect } = instruction;
+    asPanicLeftThem(step);
+    if (indirect) {
+      if (!isExactly(register(state, 'rdx'), 'region')) say('RDX is not the crash region');
+      if (!isExactly(register(state, 'r8'), 'cr3')) say('R8 is not CR3 as it was');
+      if (!isExactly(register(state, 'r9'), 'cr4')) say('R9 is not CR4 as it was');
+      const stack = register(state, 'r10');
+      if (stack.from !== 'rsp' || stack.offset !== -16)
+        say('R10 is not the stack with flags and two returns');
+      if (!isLandingPlace(listing, known(register(state, 'r11')))) say('R11 leads to no ENDBR64');
+      if (!isExactly(state.control.get('cr3'), 'tables')) say('CR3 is not the prepared tables');
+      if (state.interrupts !== 'off') say('interrupts may be on');
+      if (!mnemonic.startsWith('jmp')) say('calls through a register');
+      return;
+    }
+    if (mnemonic !== 'jmp') say('leaves the hook other than by a direct jump');
+    if (!isExactly(state.control.get('cr3'), 'cr3')) say('CR3 is not as it was');
+    if (!isExactly(state.control.get('cr4'), 'cr4')) say('CR4 is not as it was');
+    if (!isExactly(register(state, 'rsp'), 'rsp')) say('RSP is not as it was');
+    if (state.interrupts !== 'entry') say('RFLAGS is not as it was');
+  };
+  const control = [origin('cr3'), origin('cr4')] as const;
+  for (const name of hookEntries(listing)) {
+    const address = listing.labels.get(name) ?? 0;
+    if (!isLandingPlace(listing, BigInt(address))) complaints.push(`${name} is no ENDBR64`);
+    const initial = newState({
+      registers: new Map([...keptAsTheyWere(), ['rsp', origin('rsp')]]),
+      control: new Map([
+        ['cr3', control[0]],
+        ['cr4', control[1]],
+        ['cr0', cr0AtEntry],
+      ]),
+    });
+    const analysis = interpret(listing, address, initial, { rules, leave, load });
+    complaints.push(...analysis.complaints);
+    analysis.reached.forEach((each) => reached.add(each));
+  }
+  const code = instructions(listing).filter(({ address }) => address < slots);
+  complaints.push(...unchecked(code, reached));
+  return [...new Set(complaints)];
+}
+
+/**
+ * Rules for crash.elf, from crash_entry in the state in which the hook jumps there. Functions of the dead kernel are
+ * taken to leave CR4 as it is.
+ */
+export function checkCrashStub(listing: Listing): string[] {
+  const { CRASH_TABLE } = regionPlaces;
+  const state = newState({
+    registers: new Map([
+      ...keptAsTheyWere(),
+      ['rdx', origin('region')],
+      ['r8', origin('cr3')],
+      ['r9', origin('cr4')],
+      ['r10', origin('rsp')],
+      ['r11', origin('back')],
+    ]),
+    control: new Map([
+      ['cr3', origin('tables')],
+      ['cr4', { ...origin('cr4'), zeros: 1n << BigInt(CET), changed: 1n << BigInt(CET) }],
+      ['cr0', cr0AtEntry],
+    ]),
+    interrupts: 'off',
+  });
+  // struct crash_table: magic, level5, region (stubs/include/crash-table.h).
+  const load = (from: string, offset: number): ReturnType<typeof origin> =>
+    from === 'region' && offset === CRASH_TABLE + 8 ? origin('region') : unknown;
+  const off = (at: State, ...bits: number[]): boolean => clears(at.control.get('cr4') ?? unknown, ...bits);
+
+  const rules = ({ instruction, state: now, value, say }: Step): void => {
+    const { mnemonic, operands, indirect } = instruction;
+    const written = operands.at(-1);
+    const paging = !clears(now.control.get('cr0') ?? unknown, 31);
+    if (indirect && !off(now, CET)) say('indirect branch while CR4.CET may be on');
+    if (/^ret/.test(mnemonic) && now.interrupts !== 'off')
+      say('interrupts may be on behind a call of the kernel');
+    for (const each of operands) {
+      if (each.kind !== 'memory') continue;
+      for (const part of [each.base, each.index]) {
+        const address = register(now, part);
+        if (address.from === 'cr3' && (address.zeros & notAddress) !== notAddress)
+          say("the dead kernel's CR3 serves as address with PCID and LAM bits");
+      }
+    }
+    if (mnemonic === 'wrmsr' && known(register(now, 'rcx')) === 0xc0000080n) {
+      if (paging) say('EFER is written while paging may be on');
+      if (!clears(register(now, 'rax'), 8, 10, 11)) say('EFER keeps LME, LMA or NXE');
+    }
+    if (mnemonic !== 'mov' || written?.kind !== 'register' || !written.name.startsWith('cr')) return;
+    const loaded = value(operands[0]);
+    if (written.name === 'cr0') {
+      if (!off(now, CET)) say('CR0 is written while CR4.CET may be on');
+      if (!(loaded.ones & (1n << 31n)) && paging) {
+        if (!off(now, CET, PCIDE, FRED)) say('paging goes off while CR4.CET, PCIDE or FRED may be on');
+        if (now.mode !== 32) say('paging goes off in 64-bit mode');
+      }
+    }
+    if (written.name === 'cr4') {
+      if (!clears(loaded, CET)) say('CR4.CET may be set');
+      if (!clears(loaded, FRED) || now.mode !== 64) {
+        if (paging) say('CR4 is written with FRED, or not in 64-bit mode, while paging may be on');
+      }
+      if (known(loaded) === 0n && !now.longModeOff) say('CR4 is cleared before EFER');
+    }
+    if (written.name === 'cr3') {
+      const masked = loaded.from === 'cr3' && (loaded.zeros & notAddress) === notAddress;
+      const own = loaded.from === 'region' && loaded.offset !== undefined && loaded.offset % 4096 === 0;
+      if (!masked && !own && paging) say('CR3 gets a value that may have PCID or LAM bits');
+    }
+  };
+
+  const leave = (step: Step): number | undefined => {
+    const { instruction, state: now, say } = step;
+    if (now.mode === 32) {
+      if (!now.longModeOff) say('the crash kernel starts with EFER.LME, LMA or NXE');
+      if (known(now.control.get('cr4')) !== 0n) say('the crash kernel starts with CR4 other than 0');
+      if (!clears(now.control.get('cr0') ?? unknown, 31)) say('the crash kernel starts with paging');
+      if (now.interrupts !== 'off') say('the crash kernel starts with interrupts');
+      return undefined;
+    }
+    if (instruction.mnemonic.startsWith('call')) {
+      if (!now.directionClear) say('the direction flag may be set in a call of the kernel');
+      if ((register(now, 'rsp').zeros & 15n) !== 15n) say('the stack of a call of the kernel is not aligned');
+      afterCall(now);
+      return instruction.next;
+    }
+    if (!isExactly(step.value(instruction.operands[0]), 'back')) say('leads neither back to the hook nor on');
+    for (const name of kept)
+      if (!isExactly(register(now, name), name)) say(`${name} goes back other than it came`);
+    for (const [name, from] of [
+      ['r8', 'cr3'],
+      ['r9', 'cr4'],
+      ['r10', 'rsp'],
+    ] as const)
+      if (!isExactly(register(now, name), from)) say(`${name} goes back other than it came`);
+    if (now.interrupts !== 'off') say('interrupts may be on when the hook goes on');
+    return undefined;
+  };
+  const { complaints, reached } = interpret(listing, listing.labels.get('crash_entry') ?? 0, state, {
+    rules,
+    leave,
+    load,
+  });
+  return [...complaints, ...unchecked(instructions(listing), reached)];
+}
