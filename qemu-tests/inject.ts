@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { Kallsyms } from '../src/formats/kallsyms/kallsyms.js';
 import { injectPanic, type InjectedPanic, type PanicInjection } from '../src/machine/inject-panic.js';
+import { KernelDebugger } from '../src/machine/kernel-debugger.js';
 import { functionAddress, readKernelSymbols, requireFunction } from '../src/machine/kernel-functions.js';
 import type { GdbRemote } from '../src/machine/gdb-remote.js';
 
@@ -19,6 +20,8 @@ export interface Injector {
     message: string,
     kaslr?: PanicInjection['kaslr'],
   ) => Promise<InjectedPanic>;
+  /** For bootPayload()'s `debug`: the primary kernel in the test's own hands, its KASLR offset known. */
+  readonly debuggerOf: (gdb: GdbRemote) => Promise<KernelDebugger>;
 }
 
 /** Milliseconds; on a busy host a boot takes several times what it takes on an idle one. */
@@ -31,15 +34,18 @@ export async function injectorFor(dir: string): Promise<Injector> {
   const reading = symbols.get(primary.sha256) ?? readKernelSymbols(join(dir, primary.kernelFile));
   symbols.set(primary.sha256, reading);
   const kallsyms = await reading;
+  const linkAddressOf = (name: string): bigint | undefined => functionAddress(kallsyms, name);
   return {
     addressOf: (functionName) => requireFunction(kallsyms, functionName),
     panicAt: (gdb, functionName, message, kaslr = { kind: 'payload', debug }) =>
       injectPanic(gdb, {
         functionName,
         message,
-        linkAddressOf: (name) => functionAddress(kallsyms, name),
+        linkAddressOf,
         kaslr,
         timeoutMs: arrival,
       }),
+    debuggerOf: (gdb) =>
+      KernelDebugger.start(gdb, { linkAddressOf, kaslr: { kind: 'payload', debug }, timeoutMs: arrival }),
   };
 }
