@@ -29,6 +29,7 @@ export async function bootComposed({ name, flavour, initrd, edit }: ComposedBoot
       initrd: [],
       initrdBeside: false,
       append: '',
+      oopsPanic: false,
       crashKernel: undefined,
       crashInitrd: undefined,
       crashAppend: '',

@@ -10,6 +10,7 @@ export type Flavour = 'amd64' | 'cloud-amd64';
 export interface PayloadOptions {
   readonly flavour: Flavour;
   readonly append?: string;
+  readonly oopsPanic?: boolean;
   /** Files, guestInitramfs() for one. */
   readonly initrds?: readonly string[];
   readonly initrdBeside?: boolean;
@@ -33,7 +34,7 @@ export function stockKernel(flavour: string): StockKernel {
  * digest of everything that the build reads, Saveoops itself included, so a change of any makes a new one.
  */
 export async function payload(options: PayloadOptions): Promise<string> {
-  const { append = '', crashAppend = '', initrds = [], initrdBeside = false } = options;
+  const { append = '', oopsPanic = false, crashAppend = '', initrds = [], initrdBeside = false } = options;
   const kernel = stockKernel(options.flavour).vmlinuz;
   const crashKernel =
     options.crashKernel === undefined || existsSync(options.crashKernel)
@@ -41,7 +42,7 @@ export async function payload(options: PayloadOptions): Promise<string> {
       : stockKernel(options.crashKernel).vmlinuz;
   const inputs = [kernel, ...(crashKernel === undefined ? [] : [crashKernel]), ...initrds];
   const key = digestOf(
-    JSON.stringify({ append, crashAppend, initrdBeside, inputs }),
+    JSON.stringify({ append, oopsPanic, crashAppend, initrdBeside, inputs }),
     ...inputs.map((path) => readFileSync(path)),
     tool(),
   );
@@ -53,6 +54,7 @@ export async function payload(options: PayloadOptions): Promise<string> {
         initrd: initrds,
         initrdBeside,
         append,
+        oopsPanic,
         crashKernel,
         crashInitrd: undefined,
         crashAppend,

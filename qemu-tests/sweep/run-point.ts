@@ -37,6 +37,7 @@ export async function sweepImage(vmlinuz: string, out: string): Promise<Pick<Swe
       initrd: [],
       initrdBeside: false,
       append: '',
+      oopsPanic: false,
       crashKernel: undefined,
       crashInitrd: undefined,
       crashAppend: 'saveoops.hold=0 quiet',
