@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { SaveoopsError } from '../src/errors.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { GdbRemote } from '../src/machine/gdb-remote.js';
-import { followEntryStub, runTo, type ArmedEntry } from '../src/machine/inject-panic.js';
+import { followEntryStub, runTo, type ArmedEntry } from '../src/machine/kernel-debugger.js';
 import type { QmpClient } from '../src/machine/qmp.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import type { Manifest } from '../src/payload/manifest.js';

@@ -8,6 +8,7 @@ import {
   type InjectedPanic,
   type PanicInjection,
 } from '../src/machine/inject-panic.js';
+import { KernelDebugger } from '../src/machine/kernel-debugger.js';
 import { functionAddress, readKernelSymbols, requireFunction } from '../src/machine/kernel-functions.js';
 import type { GdbRemote } from '../src/machine/gdb-remote.js';
 
@@ -28,6 +29,8 @@ export interface Injector {
   ) => Promise<InjectedPanic>;
   /** As panicAt, but the machine stands at the entry of panic(), and the debugger stays. */
   readonly standAtPanic: Injector['panicAt'];
+  /** For bootPayload()'s `debug`: the primary kernel in the test's own hands, its KASLR offset known. */
+  readonly debuggerOf: (gdb: GdbRemote) => Promise<KernelDebugger>;
 }
 
 /** Milliseconds; on a busy host a boot takes several times what it takes on an idle one. */
@@ -40,6 +43,7 @@ export async function injectorFor(dir: string): Promise<Injector> {
   const reading = symbols.get(primary.sha256) ?? readKernelSymbols(join(dir, primary.kernelFile));
   symbols.set(primary.sha256, reading);
   const kallsyms = await reading;
+  const linkAddressOf = (name: string): bigint | undefined => functionAddress(kallsyms, name);
   const injection = (
     functionName: string,
     message: string,
@@ -47,7 +51,7 @@ export async function injectorFor(dir: string): Promise<Injector> {
   ): PanicInjection => ({
     functionName,
     message,
-    linkAddressOf: (name) => functionAddress(kallsyms, name),
+    linkAddressOf,
     kaslr,
     timeoutMs: arrival,
   });
@@ -60,5 +64,7 @@ export async function injectorFor(dir: string): Promise<Injector> {
     },
     panicAt: (gdb, ...how) => injectPanic(gdb, injection(...how)),
     standAtPanic: (gdb, ...how) => enterPanic(gdb, injection(...how)),
+    debuggerOf: (gdb) =>
+      KernelDebugger.start(gdb, { linkAddressOf, kaslr: { kind: 'payload', debug }, timeoutMs: arrival }),
   };
 }

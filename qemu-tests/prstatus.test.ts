@@ -11,7 +11,7 @@ import { parseNotes } from '../src/formats/elf/notes.js';
 import { parseElf } from '../src/formats/elf/parse-elf.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { GdbRemote, Registers } from '../src/machine/gdb-remote.js';
-import { followEntryStub, runTo } from '../src/machine/inject-panic.js';
+import { followEntryStub, runTo } from '../src/machine/kernel-debugger.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { bootPayload, check, serialConsole } from './harness/boot.js';
 import { injectorFor } from './inject.js';

@@ -42,6 +42,11 @@ describe('wrong command lines', () => {
     [['build', '--kernel', kernel, '--out', 'o', '--out', 'p'], /--out given 2 times/],
     [['build', '--kernel', kernel, '--out', 'o', '--crash-size', '12Q'], /not a size/],
     [['build', '--kernel', kernel, '--out', 'o', '--append', 'a\nb'], /line break/],
+    [
+      ['build', '--kernel', kernel, '--out', 'o', '--oops-panic', '--append', 'ro oops=x'],
+      /oops=x in --append/,
+    ],
+    [['build', '--kernel', kernel, '--out', 'o', '--oops-panic', '--format', 'bzimage'], /your loader/],
     [['inspect'], /file|non-option/i],
     [['test', '.', '--cpus', 'two'], /cpus/],
     [['test', '.', '--panic', 'rm -rf'], /--panic/],

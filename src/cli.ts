@@ -46,6 +46,7 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
         initrd: Array.isArray(initrd) ? initrd.map(String) : [],
         initrdBeside: flag(values, 'initrd-beside'),
         append: text(values, 'append'),
+        oopsPanic: flag(values, 'oops-panic'),
         crashKernel: optional(values, 'crash-kernel'),
         crashInitrd: optional(values, 'crash-initrd'),
         crashAppend: text(values, 'crash-append'),

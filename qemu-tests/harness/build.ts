@@ -6,6 +6,7 @@ const defaults: Omit<BuildOptions, 'kernel' | 'out'> = {
   initrd: [],
   initrdBeside: false,
   append: '',
+  oopsPanic: false,
   crashKernel: undefined,
   crashInitrd: undefined,
   crashAppend: '',

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildCaptureInitramfs } from '../capture/build-initramfs.js';
 import { captureCommandLine } from '../capture/command-line.js';
-import { checkAppend, renderSyslinuxConfig } from '../config/syslinux-config.js';
+import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
 import { fileError, readInput, writeAtomic } from '../host/files.js';
 import { generator } from '../host/version.js';
@@ -18,6 +18,8 @@ export interface BuildOptions {
   readonly initrd: readonly string[];
   readonly initrdBeside: boolean;
   readonly append: string;
+  /** Whether the armed entries get `oops=panic`. */
+  readonly oopsPanic: boolean;
   readonly crashKernel: string | undefined;
   readonly crashInitrd: string | undefined;
   readonly crashAppend: string;
@@ -42,6 +44,7 @@ const MiB = 1 << 20;
 export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void> {
   checkAppend('--append', options.append);
   checkAppend('--crash-append', options.crashAppend);
+  checkOopsPanic(options);
   const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
   const names = nameFiles(options);
   const kernelBytes = await readInput(options.kernel, 'a bzImage');
@@ -66,7 +69,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
     loaded,
     initrds,
     initrdBeside: options.initrdBeside,
-    append: options.append,
+    append: armedAppend(options),
     crashKernel,
     crashInitrd,
     crashAppend,
@@ -80,6 +83,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
     initrdFiles: initrds.map((initrd) => initrd.name),
     initrdBeside: options.initrdBeside,
     append: options.append,
+    oopsPanic: options.oopsPanic,
     crashKernelFile: crashKernel.name,
     crashInitrdFile: captureFile,
     crashAppend,
@@ -130,6 +134,20 @@ function nameFiles(options: BuildOptions): { kernel: string; crashKernel: string
     crashKernel: name(options.crashKernel ?? options.kernel),
     initrds: options.initrd.map(name),
   };
+}
+
+/** An option that would do nothing, or that the command line speaks against, is refused. Throws `usage`. */
+function checkOopsPanic({ oopsPanic, append, format }: BuildOptions): void {
+  if (!oopsPanic) return;
+  const refuse = (found: string, wanted: string): never => {
+    throw new SaveoopsError('usage', 'a contradiction', { where: '--oops-panic', found, wanted });
+  };
+  if (format === 'bzimage') {
+    refuse('--format bzimage', 'oops=panic in the command line that your loader gives: this image has none');
+  }
+  // The kernel knows no other value and would take oops=panic beside it.
+  const other = append.split(' ').find((word) => word.startsWith('oops=') && word !== oopsPanicWord);
+  if (other !== undefined) refuse(`${other} in --append`, 'one of the two');
 }
 
 /** "160M", "1G", "167772160". Throws `usage`. */

@@ -33,6 +33,10 @@ export const commandSpecs = {
         describe: 'leave the initrds as files that the entry names, so that a new one needs no new build',
       },
       append: { type: 'string', default: '', describe: "the primary kernel's command line" },
+      'oops-panic': {
+        type: 'boolean',
+        describe: 'add oops=panic to the armed entries, so that every oops is captured and ends the system',
+      },
       'crash-kernel': {
         type: 'string',
         describe: "the crash kernel's bzImage (default: the primary's)",

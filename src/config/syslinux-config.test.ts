@@ -2,7 +2,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { SaveoopsError } from '../errors.js';
-import { checkAppend, renderSyslinuxConfig, testAppend, type ConfigInputs } from './syslinux-config.js';
+import {
+  armedAppend,
+  checkAppend,
+  renderSyslinuxConfig,
+  testAppend,
+  type ConfigInputs,
+} from './syslinux-config.js';
 
 const folder = fileURLToPath(new URL('../../../syslinux-config/', import.meta.url));
 const template = readFileSync(`${folder}syslinux.cfg.template`, 'utf8');
@@ -13,6 +19,7 @@ const plain: ConfigInputs = {
   initrdFiles: [],
   initrdBeside: false,
   append: '',
+  oopsPanic: false,
   crashKernelFile: 'vmlinuz-6.1.0-56-amd64',
   crashInitrdFile: 'saveoops-capture.img',
   crashAppend: 'nr_cpus=1 reset_devices',
@@ -22,6 +29,7 @@ const cases: Readonly<Record<string, ConfigInputs>> = {
   'no-initrd': plain,
   'initrd-embedded': usual,
   'initrds-beside': { ...usual, initrdFiles: ['microcode.img', 'initrd.img'], initrdBeside: true },
+  'oops-panic': { ...usual, oopsPanic: true },
   'own-crash-kernel': { ...usual, crashKernelFile: 'vmlinuz-crash', crashAppend: 'saveoops.after=poweroff' },
 };
 
@@ -42,6 +50,17 @@ describe('syslinux.cfg', () => {
     expect(renderSyslinuxConfig(template, { ...plain, append: 'a=$& b=@KERNEL@' })).toContain(
       'APPEND a=$& b=@KERNEL@\n',
     );
+  });
+
+  test.each([
+    ['', false, ''],
+    ['', true, 'oops=panic'],
+    ['ro quiet', true, 'ro quiet oops=panic'],
+    ['ro oops=panic quiet', true, 'ro oops=panic quiet'],
+    ['ro oops=panic quiet', false, 'ro oops=panic quiet'],
+    ['xoops=panic', true, 'xoops=panic oops=panic'],
+  ])('the armed command line of %j, oops=panic wanted: %j', (append, oopsPanic, armed) => {
+    expect(armedAppend({ append, oopsPanic })).toBe(armed);
   });
 
   test.each([

@@ -13,6 +13,8 @@ export interface ConfigInputs {
   readonly initrdFiles: readonly string[];
   readonly initrdBeside: boolean;
   readonly append: string;
+  /** Whether the armed entries get `oops=panic`. */
+  readonly oopsPanic: boolean;
   readonly crashKernelFile: string;
   readonly crashInitrdFile: string;
   readonly crashAppend: string;
@@ -27,21 +29,33 @@ const longestAppend = 2000;
  */
 const waitingWords = /^(rootwait(=.*)?|rootdelay=.*|rdinit=.*|root=.*)$/;
 
+/** Makes an oops in process context a panic: Documentation/admin-guide/kernel-parameters.txt. */
+export const oopsPanicWord = 'oops=panic';
+
+/**
+ * The primary's command line when armed. The plain entry does not get the word: nothing captures the panic there, so
+ * it would only take a system away that could have run on and written its log.
+ */
+export function armedAppend({ append, oopsPanic }: Pick<ConfigInputs, 'append' | 'oopsPanic'>): string {
+  if (!oopsPanic || append.split(' ').includes(oopsPanicWord)) return append;
+  return join(append, oopsPanicWord);
+}
+
 /** Throws `usage` for command lines that Syslinux cannot carry. */
 export function renderSyslinuxConfig(template: string, inputs: ConfigInputs): string {
   const beside = inputs.initrdBeside && inputs.initrdFiles.length > 0;
   const initrds = inputs.initrdFiles.join(',');
-  const armed = join(beside ? `initrd=${initrds}` : '', inputs.append);
+  const append = armedAppend(inputs);
   const values: Readonly<Record<string, string>> = {
     RELEASE: inputs.release,
-    ARMED_APPEND: armed,
+    ARMED_APPEND: join(beside ? `initrd=${initrds}` : '', append),
     KERNEL: inputs.kernelFile,
     INITRD_LINE: initrds === '' ? '' : `\tINITRD ${initrds}\n`,
     PLAIN_APPEND: inputs.append,
     CRASH_KERNEL: inputs.crashKernelFile,
     CRASH_INITRD: inputs.crashInitrdFile,
     CRASH_APPEND: inputs.crashAppend,
-    TEST_APPEND: testAppend(inputs.append),
+    TEST_APPEND: testAppend(append),
   };
   for (const [name, value] of Object.entries(values)) {
     if (name.endsWith('APPEND')) checkAppend(name, value);

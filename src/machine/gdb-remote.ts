@@ -154,9 +154,13 @@ export class GdbRemote {
     await this.#expectOk(`z${kind === 'hardware' ? 1 : 0},${hex(address)},1`);
   }
 
-  /** Lets all CPUs run (`c`); waitForStop gives the stop. A CPU at a breakpoint stops again: see stepFrom. */
-  continue(): void {
-    this.#resume('c');
+  /**
+   * Lets all CPUs run (`c`), or one of them, the others standing still (`vCont;c`); waitForStop gives the stop. A CPU
+   * at a breakpoint stops again: see stepFrom.
+   */
+  continue(onlyThread?: string): void {
+    if (onlyThread !== undefined) checkThread(onlyThread);
+    this.#resume(onlyThread === undefined ? 'c' : `vCont;c:${onlyThread}`);
   }
 
   /** Executes one instruction on one CPU, the others standing still (`vCont;s`). Throws `tool`. */

@@ -1,0 +1,107 @@
+/**
+ * Kinds of death: what kills a stock kernel, its log comes back with that death's own lines. docs/kinds-of-death.md
+ * has the table. By default each kind runs once, on one or two CPUs in turn; all lanes: SAVEOOPS_LANES=all.
+ */
+import { describe, expect, test } from '@jest/globals';
+import { logBegins } from '../src/capture/markers.js';
+import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
+import { payload } from './harness/payloads.js';
+import { injectorFor } from './inject.js';
+import { crimeScene, dyingGuest, guestLives, guestWaits } from './kinds/guest.js';
+import { kinds, nullDereference, type Kind } from './kinds/kinds.js';
+
+const minutes = 60_000;
+/** A thread of the kernel's own, the later PID 1, before it starts anything of userspace. */
+const earlyScene = 'kernel_init_freeable';
+
+interface Lane {
+  readonly kind: Kind;
+  readonly cpus: number;
+  readonly early: boolean;
+}
+
+const all: Lane[] = kinds.flatMap((kind) =>
+  (kind.cpus ?? [1, 2]).flatMap((cpus) => [
+    { kind, cpus, early: false },
+    ...(kind.early === undefined ? [] : [{ kind, cpus, early: true }]),
+  ]),
+);
+const onceEach = kinds.map((kind, index): Lane => {
+  const counts = kind.cpus ?? [1, 2];
+  return { kind, cpus: counts[index % counts.length] ?? 1, early: false };
+});
+const nameOf = ({ kind, cpus, early }: Lane): string =>
+  `${kind.name}, ${early ? 'before userspace' : 'in userspace'}, ${cpus} CPU`;
+const lanes = process.env['SAVEOOPS_LANES'] === 'all' ? all : onceEach;
+
+async function dyingPayload(oopsPanic: boolean): Promise<string> {
+  const name = oopsPanic ? 'kinds-oops-panic' : 'kinds';
+  return await payload({ flavour: 'amd64', initrds: [await dyingGuest()], oopsPanic, name });
+}
+
+describe('the log comes back after', () => {
+  test.each(lanes.map((lane) => [nameOf(lane), lane] as const))(
+    '%s',
+    async (_, { kind, cpus, early }) => {
+      const { append = '', task = 'scene', crime, nmi = false, silent = false } = kind;
+      // Before userspace the kernel kills its init for an oops, which is a panic in any case.
+      const dir = await dyingPayload(kind.oopsPanic === true && !early);
+      const injector = await injectorFor(dir);
+      let committed = (): void => undefined;
+      const crimeDone = new Promise<void>((resolve) => (committed = resolve));
+      const result = await bootPayload(dir, {
+        cpus,
+        extraAppend: `${serialConsole} KIND=${task} ${append}`,
+        ...(crime !== undefined && {
+          debug: async (gdb): Promise<void> => {
+            const kernel = await injector.debuggerOf(gdb);
+            await crime(kernel, await kernel.arriveAt(early ? earlyScene : crimeScene));
+            await gdb.detach();
+            committed();
+          },
+        }),
+        ...(nmi && {
+          meanwhile: async (machine, qmp): Promise<void> => {
+            const control = await qmp();
+            if (crime !== undefined) await crimeDone;
+            else await machine.waitForLine([new RegExp(guestWaits)], { timeoutMs: 2 * minutes });
+            await control.execute('inject-nmi');
+          },
+        }),
+      });
+      const log = captured(result, 'Kernel panic - not syncing: ');
+      check(result, () => {
+        for (const line of early ? (kind.early ?? []) : kind.signature) expect(log).toMatch(line);
+        // One death, not a second one that our stub or its calls into the kernel brought about.
+        expect(log.match(/Kernel panic - not syncing: /g)).toHaveLength(1);
+        const before = result.serial.slice(0, result.serial.indexOf(logBegins));
+        expect(before.includes('Kernel panic - not syncing: ')).toBe(!silent);
+      });
+    },
+    4 * minutes,
+  );
+});
+
+test(
+  'without --oops-panic the kernel ends the process of an oops, and the system runs on',
+  async () => {
+    const dir = await dyingPayload(false);
+    const injector = await injectorFor(dir);
+    const result = await bootPayload(dir, {
+      extraAppend: `${serialConsole} KIND=scene`,
+      endAt: [new RegExp(guestLives), /Kernel panic/],
+      debug: async (gdb) => {
+        const kernel = await injector.debuggerOf(gdb);
+        await kernel.arriveAt(crimeScene);
+        await nullDereference(kernel);
+        await gdb.detach();
+      },
+    });
+    check(result, () => {
+      expect(result.end).toEqual({ kind: 'line', line: guestLives });
+      expect(result.serial).toContain('BUG: kernel NULL pointer dereference');
+      expect(result.serial).not.toContain('saveoops: ');
+    });
+  },
+  4 * minutes,
+);
