@@ -200,9 +200,7 @@ export function checkCrashStub(listing: Listing): string[] {
     }
     if (written.name === 'cr4') {
       if (!clears(loaded, CET)) say('CR4.CET may be set');
-      if (!clears(loaded, FRED) || now.mode !== 64) {
-        if (paging) say('CR4 is written with FRED, or not in 64-bit mode, while paging may be on');
-      }
+      if (now.mode !== 64 && paging) say('CR4 is written outside 64-bit mode while paging may be on');
       if (known(loaded) === 0n && !now.longModeOff) say('CR4 is cleared before EFER');
     }
     if (written.name === 'cr3') {
