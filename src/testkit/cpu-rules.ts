@@ -20,6 +20,7 @@ import { regionPlaces } from '../stubs/shared-layout.js';
 
 const PCIDE = 17;
 const CET = 23;
+const LASS = 27;
 const FRED = 32;
 const notAddress = ((1n << 64n) - 1n) & ~0x000ffffffffff000n;
 
@@ -84,6 +85,8 @@ export function checkHook(listing: Listing): string[] {
     const { mnemonic, operands, indirect } = instruction;
     const written = operands.at(-1);
     if (inWindow(state)) {
+      if (!clears(state.control.get('cr4') ?? unknown, LASS))
+        say('the low half is used while CR4.LASS may be on');
       if (usesStack(instruction, state)) say('no stack is mapped under the prepared tables');
       for (const each of operands)
         if (each.kind === 'memory' && each.base !== 'rip' && register(state, each.base).from !== 'region')
@@ -99,28 +102,38 @@ export function checkHook(listing: Listing): string[] {
     if (mnemonic === 'mov' && written?.kind === 'register' && written.name === 'cr0')
       say('the hook owns no CR0');
   };
-  const leave = (step: Step): undefined => {
+  const asTheKernelHadIt = ({ state, say }: Step): void => {
+    if (!isExactly(state.control.get('cr3'), 'cr3')) say('CR3 is not as it was');
+    if (!isExactly(state.control.get('cr4'), 'cr4')) say('CR4 is not as it was');
+    if (state.interrupts !== 'entry') say('RFLAGS is not as it was');
+  };
+  const leave = (step: Step): number | undefined => {
     const { instruction, state, say } = step;
     const { mnemonic, indirect } = instruction;
+    if (mnemonic.startsWith('call') && !indirect) {
+      asTheKernelHadIt(step);
+      afterCall(state);
+      state.interrupts = 'entry'; // _printk() gives the flag back as it got it.
+      return instruction.next;
+    }
     asPanicLeftThem(step);
     if (indirect) {
       if (!isExactly(register(state, 'rdx'), 'region')) say('RDX is not the crash region');
       if (!isExactly(register(state, 'r8'), 'cr3')) say('R8 is not CR3 as it was');
       if (!isExactly(register(state, 'r9'), 'cr4')) say('R9 is not CR4 as it was');
       const stack = register(state, 'r10');
-      if (stack.from !== 'rsp' || stack.offset !== -16)
-        say('R10 is not the stack with flags and two returns');
+      if (stack.from !== 'rsp' || stack.offset !== -24)
+        say('R10 is not the stack with flags, entry and two returns');
       if (!isLandingPlace(listing, known(register(state, 'r11')))) say('R11 leads to no ENDBR64');
       if (!isExactly(state.control.get('cr3'), 'tables')) say('CR3 is not the prepared tables');
       if (state.interrupts !== 'off') say('interrupts may be on');
       if (!mnemonic.startsWith('jmp')) say('calls through a register');
-      return;
+      return undefined;
     }
     if (mnemonic !== 'jmp') say('leaves the hook other than by a direct jump');
-    if (!isExactly(state.control.get('cr3'), 'cr3')) say('CR3 is not as it was');
-    if (!isExactly(state.control.get('cr4'), 'cr4')) say('CR4 is not as it was');
+    asTheKernelHadIt(step);
     if (!isExactly(register(state, 'rsp'), 'rsp')) say('RSP is not as it was');
-    if (state.interrupts !== 'entry') say('RFLAGS is not as it was');
+    return undefined;
   };
   const control = [origin('cr3'), origin('cr4')] as const;
   for (const name of hookEntries(listing)) {
@@ -138,7 +151,8 @@ export function checkHook(listing: Listing): string[] {
     complaints.push(...analysis.complaints);
     analysis.reached.forEach((each) => reached.add(each));
   }
-  const code = instructions(listing).filter(({ address }) => address < slots);
+  const text = Math.min(slots, listing.labels.get('damaged') ?? slots);
+  const code = instructions(listing).filter(({ address }) => address < text);
   complaints.push(...unchecked(code, reached));
   return [...new Set(complaints)];
 }

@@ -61,6 +61,9 @@ call_kernel:
 	andq	$-16, %rsp
 	movq	%rdx, %rdi
 	xorl	%ebp, %ebp
+	movq	%cr4, %rax
+	btrq	$23, %rax		/* CET: the kernel seals what it calls directly, no ENDBR64 is left there */
+	movq	%rax, %cr4
 	cld
 	call	*%rsi
 	cli
@@ -72,6 +75,19 @@ call_kernel:
 	popq	%rbp
 	popq	%rbx
 	ret
+
+/*
+ * leave_vmx(): VMXOFF, which the kernel's crash path would do as one of its last steps (KVM). It writes CR4 after that,
+ * with its own CET and LASS bits, and could then not return to the low half. It asks CR4.VMXE first.
+ */
+	.globl leave_vmx
+leave_vmx:
+	movq	%cr4, %rax
+	btrq	$13, %rax		/* VMXE */
+	jnc	1f
+	vmxoff
+	movq	%rax, %cr4
+1:	ret
 
 /*
  * use_own_tables(idt): own GDT and IDT, so that nothing of the dead kernel is needed any more. RDI = 4 KiB IDT.

@@ -15,6 +15,8 @@ DEFINE_MEMORY_FUNCTIONS
 #define PLACE_IDT (PLACE_SCRATCH_TABLES + 0x1000)
 #define ADDRESS_BITS 0x000ffffffffff000ull
 #define PAGE_OFFSET_BASE_L4 0xffff888000000000ull /* CONFIG_DYNAMIC_MEMORY_LAYOUT=n */
+#define CR4_CET (1ull << 23)
+#define CR4_LASS (1ull << 27)
 #define NT_PRSTATUS 1
 #define PRSTATUS_SIZE 336       /* sizeof(struct elf_prstatus) on x86-64 */
 #define PRSTATUS_NOTE_SIZE (12 + 8 + PRSTATUS_SIZE)
@@ -23,6 +25,7 @@ DEFINE_MEMORY_FUNCTIONS
 #define MAX_CPUS 1024
 
 void call_kernel(u64 stack, u64 function, u64 argument);
+void leave_vmx(void);
 void use_own_tables(u64 idt);
 void enter_crash_kernel(u64 entry, u64 boot_params);
 extern char on_exception[];
@@ -236,6 +239,8 @@ static void panicking_registers(const struct crash_table *table, const struct st
 /* Interrupt hardware as kdump leaves it; research in docs/design.md, "Quiescing". */
 static void quiesce(const struct crash_table *table, const struct state *state, struct pt_regs *regs)
 {
+	if (state->cr4 & (CR4_CET | CR4_LASS))
+		leave_vmx();
 	if (kernel_value(table, KSYM_crash_notes, 8)) {
 		call(table, state, KSYM_machine_crash_shutdown, (usize)regs);
 		/* __crash_kexec() has done this when the notifiers ran first. */

@@ -14,7 +14,7 @@
  *
  * In: RDI = the native function's argument; a kernel stack; any CR3 with the kernel image mapped.
  * To the crash stub: RDX = its physical address, R8 = CR3, R9 = CR4, R10 = RSP, R11 = where to come back,
- * RBX RBP R12-R15 RDI as the kernel left them, interrupts off, supervisor CET off, CR3 = the prepared tables. On the
+ * RBX RBP R12-R15 RDI as the kernel left them, interrupts off, supervisor CET and LASS off, CR3 = the prepared tables. On the
  * stack: RFLAGS, HOOK_* (hook-slots.h), return address in the hook, return address in the kernel.
  * Position-independent: the references to kernel symbols are PC-relative, linked by src/arm/link-hook.ts.
  */
@@ -75,16 +75,22 @@ take_over_now:
 	movq	hook_slots + SLOT_REGION(%rip), %rdx
 	testq	%rdx, %rdx
 	jz	9f
+	movq	%cr3, %r8
+	movq	%r8, %rax
+	shlq	$12, %rax
+	shrq	$51, %rax		/* CR3 bits 51:39: the C-bit of an encrypted kernel; RAM ends below 512 GiB */
+	jnz	9f
 	pushq	%rsi
 	pushfq
 	cli
+	/*
+	 * CR4.CET: the stub's own branches and its kernel calls are plain indirect ones. CR4.LASS: the supervisor may
+	 * not touch the low half, where the stub lies.
+	 */
 	movq	%cr4, %r9
-	btq	$23, %r9		/* CR4.CET: the stub's and its kernel calls are plain indirect branches */
-	jnc	1f
 	movq	%r9, %rax
-	btrq	$23, %rax
+	andq	$~(1 << 23 | 1 << 27), %rax
 	movq	%rax, %cr4
-1:	movq	%cr3, %r8
 	movq	%rsp, %r10
 	movq	hook_slots + SLOT_CR3(%rip), %rax
 	movq	%rax, %cr3
@@ -102,17 +108,15 @@ take_over_now:
 	leaq	come_back(%rip), %r11
 	jne	come_back		/* RSI is not 0 */
 	jmp	*%rdx
-come_back:				/* RSI = 0: refused by the crash stub, which has said why */
+come_back:
 	endbr64
 	movq	%r8, %cr3
 	movq	%r10, %rsp
-	btq	$23, %r9
-	jnc	3f
 	movq	%r9, %cr4
-3:	popfq
+	popfq
 	addq	$8, %rsp
 	testq	%rsi, %rsi
-	jz	9f
+	jz	9f			/* refused by the crash stub, which has said why */
 	pushq	%rdi
 	leaq	damaged(%rip), %rdi
 	xorl	%eax, %eax		/* no vector registers, for a variadic function */
