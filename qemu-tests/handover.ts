@@ -118,7 +118,7 @@ export async function crashRegion(
 }
 
 /** A place where one side waits for what the other brings. */
-function meeting<T>(): { readonly here: Promise<T>; readonly come: (value: T) => void } {
+export function meeting<T>(): { readonly here: Promise<T>; readonly come: (value: T) => void } {
   let come: (value: T) => void = () => undefined;
   const here = new Promise<T>((resolve) => (come = resolve));
   return { here, come };

@@ -55,16 +55,20 @@ async function tellingGuest(flavour: Flavour): Promise<string> {
   const [text = 0n] = kallsyms.addresses('_text');
   const [banner = 0n] = kallsyms.addresses('linux_banner');
   const field = (at: number): string => `$(od -An -t u8 -j ${at} -N 8 /proc/vmcore)`;
-  return await guestInitramfs(`
+  return await guestInitramfs(
+    `
 pages() { dd if=/proc/vmcore bs=4096 skip=$(($1 / 4096)) count=$2 2>/dev/null | gzip | base64; }
 ${printBlock('size', 'stat -c %s /proc/vmcore')}
 ${printBlock('head', 'pages 0 64')}
 ${printBlock('low', `pages ${field(lowOffsetField)} 160`)}
 ${printBlock('banner', `dd if=/proc/vmcore bs=1 skip=$((${field(textOffsetField)} + ${banner - text})) count=40 2>/dev/null; echo`)}
+${printBlock('dead log', 'vmcore-dmesg /proc/vmcore | tail -n 60')}
 ${printBlock('log', 'dmesg | sed "s/^\\[ *[0-9.]*\\] //"')}
 echo "${vmcoreTold}"
 poweroff -f
-`);
+`,
+    [{ path: 'bin/vmcore-dmesg', source: '/usr/sbin/vmcore-dmesg' }],
+  );
 }
 
 /** The first 256 KiB of /proc/vmcore: ELF header, program headers and notes. */

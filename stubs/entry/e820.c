@@ -37,7 +37,8 @@ void crash_e820(struct boot_params *bp, u64 region)
 	u64 usable = region + PLACE_CRASH_KERNEL, end = region + plan.region_size;
 	u32 i, n = 0;
 
-	for (i = 0; i < state.original_entries && n + 3 < E820_MAX; i++) {
+	/* Fits: reserve_in_e820() found room for the same entries, the region's being three or two. */
+	for (i = 0; i < state.original_entries; i++) {
 		struct e820_entry e = state.original[i];
 		u64 last = e.start + e.size;
 
