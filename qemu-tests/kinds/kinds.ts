@@ -147,6 +147,7 @@ export const kinds: readonly Kind[] = [
     append: 'unknown_nmi_panic',
     task: 'wait',
     nmi: true,
+    silent: true,
     signature: [
       /NMI received for unknown reason \w+ on CPU 0/,
       /Kernel panic - not syncing: NMI: Not continuing/,
@@ -157,6 +158,7 @@ export const kinds: readonly Kind[] = [
     append: 'sysctl.kernel.panic_on_unrecovered_nmi=1',
     task: 'wait',
     nmi: true,
+    silent: true,
     signature: [
       /NMI received for unknown reason \w+ on CPU 0/,
       /Kernel panic - not syncing: NMI: Not continuing/,
@@ -188,6 +190,7 @@ export const kinds: readonly Kind[] = [
     task: 'scene-first',
     crime: loopWithoutInterrupts,
     nmi: true,
+    silent: true,
     signature: [
       /Kernel panic - not syncing: NMI: Not continuing/,
       /NMI watchdog: Perf NMI watchdog permanently disabled/,
