@@ -11,27 +11,51 @@ import { crimeScene, dyingGuest, guestLives, guestWaits } from './kinds/guest.js
 import { kinds, nullDereference, type Kind } from './kinds/kinds.js';
 
 const minutes = 60_000;
-/** A thread of the kernel's own, the later PID 1, before it starts anything of userspace. */
-const earlyScene = 'kernel_init_freeable';
+
+/** Where a kernel dies, and what it says there of an oops. */
+interface Scene {
+  readonly entered: string;
+  readonly task: string;
+  readonly afterOops: RegExp;
+}
+
+/** With oops=panic. */
+const userspace: Scene = {
+  entered: crimeScene,
+  task: 'a process',
+  afterOops: /Kernel panic - not syncing: Fatal exception$/m,
+};
+/** The kernel cannot do without the tasks that it has before userspace: their oops is a panic in any case. */
+const early: readonly Scene[] = [
+  {
+    entered: 'rest_init',
+    task: 'the first task',
+    afterOops: /Kernel panic - not syncing: Attempted to kill the idle task!/,
+  },
+  {
+    entered: 'kernel_init_freeable',
+    task: 'init before userspace',
+    afterOops: /Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000/,
+  },
+];
 
 interface Lane {
   readonly kind: Kind;
   readonly cpus: number;
-  readonly early: boolean;
+  readonly scene: Scene;
 }
 
 const all: Lane[] = kinds.flatMap((kind) =>
   (kind.cpus ?? [1, 2]).flatMap((cpus) => [
-    { kind, cpus, early: false },
-    ...(kind.early === undefined ? [] : [{ kind, cpus, early: true }]),
+    { kind, cpus, scene: userspace },
+    ...(kind.oops === true ? early.map((scene) => ({ kind, cpus, scene })) : []),
   ]),
 );
 const onceEach = kinds.map((kind, index): Lane => {
   const counts = kind.cpus ?? [1, 2];
-  return { kind, cpus: counts[index % counts.length] ?? 1, early: false };
+  return { kind, cpus: counts[index % counts.length] ?? 1, scene: userspace };
 });
-const nameOf = ({ kind, cpus, early }: Lane): string =>
-  `${kind.name}, ${early ? 'before userspace' : 'in userspace'}, ${cpus} CPU`;
+const nameOf = ({ kind, cpus, scene }: Lane): string => `${kind.name}, ${scene.task}, ${cpus} CPU`;
 const lanes = process.env['SAVEOOPS_LANES'] === 'all' ? all : onceEach;
 
 async function dyingPayload(oopsPanic: boolean): Promise<string> {
@@ -42,10 +66,9 @@ async function dyingPayload(oopsPanic: boolean): Promise<string> {
 describe('the log comes back after', () => {
   test.each(lanes.map((lane) => [nameOf(lane), lane] as const))(
     '%s',
-    async (_, { kind, cpus, early }) => {
-      const { append = '', task = 'scene', crime, nmi = false, silent = false } = kind;
-      // Before userspace the kernel kills its init for an oops, which is a panic in any case.
-      const dir = await dyingPayload(kind.oopsPanic === true && !early);
+    async (_, { kind, cpus, scene }) => {
+      const { append = '', task = 'scene', crime, oops = false, nmi = false, silent = false } = kind;
+      const dir = await dyingPayload(oops && scene === userspace);
       const injector = await injectorFor(dir);
       let committed = (): void => undefined;
       const crimeDone = new Promise<void>((resolve) => (committed = resolve));
@@ -55,7 +78,7 @@ describe('the log comes back after', () => {
         ...(crime !== undefined && {
           debug: async (gdb): Promise<void> => {
             const kernel = await injector.debuggerOf(gdb);
-            await crime(kernel, await kernel.arriveAt(early ? earlyScene : crimeScene));
+            await crime(kernel, await kernel.arriveAt(scene.entered));
             await gdb.detach();
             committed();
           },
@@ -71,7 +94,8 @@ describe('the log comes back after', () => {
       });
       const log = captured(result, 'Kernel panic - not syncing: ');
       check(result, () => {
-        for (const line of early ? (kind.early ?? []) : kind.signature) expect(log).toMatch(line);
+        for (const line of kind.signature) expect(log).toMatch(line);
+        if (oops) expect(log).toMatch(scene.afterOops);
         // One death, not a second one that our stub or its calls into the kernel brought about.
         expect(log.match(/Kernel panic - not syncing: /g)).toHaveLength(1);
         const before = result.serial.slice(0, result.serial.indexOf(logBegins));

@@ -8,25 +8,29 @@ import { oracle } from '../src/testkit/command-line.js';
 import { stockKernel } from './harness/payloads.js';
 import { callees, sweepPoints, type SweepPoint } from './sweep/points.js';
 import { runPoint, sweepImage, type Sweep } from './sweep/run-point.js';
+import { userspaceInitramfs, userspacePoints } from './sweep/userspace.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'svo-sweep-'));
 const { vmlinuz } = stockKernel('amd64');
 let kernel: Kernel;
-let built: Pick<Sweep, 'image' | 'debug'>;
+let built: Pick<Sweep, 'image' | 'debug' | 'userspace'>;
 beforeAll(async () => {
   kernel = await loadKernel(readFileSync(vmlinuz), vmlinuz);
-  built = await sweepImage(vmlinuz, folder);
+  built = {
+    ...(await sweepImage(vmlinuz, folder)),
+    userspace: await userspaceInitramfs(vmlinuz, kernel.bzImage.release),
+  };
 }, 120_000);
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-describe('a random point of the boot', () => {
+describe('a random point of the boot or of userspace', () => {
   test.each([1, 4])(
     'with %i CPUs gives its whole log',
     async (cpus) => {
       // Not every initcall of a kernel that suits all machines runs on this one: the next point then.
-      const points = sweepPoints(kernel).sort(() => Math.random() - 0.5);
+      const points = [...sweepPoints(kernel), ...userspacePoints(kernel)].sort(() => Math.random() - 0.5);
       let point: SweepPoint | undefined = points.pop();
       for (let tries = 0; tries < 4 && point !== undefined; tries++, point = points.pop()) {
         const result = await runPoint({ kernel, ...built, cpus }, point);

@@ -6,8 +6,8 @@ export interface Kind {
   readonly name: string;
   /** Words on the primary's command line without which the kernel would not panic, or not yet. */
   readonly append?: string;
-  /** Of a payload built with --oops-panic: else the kernel would end the process and run on. */
-  readonly oopsPanic?: boolean;
+  /** An oops in process context: only with oops=panic the kernel does not just end the process and run on. */
+  readonly oops?: boolean;
   /** Default: 'scene'. */
   readonly task?: GuestTask;
   /** Commits the crime on the selected CPU, which has just entered the scene; all run on afterwards. */
@@ -16,8 +16,6 @@ export interface Kind {
   readonly nmi?: boolean;
   /** Default: 1 and 2. */
   readonly cpus?: readonly number[];
-  /** Also at kernel_init_freeable, before userspace, where the same crime has this signature. */
-  readonly early?: readonly RegExp[];
   /** All of these are in the log. The first is this death's own line. */
   readonly signature: readonly RegExp[];
   /**
@@ -36,9 +34,7 @@ const stackSize = 4n * 4096n;
 const nonCanonical = 0xdead_0000_0000_0000n;
 const interruptFlag = 0x200n;
 
-const fatal = /Kernel panic - not syncing: Fatal exception$/m;
 const fatalInInterrupt = /Kernel panic - not syncing: Fatal exception in interrupt$/m;
-const initKilled = /Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000/;
 const inScene = new RegExp(`RIP: 0010:${crimeScene}\\+0x`);
 
 /** The system call reads the saved registers that its argument points to, at once. */
@@ -58,11 +54,12 @@ async function loseStack({ gdb }: KernelDebugger): Promise<void> {
   await gdb.writeRegister('rsp', nonCanonical);
 }
 
-/** Endless, with interrupts as they are or off. */
-async function loop(kernel: KernelDebugger, interrupts: boolean): Promise<void> {
-  await kernel.call('__delay', endlessCycles);
+const loop = (kernel: KernelDebugger): Promise<void> => kernel.call('__delay', endlessCycles);
+
+async function loopWithoutInterrupts(kernel: KernelDebugger): Promise<void> {
   const { eflags } = await kernel.gdb.registers();
-  if (!interrupts) await kernel.gdb.writeRegister('eflags', eflags & ~interruptFlag);
+  await kernel.gdb.writeRegister('eflags', eflags & ~interruptFlag);
+  await loop(kernel);
 }
 
 async function otherThread(kernel: KernelDebugger, thread: string): Promise<string> {
@@ -82,23 +79,20 @@ export const kinds: readonly Kind[] = [
   },
   {
     name: 'BUG()',
-    oopsPanic: true,
+    oops: true,
     // It says what it found and ends in BUG().
     crime: (kernel) => kernel.call('usercopy_abort', 0n),
-    early: [/kernel BUG at mm\/usercopy\.c:\d+!/, initKilled],
     signature: [
       /kernel BUG at mm\/usercopy\.c:\d+!/,
       /invalid opcode: 0000 \[#1\]/,
       /RIP: 0010:usercopy_abort\+0x/,
-      fatal,
     ],
   },
   {
     name: 'NULL dereference',
-    oopsPanic: true,
+    oops: true,
     crime: nullDereference,
-    early: [/BUG: kernel NULL pointer dereference, address: 00000000000000/, inScene, initKilled],
-    signature: [/BUG: kernel NULL pointer dereference, address: 00000000000000/, inScene, fatal],
+    signature: [/BUG: kernel NULL pointer dereference, address: 00000000000000/, inScene],
   },
   {
     name: 'NULL dereference in an interrupt handler',
@@ -126,14 +120,9 @@ export const kinds: readonly Kind[] = [
   },
   {
     name: 'general protection fault',
-    oopsPanic: true,
+    oops: true,
     crime: readThrough(nonCanonical),
-    early: [/general protection fault, probably for non-canonical address 0xdead0000000000/, initKilled],
-    signature: [
-      /general protection fault, probably for non-canonical address 0xdead0000000000/,
-      inScene,
-      fatal,
-    ],
+    signature: [/general protection fault, probably for non-canonical address 0xdead0000000000/, inScene],
   },
   {
     name: 'stack overflow',
@@ -158,6 +147,7 @@ export const kinds: readonly Kind[] = [
     append: 'unknown_nmi_panic',
     task: 'wait',
     nmi: true,
+    silent: true,
     signature: [
       /NMI received for unknown reason \w+ on CPU 0/,
       /Kernel panic - not syncing: NMI: Not continuing/,
@@ -168,6 +158,7 @@ export const kinds: readonly Kind[] = [
     append: 'sysctl.kernel.panic_on_unrecovered_nmi=1',
     task: 'wait',
     nmi: true,
+    silent: true,
     signature: [
       /NMI received for unknown reason \w+ on CPU 0/,
       /Kernel panic - not syncing: NMI: Not continuing/,
@@ -186,7 +177,7 @@ export const kinds: readonly Kind[] = [
   {
     name: 'soft lockup',
     append: 'sysctl.kernel.softlockup_panic=1 sysctl.kernel.watchdog_thresh=1',
-    crime: (kernel) => loop(kernel, true),
+    crime: loop,
     signature: [
       /watchdog: BUG: soft lockup - CPU#\d stuck for \d+s! \[hostname:\d+\]/,
       /Kernel panic - not syncing: softlockup: hung tasks/,
@@ -197,8 +188,9 @@ export const kinds: readonly Kind[] = [
     name: 'CPU that loops with interrupts off, NMI',
     append: 'unknown_nmi_panic',
     task: 'scene-first',
-    crime: (kernel) => loop(kernel, false),
+    crime: loopWithoutInterrupts,
     nmi: true,
+    silent: true,
     signature: [
       /Kernel panic - not syncing: NMI: Not continuing/,
       /NMI watchdog: Perf NMI watchdog permanently disabled/,
@@ -212,9 +204,15 @@ export const kinds: readonly Kind[] = [
     task: 'crowd',
     cpus: [2],
     crime: async (kernel, thread) => {
+      const other = await otherThread(kernel, thread);
       await kernel.call('panic', 'One of two');
-      await kernel.arriveAt(crimeScene, await otherThread(kernel, thread));
+      await kernel.arriveAt(crimeScene, other);
       await kernel.call('panic', 'One of two');
+      for (const each of [thread, other]) {
+        await kernel.gdb.selectThread(each);
+        const { rip } = await kernel.gdb.registers();
+        if (rip !== kernel.addressOf('panic')) throw new Error(`thread ${each} is not about to panic`);
+      }
     },
     signature: [/Kernel panic - not syncing: One of two/, new RegExp(` ${crimeScene}\\+0x1/`)],
   },
@@ -224,7 +222,7 @@ export const kinds: readonly Kind[] = [
     cpus: [2],
     crime: async (kernel, thread) => {
       await kernel.arriveAt(consoleWrite, await otherThread(kernel, thread));
-      await loop(kernel, false);
+      await loopWithoutInterrupts(kernel);
       await kernel.arriveAt(crimeScene);
       await kernel.call('panic', 'Injected beside a held console');
     },

@@ -15,6 +15,7 @@ import { buildPayloadFolder } from '../harness/build.js';
 import { missingLines } from './compare-logs.js';
 import type { SweepPoint } from './points.js';
 import type { SweepResult } from './report.js';
+import { userspacePhase } from './userspace.js';
 
 /** Every message on the serial port from the first moment on, without a console driver. */
 export const commandLine = 'ignore_loglevel earlyprintk=ttyS0,115200,keep';
@@ -27,6 +28,8 @@ export interface Sweep {
   readonly image: string;
   readonly debug: Manifest['debug'];
   readonly cpus: number;
+  /** Initramfs of the primary, for points beyond the boot. */
+  readonly userspace: string;
 }
 
 /** Builds the image that all points of a kernel share. */
@@ -43,7 +46,12 @@ export async function runPoint(sweep: Sweep, point: SweepPoint): Promise<SweepRe
   try {
     const run = await runScenario({
       machine: {
-        boot: { kind: 'kernel', kernel: sweep.image, append: commandLine },
+        boot: {
+          kind: 'kernel',
+          kernel: sweep.image,
+          append: commandLine,
+          ...(point.phase === userspacePhase && { initrd: sweep.userspace }),
+        },
         cpus: sweep.cpus,
       },
       folder,

@@ -3,7 +3,7 @@
  *
  * Results go to .cache/sweep/<kernel>-<cpus>.jsonl as they come; points that are there already are not run again, so
  * a sweep can be stopped at any time and goes on later. Options: --flavour amd64, --cpus 1,4, --limit N points,
- * --workers 2, --report (only write the document).
+ * --phase userspace, --workers 2, --report (only write the document).
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ import { stockKernel } from '../harness/payloads.js';
 import { sweepPoints, type SweepPoint } from './points.js';
 import { renderCoverage, type SweepResult } from './report.js';
 import { commandLine, runPoint, sweepImage, type Sweep } from './run-point.js';
+import { userspaceInitramfs, userspacePoints } from './userspace.js';
 
 function readResults(path: string): SweepResult[] {
   if (!existsSync(path)) return [];
@@ -29,6 +30,7 @@ const options = await yargs(hideBin(process.argv))
     flavour: { type: 'string', default: 'amd64', describe: 'stock kernel' },
     cpus: { type: 'string', default: '1,4', describe: 'numbers of CPUs, comma-separated' },
     limit: { type: 'number', default: Infinity, describe: 'new points of each number of CPUs at most' },
+    phase: { type: 'string', describe: 'points of this phase alone: userspace, "initcall fs", ...' },
     workers: { type: 'number', default: 2, describe: 'machines at the same time' },
     report: { type: 'boolean', default: false, describe: 'run nothing, write docs/coverage.md' },
   })
@@ -37,17 +39,20 @@ const options = await yargs(hideBin(process.argv))
 
 const stock = stockKernel(options.flavour);
 const kernel = await loadKernel(readFileSync(stock.vmlinuz), options.flavour);
-const points = sweepPoints(kernel);
+const points = [...sweepPoints(kernel), ...userspacePoints(kernel)];
+const userspace = await userspaceInitramfs(stock.vmlinuz, kernel.bzImage.release);
 const folder = join(cache, 'sweep');
 mkdirSync(folder, { recursive: true });
 const tables: { cpus: number; results: SweepResult[] }[] = [];
 for (const cpus of options.cpus.split(',').map(Number)) {
   const path = join(folder, `${kernel.bzImage.release}-${cpus}.jsonl`);
   const done = new Set(readResults(path).map((result) => result.name));
-  const left = points.filter((point) => !done.has(point.name));
+  const left = points.filter(
+    ({ name, phase }) => !done.has(name) && (options.phase === undefined || phase === options.phase),
+  );
   if (!options.report && left.length > 0) {
     const built = await sweepImage(stock.vmlinuz, join(folder, 'payload'));
-    const sweep: Sweep = { kernel, ...built, cpus };
+    const sweep: Sweep = { kernel, ...built, cpus, userspace };
     const queue = spread(left).slice(0, options.limit);
     let finished = done.size;
     const worker = async (): Promise<void> => {
