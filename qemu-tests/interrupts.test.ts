@@ -3,7 +3,7 @@
  * system. QEMU tells what is in the controllers when the crash kernel enters start_kernel.
  */
 import { expect, test } from '@jest/globals';
-import { runTo } from '../src/machine/inject-panic.js';
+import { runTo } from '../src/machine/kernel-debugger.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { bootPayload, check, serialConsole } from './harness/boot.js';
 import { guestInitramfs } from './harness/guest.js';

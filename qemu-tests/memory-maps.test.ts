@@ -5,7 +5,7 @@ import { parseElf } from '../src/formats/elf/parse-elf.js';
 import { SaveoopsError } from '../src/errors.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { GdbRemote } from '../src/machine/gdb-remote.js';
-import { runTo } from '../src/machine/inject-panic.js';
+import { runTo } from '../src/machine/kernel-debugger.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { bootPayload, check, guestBlock } from './harness/boot.js';
 import { e820Type, readE820, zeroPage, type E820Entry } from './harness/machine-facts.js';
