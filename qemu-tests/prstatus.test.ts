@@ -17,10 +17,10 @@ import { bootPayload, check, serialConsole } from './harness/boot.js';
 import { injectorFor } from './inject.js';
 import { guestSymbol, vmcoreHead, vmcorePayload, vmcoreTold } from './vmcore-guests.js';
 
-const limit = 420_000;
-const timeout = 360;
+const limit = 660_000;
+const timeout = 600;
 /** Milliseconds. */
-const arrival = 300_000;
+const arrival = 500_000;
 const flavour = 'cloud-amd64';
 const told = [new RegExp(vmcoreTold), /---\[ end Kernel panic/, /^saveoops: E/];
 

@@ -2,9 +2,9 @@
  * Guest program: sets a hardware breakpoint on every CPU (perf_event_open(2), PERF_TYPE_BREAKPOINT), says so and waits
  * for ever, so that the debug registers are in use when the kernel dies. Without libc: the guest has none.
  */
+#include <asm/unistd.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
-#include <sys/syscall.h>
 
 static long call(long number, long a, long b, long c, long d, long e)
 {
@@ -28,10 +28,10 @@ void _start(void)
 					.bp_addr = (unsigned long)&watched, .bp_len = HW_BREAKPOINT_LEN_8 };
 	long cpu = 0;
 
-	while (call(SYS_perf_event_open, (long)&attr, -1, cpu, -1, 0) >= 0)
+	while (call(__NR_perf_event_open, (long)&attr, -1, cpu, -1, 0) >= 0)
 		cpu++;
 	if (cpu)
-		call(SYS_write, 1, (long)set, sizeof(set) - 1, 0, 0);
+		call(__NR_write, 1, (long)set, sizeof(set) - 1, 0, 0);
 	for (;;)
-		call(SYS_pause, 0, 0, 0, 0, 0);
+		call(__NR_pause, 0, 0, 0, 0, 0);
 }

@@ -9,7 +9,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 
 # package:probe, a probe being a program on PATH or a file
 needs=(
-  gcc:gcc binutils:ld make:make
+  gcc:gcc binutils:ld make:make linux-libc-dev:/usr/include/linux/perf_event.h
   qemu-system-x86:qemu-system-x86_64 util-linux:setpriv
   syslinux:syslinux syslinux-common:/usr/lib/syslinux/modules/bios/ldlinux.c32 isolinux:/usr/lib/ISOLINUX/isolinux.bin
   mtools:mcopy dosfstools:fsck.fat xorriso:xorriso
