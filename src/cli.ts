@@ -50,6 +50,8 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
         crashInitrd: optional(values, 'crash-initrd'),
         crashAppend: text(values, 'crash-append'),
         crashSize: optional(values, 'crash-size'),
+        dumpTools: flag(values, 'dump-tools'),
+        captureTools: optional(values, 'capture-tools'),
         out: text(values, 'out'),
         format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
         json: flag(values, 'json'),

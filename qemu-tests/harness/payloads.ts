@@ -16,6 +16,10 @@ export interface PayloadOptions {
   readonly crashAppend?: string;
   /** A flavour, or the path of a bzImage; default: the primary's. */
   readonly crashKernel?: string;
+  /** The crash kernel's initramfs; default: the built-in one. */
+  readonly crashInitrd?: string;
+  /** As --crash-size. */
+  readonly crashSize?: string;
   /** Goes into the folder's name, for a person who looks there. */
   readonly name?: string;
 }
@@ -33,15 +37,22 @@ export function stockKernel(flavour: string): StockKernel {
  * digest of everything that the build reads, Saveoops itself included, so a change of any makes a new one.
  */
 export async function payload(options: PayloadOptions): Promise<string> {
-  const { append = '', crashAppend = '', initrds = [], initrdBeside = false } = options;
+  const {
+    append = '',
+    crashAppend = '',
+    initrds = [],
+    initrdBeside = false,
+    crashInitrd,
+    crashSize,
+  } = options;
   const kernel = stockKernel(options.flavour).vmlinuz;
   const crashKernel =
     options.crashKernel === undefined || existsSync(options.crashKernel)
       ? options.crashKernel
       : stockKernel(options.crashKernel).vmlinuz;
-  const inputs = [kernel, ...(crashKernel === undefined ? [] : [crashKernel]), ...initrds];
+  const inputs = [kernel, ...[crashKernel, crashInitrd].filter((path) => path !== undefined), ...initrds];
   const key = digestOf(
-    JSON.stringify({ append, crashAppend, initrdBeside, inputs }),
+    JSON.stringify({ append, crashAppend, crashSize, initrdBeside, inputs }),
     ...inputs.map((path) => readFileSync(path)),
     tool(),
   );
@@ -54,9 +65,9 @@ export async function payload(options: PayloadOptions): Promise<string> {
         initrdBeside,
         append,
         crashKernel,
-        crashInitrd: undefined,
+        crashInitrd,
         crashAppend,
-        crashSize: undefined,
+        crashSize,
         out,
         format: 'com32',
         json: false,

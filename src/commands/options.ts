@@ -50,6 +50,15 @@ export const commandSpecs = {
         type: 'string',
         describe: 'RAM to reserve, for example 160M (default: computed from what the crash kernel needs)',
       },
+      'dump-tools': {
+        type: 'boolean',
+        default: false,
+        describe: 'put makedumpfile and save-dump into the built-in capture initramfs',
+      },
+      'capture-tools': {
+        type: 'string',
+        describe: "folder with programs and libraries to use in it instead of the system's",
+      },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
         type: 'string',
