@@ -6,13 +6,11 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
-import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
-import { captureWith, DumpDisk } from './harness/dump-disk.js';
-import { guestInitramfs, printBlock } from './harness/guest.js';
-import { payload } from './harness/payloads.js';
-import { injectorFor } from './inject.js';
+import { dumpAt, type DumpCase, type Dumped } from './dump-at.js';
+import { check, guestBlock } from './harness/boot.js';
+import { DumpDisk } from './harness/dump-disk.js';
+import { printBlock } from './harness/guest.js';
 
 const minutes = 60_000;
 const disks: DumpDisk[] = [];
@@ -34,47 +32,10 @@ tell d1 makedumpfile --message-level 4 -l -d 1 /proc/vmcore /mnt/d1`,
 `;
 const saving = printBlock('save-dump', 'save-dump filtered /mnt/saved; echo "status $?"');
 
-interface Dumped {
-  readonly run: ScenarioResult;
-  readonly disk: DumpDisk;
-}
-
-interface Case {
-  /** `late`: sysrq-c from userspace; else the function that panics. */
-  readonly place: string;
-  readonly cpus?: number;
-  readonly script: string;
-  readonly message: string;
-}
-
-async function dumped({ place, cpus = 1, script, message }: Case): Promise<Dumped> {
+async function dumped(wanted: DumpCase): Promise<Dumped> {
   const disk = new DumpDisk();
   disks.push(disk);
-  const late = place === 'late';
-  const dir = await payload({
-    flavour: 'amd64',
-    initrds: late
-      ? [await guestInitramfs("taskset -c $(($(nproc) - 1)) sh -c 'echo c >/proc/sysrq-trigger'\n")]
-      : [],
-    append: 'sysrq_always_enabled',
-    crashInitrd: await captureWith(script, 'amd64'),
-    name: `dumps-${late ? 'late' : 'early'}`,
-  });
-  const injector = await injectorFor(dir);
-  const run = await bootPayload(dir, {
-    memory: 512,
-    cpus,
-    // The log from its first line on the wire, whenever the panic is.
-    extraAppend: `${serialConsole} earlyprintk=serial,ttyS0,115200`,
-    endAt: [],
-    extra: disk.options,
-    ...(!late && {
-      debug: async (gdb): Promise<void> => {
-        await injector.panicAt(gdb, place, message);
-      },
-    }),
-  });
-  return { run, disk };
+  return await dumpAt(disk, wanted);
 }
 
 /** What the dying kernel printed itself: its lines with a time stamp, until the crash stub took over. */

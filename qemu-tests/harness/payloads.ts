@@ -8,7 +8,8 @@ import { cache, digestOf, digestOfFolder, makeOnce, repository } from './folders
 export type Flavour = 'amd64' | 'cloud-amd64';
 
 export interface PayloadOptions {
-  readonly flavour: Flavour;
+  /** As stockKernel() takes it. */
+  readonly flavour: string;
   readonly append?: string;
   /** Files, guestInitramfs() for one. */
   readonly initrds?: readonly string[];
