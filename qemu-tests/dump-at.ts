@@ -14,10 +14,6 @@ export interface DumpCase {
   readonly script: string;
   /** Of an injected panic. */
   readonly message: string;
-  /** Default: amd64. */
-  readonly flavour?: string;
-  /** As --capture-tools. */
-  readonly toolFolder?: string;
 }
 
 export interface Dumped {
@@ -32,13 +28,13 @@ export async function crashingGuest(): Promise<string> {
 
 /** The caller removes the disk. */
 export async function dumpAt(disk: DumpDisk, wanted: DumpCase): Promise<Dumped> {
-  const { place, cpus = 1, script, message, flavour = 'amd64', toolFolder } = wanted;
+  const { place, cpus = 1, script, message } = wanted;
   const late = place === 'late';
   const dir = await payload({
-    flavour,
+    flavour: 'amd64',
     initrds: late ? [await crashingGuest()] : [],
     append: 'sysrq_always_enabled',
-    crashInitrd: await captureWith(script, flavour, toolFolder),
+    crashInitrd: await captureWith(script, 'amd64'),
     name: `dumps-${late ? 'late' : 'early'}`,
   });
   const injector = await injectorFor(dir);

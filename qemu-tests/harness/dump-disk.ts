@@ -3,10 +3,18 @@
  * the crash kernel mounts with the modules of its package. Only mke2fs and debugfs touch it here, so no root rights.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { buildCaptureInitramfs } from '../../src/capture/build-initramfs.js';
 import { writeCpioArchive, type ArchiveEntry } from '../../src/capture/cpio-archive.js';
@@ -78,9 +86,8 @@ export class DumpDisk {
  * The built-in capture initramfs with the dump tools, where another script takes the place of /init: it finds the
  * dump disk mounted on /mnt, and the machine is switched off behind it. Gives a path under .cache/guests.
  * @param flavour of the crash kernel, whose modules come along
- * @param toolFolder as --capture-tools
  */
-export async function captureWith(script: string, flavour: string, toolFolder?: string): Promise<string> {
+export async function captureWith(script: string, flavour: string): Promise<string> {
   const init = [
     guestHead,
     ...diskModules.map((name) => `insmod /lib/modules/${name}.ko`),
@@ -91,7 +98,7 @@ export async function captureWith(script: string, flavour: string, toolFolder?: 
     'poweroff -f',
     '',
   ].join('\n');
-  const base = await buildCaptureInitramfs({ dumpTools: true, toolFolder });
+  const base = await buildCaptureInitramfs({ dumpTools: true });
   const modules = readModules(flavour);
   const key = digestOf(init, base.bytes, ...modules.flatMap(({ path, bytes }) => [path, bytes]));
   return await makeOnce(join(cache, 'guests', `capture-${key}.cpio.gz`), async (out) => {
@@ -106,8 +113,9 @@ export async function captureWith(script: string, flavour: string, toolFolder?: 
 
 function readModules(flavour: string): readonly { path: string; bytes: Uint8Array }[] {
   const folder = dirname(stockKernel(flavour).vmlinuz);
-  // Debian puts the image into /boot, since 7.x beside the modules.
-  const modules = basename(folder) === 'boot' ? join(folder, '../lib/modules') : folder;
+  // Debian puts the image into /boot, since 7.x beside the modules; these into /lib, since 6.12 into /usr/lib.
+  const places = ['../lib/modules', '../usr/lib/modules'].map((place) => join(folder, place));
+  const modules = places.find((place) => existsSync(place)) ?? folder;
   const found = new Map<string, Uint8Array>();
   for (const entry of readdirSync(modules, { recursive: true, withFileTypes: true })) {
     const [, name = '', packing] = /^(.*)\.ko(\.xz)?$/.exec(entry.name) ?? [];

@@ -19,8 +19,6 @@ export interface PayloadOptions {
   readonly crashKernel?: string;
   /** The crash kernel's initramfs; default: the built-in one. */
   readonly crashInitrd?: string;
-  /** As --crash-size. */
-  readonly crashSize?: string;
   /** Goes into the folder's name, for a person who looks there. */
   readonly name?: string;
 }
@@ -38,14 +36,7 @@ export function stockKernel(flavour: string): StockKernel {
  * digest of everything that the build reads, Saveoops itself included, so a change of any makes a new one.
  */
 export async function payload(options: PayloadOptions): Promise<string> {
-  const {
-    append = '',
-    crashAppend = '',
-    initrds = [],
-    initrdBeside = false,
-    crashInitrd,
-    crashSize,
-  } = options;
+  const { append = '', crashAppend = '', initrds = [], initrdBeside = false, crashInitrd } = options;
   const kernel = stockKernel(options.flavour).vmlinuz;
   const crashKernel =
     options.crashKernel === undefined || existsSync(options.crashKernel)
@@ -53,7 +44,7 @@ export async function payload(options: PayloadOptions): Promise<string> {
       : stockKernel(options.crashKernel).vmlinuz;
   const inputs = [kernel, ...[crashKernel, crashInitrd].filter((path) => path !== undefined), ...initrds];
   const key = digestOf(
-    JSON.stringify({ append, crashAppend, crashSize, initrdBeside, inputs }),
+    JSON.stringify({ append, crashAppend, initrdBeside, inputs }),
     ...inputs.map((path) => readFileSync(path)),
     tool(),
   );
@@ -68,7 +59,7 @@ export async function payload(options: PayloadOptions): Promise<string> {
         crashKernel,
         crashInitrd,
         crashAppend,
-        crashSize,
+        crashSize: undefined,
         out,
         format: 'com32',
         json: false,
