@@ -53,6 +53,8 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
         crashSize: optional(values, 'crash-size'),
         resetVga: flag(values, 'reset-vga'),
         resetPic: flag(values, 'reset-pic'),
+        dumpTools: flag(values, 'dump-tools'),
+        captureTools: optional(values, 'capture-tools'),
         out: text(values, 'out'),
         format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
         json: flag(values, 'json'),

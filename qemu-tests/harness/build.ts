@@ -13,6 +13,8 @@ const defaults: Omit<BuildOptions, 'kernel' | 'out'> = {
   crashSize: undefined,
   resetVga: false,
   resetPic: false,
+  dumpTools: false,
+  captureTools: undefined,
   format: 'com32',
   json: false,
 };

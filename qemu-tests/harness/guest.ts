@@ -18,7 +18,7 @@ export interface GuestFile {
  * Kernel messages below "emergency" stay off the console, so that they do not come between the script's lines;
  * panic() raises the level itself. All applets of busybox are commands.
  */
-const head = `#!/bin/busybox sh
+export const guestHead = `#!/bin/busybox sh
 export PATH=/bin LD_LIBRARY_PATH=/lib LC_ALL=C
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run
 /bin/busybox mount -t proc proc /proc
@@ -40,7 +40,7 @@ export function printBlock(name: string, command: string): string {
 
 /** Makes an initramfs whose /init is `script` (busybox sh), in .cache/guests, and gives its path. */
 export async function guestInitramfs(script: string, files: readonly GuestFile[] = []): Promise<string> {
-  const init = head + script;
+  const init = guestHead + script;
   const key = digestOf(
     init,
     readFileSync('/bin/busybox'),

@@ -12,7 +12,8 @@ export type Flavour = 'amd64' | 'cloud-amd64';
 export interface PayloadOptions extends Partial<
   Omit<BuildOptions, 'kernel' | 'initrd' | 'out' | 'format' | 'json'>
 > {
-  readonly flavour: Flavour;
+  /** As stockKernel() takes it. */
+  readonly flavour: string;
   /** Files, guestInitramfs() for one. */
   readonly initrds?: readonly string[];
   /** A flavour, or the path of a bzImage; default: the primary's. */

@@ -10,6 +10,7 @@ import { buildCaptureInitramfs, type CaptureInitramfs } from './build-initramfs.
 import { writeCpioArchive } from './cpio-archive.js';
 import { initApplets, initScript } from './init.js';
 import { logBegins, logEnds } from './markers.js';
+import { saveDumpApplets, saveDumpScript } from './save-dump.js';
 
 /** A tool used as oracle, independent of the code under test. */
 function oracle(tool: string, args: string[], input?: Uint8Array, cwd?: string): string {
@@ -94,6 +95,33 @@ describe('the capture initramfs', () => {
       const dynamic = oracle('readelf', ['-d', '-W', file.source]);
       for (const [, name] of dynamic.matchAll(/\(NEEDED\).*\[(.*)\]/g)) expect(inside).toContain(name);
     }
+  });
+
+  test('has save-dump and makedumpfile when dumps are asked for, only then', async () => {
+    const withTools = await buildCaptureInitramfs({ dumpTools: true });
+    const added = ['bin/makedumpfile', 'bin/save-dump'];
+    const paths = withTools.files.map((file) => file.path);
+    expect(paths).toEqual(expect.arrayContaining(added));
+    for (const { path } of built.files) expect(added).not.toContain(path);
+    const names = oracle('cpio', ['-it', '--quiet'], gunzipSync(withTools.bytes)).split('\n');
+    expect(names).toEqual(
+      expect.arrayContaining([...saveDumpApplets.map((name) => `bin/${name}`), ...added]),
+    );
+  });
+
+  test('takes programs, libraries and the loader from a given folder first', async () => {
+    await withTemporaryFolder(async (folder) => {
+      const own: Record<string, string> = {
+        'bin/vmcore-dmesg': '/usr/sbin/vmcore-dmesg',
+        'lib/libc.so.6': '/lib/x86_64-linux-gnu/libc.so.6',
+        'lib64/ld-linux-x86-64.so.2': '/lib64/ld-linux-x86-64.so.2',
+      };
+      for (const source of Object.values(own)) copyFileSync(source, join(folder, basename(source)));
+      const { files } = await buildCaptureInitramfs({ toolFolder: folder });
+      const sources = new Map(files.map((file) => [file.path, file.source]));
+      for (const path of Object.keys(own)) expect(sources.get(path)).toBe(join(folder, basename(path)));
+      expect(sources.get('bin/busybox')).not.toContain(folder);
+    });
   });
 
   test('two builds give the same bytes', async () => {
@@ -195,42 +223,53 @@ describe('what the machine lacks', () => {
   });
 });
 
-describe('init', () => {
-  test('is a script that busybox sh can read, with the shared markers', async () => {
+/** What stands where a command may stand, once strings, comments, arithmetic and the patterns of `case` are gone. */
+function commandWords(script: string): string[] {
+  const code = script
+    .replace(/"[^"]*"/g, '')
+    .replace(/(^|\s)#.*$/gm, '')
+    .replace(/\$\(\(+/g, '$[')
+    .replace(/^[^(\n]*\)(?= |$)/gm, '');
+  return [
+    ...code.matchAll(
+      /(?:^|[|(;{!]|&&|\b(?:then|do|watched|timeout (?:-k \S+ )?\S+))\s*([a-z][a-z0-9-]*)(?= |$)(?! [-+*/] )/gm,
+    ),
+  ].flatMap(([, word]) => word ?? []);
+}
+
+describe.each([
+  ['init', initScript, initApplets],
+  ['save-dump', saveDumpScript, [...initApplets, ...saveDumpApplets]],
+] as const)('%s', (name, script, links) => {
+  test('is a script that busybox sh can read', async () => {
     await withTemporaryFolder(async (folder) => {
-      const path = join(folder, 'init');
-      writeFileSync(path, initScript);
+      const path = join(folder, name);
+      writeFileSync(path, script);
       oracle('busybox', ['sh', '-n', path]);
     });
-    expect(initScript.split('\n').map((line) => line.trim())).toEqual(
-      expect.arrayContaining([`echo "${logBegins}"`, `echo "${logEnds}"`]),
-    );
-    expect(initScript).not.toMatch(/undefined|NaN|\[object/);
+    expect(script).not.toMatch(/undefined|NaN|\[object/);
   });
 
   test('calls nothing that the initramfs does not have', () => {
     const applets = new Set(oracle('busybox', ['--list']).trim().split('\n'));
-    for (const name of initApplets) expect(applets).toContain(name);
-    // What stands where a command may stand, once strings, comments, arithmetic and the patterns of `case`
-    // are gone.
-    const code = initScript
-      .replace(/"[^"]*"/g, '')
-      .replace(/(^|\s)#.*$/gm, '')
-      .replace(/\$\(\(+/g, '$[')
-      .replace(/^[^(\n]*\)(?= |$)/gm, '');
-    const words = [
-      ...code.matchAll(/(?:^|[|(;{!]|&&|\b(?:then|do|timeout \S+))\s*([a-z][a-z0-9-]*)(?= |$)(?! [-+*/] )/gm),
-    ];
+    for (const link of links) expect(applets).toContain(link);
+    const words = commandWords(script);
     expect(words.length).toBeGreaterThan(20);
     const shell = new Set(
-      'case if then else elif fi do done while for esac echo export set kill wait return read exec busybox vmcore-dmesg'.split(
-        ' ',
-      ),
+      (
+        'case if then else elif fi do done while for esac echo export set kill wait return shift exit read exec ' +
+        'busybox vmcore-dmesg makedumpfile'
+      ).split(' '),
     );
-    const own = new Set([...initScript.matchAll(/^([a-z_]+)\(\) \{/gm)].map((match) => match[1]));
-    for (const [, word] of words) {
-      if (word === undefined || shell.has(word) || own.has(word)) continue;
-      expect([word, initApplets.includes(word)]).toEqual([word, true]);
+    const own = new Set([...script.matchAll(/^([a-z_]+)\(\) \{/gm)].map((match) => match[1]));
+    for (const word of words) {
+      if (!shell.has(word) && !own.has(word)) expect([word, links.includes(word)]).toEqual([word, true]);
     }
   });
+});
+
+test('init prints the shared markers', () => {
+  expect(initScript.split('\n').map((line) => line.trim())).toEqual(
+    expect.arrayContaining([`echo "${logBegins}"`, `echo "${logEnds}"`]),
+  );
 });

@@ -13,6 +13,7 @@ import { readInput } from '../host/files.js';
 import { type ArchiveEntry } from './cpio-archive.js';
 import { readElfNeeds } from './elf-needs.js';
 import { initApplets, initScript } from './init.js';
+import { saveDumpApplets, saveDumpScript } from './save-dump.js';
 
 /** A member of the archive and where it came from: a path of this machine, or "saveoops" for what we write. */
 export type CaptureFile = ArchiveEntry & { readonly source: string };
@@ -34,13 +35,16 @@ const busybox: CaptureProgram = {
 };
 
 /** Programs beside busybox: they may be dynamic, their libraries come along. */
-const dynamicPrograms: readonly CaptureProgram[] = [
-  {
-    name: 'vmcore-dmesg',
-    places: ['/usr/sbin/vmcore-dmesg', '/sbin/vmcore-dmesg'],
-    debianPackage: 'kexec-tools',
-  },
-];
+const vmcoreDmesg: CaptureProgram = {
+  name: 'vmcore-dmesg',
+  places: ['/usr/sbin/vmcore-dmesg', '/sbin/vmcore-dmesg'],
+  debianPackage: 'kexec-tools',
+};
+const makedumpfile: CaptureProgram = {
+  name: 'makedumpfile',
+  places: ['/usr/bin/makedumpfile', '/usr/sbin/makedumpfile'],
+  debianPackage: 'makedumpfile',
+};
 
 /** Folders of x86-64 libraries on Debian, then on others. Sub-folders for newer CPUs are left out on purpose:
  * the crash may happen on another machine than this one. */
@@ -59,8 +63,12 @@ const emptyFolders: readonly string[] = ['dev', 'proc', 'run', 'sys', 'tmp'];
 export interface GatherOptions {
   /** Another static busybox than the installed one; its places replace the usual ones. */
   readonly busyboxPlaces?: readonly string[];
-  /** Programs beside busybox; default vmcore-dmesg alone. */
+  /** Programs beside busybox; default vmcore-dmesg, and makedumpfile with `dumpTools`. */
   readonly programs?: readonly CaptureProgram[];
+  /** Adds save-dump and what it needs. */
+  readonly dumpTools?: boolean | undefined;
+  /** Folder in which programs and their libraries are looked for first, flat. */
+  readonly toolFolder?: string | undefined;
 }
 
 /**
@@ -68,24 +76,22 @@ export interface GatherOptions {
  * Throws `tool` when a program or library is missing or of the wrong kind, with the apt line that installs it.
  */
 export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<CaptureFile[]> {
+  const { dumpTools = false, toolFolder } = options;
   const places = options.busyboxPlaces ?? busybox.places;
+  const programs = options.programs ?? [vmcoreDmesg, ...(dumpTools ? [makedumpfile] : [])];
+  const applets = [...initApplets, ...(dumpTools ? saveDumpApplets : [])];
   const files = new Map<string, CaptureFile>();
   const add = (file: CaptureFile) => files.set(file.path, file);
 
-  add({
-    path: 'init',
-    mode: 0o755,
-    kind: 'file',
-    bytes: Buffer.from(initScript),
-    source: 'saveoops',
-  });
+  add(executable('init', Buffer.from(initScript), 'saveoops'));
+  if (dumpTools) add(executable('bin/save-dump', Buffer.from(saveDumpScript), 'saveoops'));
   for (const path of emptyFolders) add({ path, mode: 0o755, kind: 'directory', source: 'saveoops' });
-  add(await gatherBusybox({ ...busybox, places }));
-  for (const name of initApplets) {
+  add(await gatherBusybox({ ...busybox, places }, toolFolder));
+  for (const name of applets) {
     add({ path: `bin/${name}`, mode: 0o777, kind: 'link', target: 'busybox', source: 'saveoops' });
   }
-  for (const program of options.programs ?? dynamicPrograms) {
-    for (const file of await gatherProgram(program)) add(file);
+  for (const program of programs) {
+    for (const file of await gatherProgram(program, toolFolder)) add(file);
   }
   return [...files.values()];
 }
@@ -96,8 +102,8 @@ interface Program {
   readonly elf: Elf;
 }
 
-async function gatherBusybox(program: CaptureProgram): Promise<CaptureFile> {
-  const { path, bytes, elf } = await findProgram(program);
+async function gatherBusybox(program: CaptureProgram, toolFolder?: string): Promise<CaptureFile> {
+  const { path, bytes, elf } = await findProgram(program, toolFolder);
   const { interpreter } = readElfNeeds(elf);
   if (interpreter !== undefined) {
     throw new SaveoopsError('tool', `${path} is not a static program`, {
@@ -111,20 +117,21 @@ async function gatherBusybox(program: CaptureProgram): Promise<CaptureFile> {
 }
 
 /** The program, its loader, and all libraries that it and they need. */
-async function gatherProgram(program: CaptureProgram): Promise<CaptureFile[]> {
-  const { path, bytes, elf } = await findProgram(program);
+async function gatherProgram(program: CaptureProgram, toolFolder?: string): Promise<CaptureFile[]> {
+  const { path, bytes, elf } = await findProgram(program, toolFolder);
   const needs = readElfNeeds(elf);
   const files = [executable(`bin/${program.name}`, bytes, path)];
   if (needs.interpreter !== undefined) {
-    const loader = await readInput(needs.interpreter, `the dynamic loader of ${path}`);
-    files.push(executable(needs.interpreter.replace(/^\/+/, ''), loader, needs.interpreter));
+    const source = await findLoader(needs.interpreter, toolFolder);
+    const loader = await readInput(source, `the dynamic loader of ${path}`);
+    files.push(executable(needs.interpreter.replace(/^\/+/, ''), loader, source));
   }
   const seen = new Set<string>();
   const wanted = needs.libraries.map((name) => ({ name, neededBy: path }));
   for (let next = wanted.shift(); next !== undefined; next = wanted.shift()) {
     if (seen.has(next.name)) continue;
     seen.add(next.name);
-    const library = await findLibrary(next.name, next.neededBy, program);
+    const library = await findLibrary(next.name, next.neededBy, program, toolFolder);
     for (const name of readElfNeeds(library.elf).libraries) wanted.push({ name, neededBy: library.path });
     // The loader is also a library that libc needs, and is already there under its own path.
     const isLoader = needs.interpreter !== undefined && posix.basename(needs.interpreter) === next.name;
@@ -137,14 +144,23 @@ function executable(path: string, bytes: Uint8Array, source: string): CaptureFil
   return { path, mode: 0o755, kind: 'file', bytes, source };
 }
 
-async function findProgram(program: CaptureProgram): Promise<Program> {
-  for (const path of program.places) {
+/** All programs share one C library and one loader, and these two must be of the same build. */
+async function findLoader(interpreter: string, toolFolder?: string): Promise<string> {
+  if (toolFolder === undefined) return interpreter;
+  const preferred = posix.join(toolFolder, posix.basename(interpreter));
+  return (await exists(preferred)) ? preferred : interpreter;
+}
+
+async function findProgram(program: CaptureProgram, toolFolder?: string): Promise<Program> {
+  const preferred = toolFolder === undefined ? [] : [posix.join(toolFolder, program.name)];
+  const places = [...preferred, ...program.places];
+  for (const path of places) {
     if (!(await exists(path))) continue;
     const bytes = await readInput(path, `the program ${program.name}`);
     return { path, bytes, elf: parseProgram(bytes, path, program) };
   }
   throw new SaveoopsError('tool', `${program.name} is not installed`, {
-    where: program.places.join(', '),
+    where: places.join(', '),
     found: 'no such file',
     wanted: `${program.name}, from the Debian package ${program.debianPackage}`,
     hint: aptLine(program),
@@ -173,9 +189,15 @@ function parseProgram(bytes: Uint8Array, path: string, program: CaptureProgram):
   });
 }
 
-async function findLibrary(name: string, neededBy: string, program: CaptureProgram): Promise<Program> {
+async function findLibrary(
+  name: string,
+  neededBy: string,
+  program: CaptureProgram,
+  toolFolder?: string,
+): Promise<Program> {
+  const folders = toolFolder === undefined ? libraryFolders : [toolFolder, ...libraryFolders];
   // A name with a slash is a path to the loader, used as it stands (gABI, "Shared Object Dependencies").
-  const paths = name.includes('/') ? [name] : libraryFolders.map((folder) => posix.join(folder, name));
+  const paths = name.includes('/') ? [name] : folders.map((folder) => posix.join(folder, name));
   for (const path of paths) {
     if (!(await exists(path))) continue;
     const bytes = await readInput(path, `a library of ${neededBy}`);
@@ -184,7 +206,7 @@ async function findLibrary(name: string, neededBy: string, program: CaptureProgr
   }
   throw new SaveoopsError('tool', `${name} is not installed`, {
     where: `${neededBy}, DT_NEEDED`,
-    found: `no ${name} in ${libraryFolders.join(', ')}`,
+    found: `no ${name} in ${folders.join(', ')}`,
     wanted: `the libraries of ${program.name}, which its package ${program.debianPackage} depends on`,
     hint: `apt-get install --reinstall ${program.debianPackage}`,
   });

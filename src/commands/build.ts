@@ -26,6 +26,8 @@ export interface BuildOptions {
   readonly crashSize: string | undefined;
   readonly resetVga: boolean;
   readonly resetPic: boolean;
+  readonly dumpTools: boolean;
+  readonly captureTools: string | undefined;
   readonly out: string;
   readonly format: 'com32' | 'bzimage';
   readonly json: boolean;
@@ -54,7 +56,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
     options.crashKernel === undefined ? undefined : readInput(options.crashKernel, 'a bzImage'),
     loadStubObjects(),
     readInput(template, 'the configuration template of the package'),
-    readCrashInitrd(options.crashInitrd),
+    readCrashInitrd(options),
     ...options.initrd.map(async (path, index) =>
       digestInitrd(names.initrds[index] ?? '', await readInput(path, 'an initramfs')),
     ),
@@ -110,10 +112,12 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
   );
 }
 
-async function readCrashInitrd(
-  path: string | undefined,
-): Promise<{ bytes: Uint8Array; unpackedSize: number }> {
-  if (path === undefined) return buildCaptureInitramfs();
+async function readCrashInitrd({
+  crashInitrd: path,
+  dumpTools,
+  captureTools: toolFolder,
+}: BuildOptions): Promise<{ bytes: Uint8Array; unpackedSize: number }> {
+  if (path === undefined) return buildCaptureInitramfs({ dumpTools, toolFolder });
   const bytes = await readInput(path, 'an initramfs for the crash kernel');
   // How much a foreign archive unpacks to is not known: dracut and initramfs-tools images grow about threefold.
   return { bytes, unpackedSize: 3 * bytes.length };

@@ -62,6 +62,15 @@ export const commandSpecs = {
         type: 'boolean',
         describe: 'at a panic, give the 8259 interrupt controllers the vectors that the BIOS gave them',
       },
+      'dump-tools': {
+        type: 'boolean',
+        default: false,
+        describe: 'put makedumpfile and save-dump into the built-in capture initramfs',
+      },
+      'capture-tools': {
+        type: 'string',
+        describe: "folder with programs and libraries to use in it instead of the system's",
+      },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
         type: 'string',
