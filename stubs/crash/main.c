@@ -34,7 +34,6 @@ struct state {
 	u64 entered, cr3, cr4, rsp, back, rbx, rbp, r12, r13, r14, r15, rdi;
 	u64 native_crash_shutdown; /* what machine_ops.crash_shutdown held before we took its place, or 0 */
 	s64 panic_timeout; /* seconds */
-	u32 screen_columns, screen_lines;
 };
 
 /* The order in which the kernel pushes them: arch/x86/include/asm/ptrace.h. */
