@@ -8,7 +8,6 @@ import { describe, expect, test } from '@jest/globals';
 import { logBegins } from '../src/capture/markers.js';
 import { xxh32 } from '../src/bytes/digests.js';
 import { readManifest } from '../src/image/payload-folder.js';
-import type { Machine } from '../src/machine/machine.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import type { Manifest } from '../src/payload/manifest.js';
@@ -17,7 +16,7 @@ import { loadStubObjects, requireSymbol } from '../src/stubs/stub-objects.js';
 import { bootComposed } from './composed.js';
 import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
 import { payload } from './harness/payloads.js';
-import { regionBase } from './harness/region.js';
+import { damageRegion } from './harness/region.js';
 import { injectorFor } from './inject.js';
 import { readState, stateGuest } from './state-guest.js';
 
@@ -216,30 +215,20 @@ describe('damage in RAM after the boot leaves panic() to itself', () => {
       const dir = await talkative();
       const { memory } = await readManifest(dir);
       const injector = await injectorFor(dir);
-      let start: (machine: Machine) => void = () => undefined;
-      const started = new Promise<Machine>((resolve) => (start = resolve));
       const message = `Injected into a damaged region ${Date.now().toString(36)}`;
       const result = await bootPayload(dir, {
         endAt: [],
         extraAppend: `${serialConsole} nokaslr panic=1`,
-        meanwhile: async (machine) => {
-          start(machine);
-          await machine.exited;
-        },
-        debug: async (gdb) => {
-          const stop = injector.addressOf('rest_init');
-          await gdb.setBreakpoint(stop);
-          gdb.continue();
-          await gdb.waitForStop(150_000);
-          await gdb.removeBreakpoint(stop);
-          const address = BigInt((await regionBase(await started, memory.size)) + place);
-          await gdb.setPhysicalMemory(true);
-          const bytes = await gdb.readMemory(address, 1);
-          flipBit(bytes, 0);
-          await gdb.writeMemory(address, bytes);
-          await gdb.setPhysicalMemory(false);
-          await injector.panicAt(gdb, 'kernel_init_freeable', message, { kind: 'known', offset: 0n });
-        },
+        ...damageRegion(
+          injector.addressOf('rest_init'),
+          memory.size,
+          place,
+          (bytes) => {
+            flipBit(bytes, 0);
+            return bytes;
+          },
+          (gdb) => injector.panicAt(gdb, 'kernel_init_freeable', message, { kind: 'known', offset: 0n }),
+        ),
       });
       check(result, () => {
         expect(result.serial).toContain(`Kernel panic - not syncing: ${message}`);

@@ -17,14 +17,13 @@ import {
   guestSymbol,
   vmcoreHead,
   vmcorePayload,
-  vmcoreTold,
+  vmcoreEnds,
   type MemoryRange,
 } from './vmcore-guests.js';
 
 const limit = 300_000;
 const ET_CORE = 4;
 const EM_X86_64 = 62;
-const told = [new RegExp(vmcoreTold), /---\[ end Kernel panic/, /^saveoops: E/];
 
 /** RAM by the firmware, as a plain kernel on the same machine got it. */
 let firmware: Promise<readonly MemoryRange[]> | undefined;
@@ -98,7 +97,7 @@ test(
   async () => {
     const dir = await vmcorePayload('amd64');
     const { memory } = await readManifest(dir);
-    const run = await bootPayload(dir, { cpus: 2, endAt: told });
+    const run = await bootPayload(dir, { cpus: 2, endAt: vmcoreEnds });
     const ram = e820Ranges(guestBlock(run, 'e820'), 'usable');
     const [, text] = await checkCore(dir, run, {
       text: guestSymbol(run, '_text'),
@@ -126,7 +125,7 @@ test(
     const run = await bootPayload(dir, {
       cpus: 2,
       extraAppend: serialConsole,
-      endAt: told,
+      endAt: vmcoreEnds,
       debug: async (gdb) => {
         ({ kaslrOffset } = await injector.panicAt(gdb, 'start_kernel', 'before everything'));
       },

@@ -5,17 +5,17 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { logBegins } from '../src/capture/markers.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
-import type { Machine } from '../src/machine/machine.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import { regionPlaces } from '../src/stubs/shared-layout.js';
 import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { guestInitramfs } from './harness/guest.js';
-import { payload, stockKernel } from './harness/payloads.js';
-import { regionBase } from './harness/region.js';
+import { modulesOf } from './harness/kernel-modules.js';
+import { payload } from './harness/payloads.js';
+import { damageRegion } from './harness/region.js';
 import { injectorFor } from './inject.js';
 
 const limit = 240_000;
@@ -29,19 +29,14 @@ const panic = 'Kernel panic - not syncing: sysrq triggered crash';
 const notifier = /^\[.*\] Kernel Offset: /m;
 
 async function guest(): Promise<string> {
-  const { vmlinuz } = stockKernel('amd64');
-  const release = basename(vmlinuz).slice('vmlinuz-'.length);
-  const modules = join(dirname(vmlinuz), '../lib/modules', release, 'kernel');
-  const parameters = `mem_address=${ramoops.address} mem_size=${ramoops.size} record_size=${ramoops.size >> 1}`;
+  const modules = modulesOf('amd64', 'ramoops');
+  const parameters = `mem_address=${ramoops.address} mem_size=${ramoops.size} record_size=${ramoops.size >> 1} console_size=0 ftrace_size=0 pmsg_size=0`;
   return await guestInitramfs(
     `
-insmod /reed_solomon.ko && insmod /ramoops.ko ${parameters} console_size=0 ftrace_size=0 pmsg_size=0
+${modules.map(({ path }) => `insmod /${path}${path.endsWith('/ramoops.ko') ? ` ${parameters}` : ''}`).join('\n')}
 exec sh -c 'echo c >/proc/sysrq-trigger'
 `,
-    [
-      { path: 'reed_solomon.ko', source: join(modules, 'lib/reed_solomon/reed_solomon.ko') },
-      { path: 'ramoops.ko', source: join(modules, 'fs/pstore/ramoops.ko') },
-    ],
+    modules,
   );
 }
 
@@ -126,29 +121,16 @@ describe('crash_kexec_post_notifiers', () => {
       });
       const { memory } = await readManifest(dir);
       const injector = await injectorFor(dir);
-      let start: (machine: Machine) => void = () => undefined;
-      const started = new Promise<Machine>((resolve) => (start = resolve));
       const result = await bootPayload(dir, {
         endAt: [],
         extraAppend: `${serialConsole} nokaslr panic=1 crash_kexec_post_notifiers`,
-        meanwhile: async (machine) => {
-          start(machine);
-          await machine.exited;
-        },
-        debug: async (gdb) => {
-          const stop = injector.addressOf('kmsg_dump');
-          await gdb.setBreakpoint(stop);
-          gdb.continue();
-          await gdb.waitForStop(150_000);
-          await gdb.removeBreakpoint(stop);
-          const region = BigInt(await regionBase(await started, memory.size));
-          await gdb.setPhysicalMemory(true);
-          await gdb.writeMemory(
-            region + BigInt(regionPlaces.CRASH_KERNEL + 0x123456),
-            Buffer.from('damaged'),
-          );
-          await gdb.detach();
-        },
+        ...damageRegion(
+          injector.addressOf('kmsg_dump'),
+          memory.size,
+          regionPlaces.CRASH_KERNEL + 0x123456,
+          ([byte = 0]) => Buffer.from([~byte & 255]),
+          (gdb) => gdb.detach(),
+        ),
       });
       check(result, () => {
         expect(result.serial).toContain(panic);

@@ -15,14 +15,13 @@ import { followEntryStub, runTo } from '../src/machine/kernel-debugger.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { bootPayload, check, serialConsole } from './harness/boot.js';
 import { injectorFor } from './inject.js';
-import { guestSymbol, vmcoreHead, vmcorePayload, vmcoreTold } from './vmcore-guests.js';
+import { guestSymbol, vmcoreHead, vmcorePayload, vmcoreEnds } from './vmcore-guests.js';
 
 const limit = 660_000;
 const timeout = 600;
 /** Milliseconds. */
 const arrival = 500_000;
 const flavour = 'cloud-amd64';
-const told = [new RegExp(vmcoreTold), /---\[ end Kernel panic/, /^saveoops: E/];
 
 /** struct elf_prstatus of x86-64 (the kernel's include/linux/elfcore.h, user_regs_struct): offset of pr_pid, pr_reg. */
 const pidOffset = 32;
@@ -109,7 +108,7 @@ describe('a system that was up has one note of each CPU', () => {
         cpus,
         timeout,
         extraAppend: `${serialConsole} guest.cpu=${panicOn}`,
-        endAt: told,
+        endAt: vmcoreEnds,
         debug: async (gdb) => {
           const { kaslrOffset } = await followEntryStub(gdb, debug, Date.now() + arrival);
           inPanic = await runToHook(gdb, dir, kaslrOffset);
@@ -150,7 +149,7 @@ describe('a kernel that has no room for notes yet has the one of the CPU that pa
       let inPanic: InPanic | undefined;
       const run = await bootPayload(dir, {
         cpus: 2,
-        endAt: told,
+        endAt: vmcoreEnds,
         debug: async (gdb) => {
           const { kaslrOffset } = await injector.standAtPanic(gdb, place, 'no notes yet');
           inPanic = await runToHook(gdb, dir, kaslrOffset);

@@ -3,6 +3,7 @@
  * that prints what /proc/vmcore is made of, so that the host can compare the two.
  */
 import { gunzipSync } from 'node:zlib';
+import { wrongEnds } from '../src/machine/outcome.js';
 import { readKernelSymbols } from '../src/machine/kernel-functions.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { guestBlock } from './harness/boot.js';
@@ -14,6 +15,9 @@ export const guestPanic = 'Kernel panic - not syncing: sysrq triggered crash';
 
 /** The line after which the crash kernel's guest only powers off. */
 export const vmcoreTold = 'guest: that was /proc/vmcore';
+
+/** Lines that end a run of these guests. */
+export const vmcoreEnds = [new RegExp(vmcoreTold), ...wrongEnds.map(({ pattern }) => pattern)];
 
 /**
  * A payload of both guests.

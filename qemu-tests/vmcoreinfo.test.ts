@@ -14,9 +14,9 @@ import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js
 import { blockEnds, guestInitramfs, printBlock } from './harness/guest.js';
 import { stockKernel } from './harness/payloads.js';
 import { injectorFor } from './inject.js';
-import { vmcoreHead, vmcorePayload, vmcoreTold } from './vmcore-guests.js';
+import { vmcoreHead, vmcorePayload, vmcoreEnds } from './vmcore-guests.js';
 
-/** Lines that only the running machine knows: stubs/crash/main.c adds them; the second test has them. */
+/** Lines that only the running machine knows: stubs/crash/core-file.c adds them; the second test has them. */
 const runTimeKeys = new Set([
   'SYMBOL(mem_section)',
   'LENGTH(mem_section)',
@@ -28,8 +28,6 @@ const runTimeKeys = new Set([
   'KERNELOFFSET',
   'NUMBER(sme_mask)',
 ]);
-
-const vmcoreEnds = [new RegExp(vmcoreTold), /---\[ end Kernel panic/, /^saveoops: E/];
 
 const folder = mkdtempSync(join(tmpdir(), 'svo-'));
 afterAll(() => {

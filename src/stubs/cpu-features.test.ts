@@ -47,7 +47,7 @@ describe('rules that TCG does not enforce', () => {
 
 const hook = 'hook/hook.S';
 const crash = 'crash/crash.S';
-const main = 'crash/main.c';
+const deadKernel = 'crash/dead-kernel.c';
 
 describe('a stub that breaks one of them is found out', () => {
   test.each<[string, string, RegExp | string, string, RegExp]>([
@@ -133,21 +133,21 @@ describe('a stub that breaks one of them is found out', () => {
     ],
     [
       'CR3 as address with all its bits',
-      main,
+      deadKernel,
       'at(state->cr3 & ADDRESS_BITS)',
       'at(state->cr3)',
       /serves as address/,
     ],
     [
       'CR3 loaded back with all its bits',
-      main,
+      deadKernel,
       /"r"\(top\) : "memory"/,
       '"r"(state->cr3) : "memory"',
       /PCID or LAM/,
     ],
     [
       'CET on where CR0.WP goes',
-      main,
+      deadKernel,
       /(\tu64 cr0;\n\n)/,
       '$1\t__asm__ volatile("mov %0, %%cr4" : : "r"(0x8006f0ull));\n',
       /CR0 is written while CR4.CET/,

@@ -1,0 +1,174 @@
+/*
+ * The core file that the crash kernel shows as /proc/vmcore: ELF headers at PLACE_ELFCOREHDR, notes at PLACE_NOTES.
+ */
+#include "core-file.h"
+#include "line.h"
+
+#define PAGE_OFFSET_BASE_L4 0xffff888000000000ull /* CONFIG_DYNAMIC_MEMORY_LAYOUT=n */
+#define NT_PRSTATUS 1
+#define PRSTATUS_SIZE 336       /* sizeof(struct elf_prstatus) on x86-64 */
+#define PRSTATUS_NOTE_SIZE (12 + 8 + PRSTATUS_SIZE)
+#define PR_PID 32               /* offsetof(struct elf_prstatus, pr_pid) */
+#define PR_REG 112              /* offsetof(struct elf_prstatus, pr_reg): 27 registers */
+#define MAX_CPUS 1024
+
+struct elf_header {
+	u8 ident[16];
+	u16 type, machine;
+	u32 version;
+	u64 entry, phoff, shoff;
+	u32 flags;
+	u16 ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+};
+
+struct program_header {
+	u32 type, flags;
+	u64 offset, vaddr, paddr, filesz, memsz, align;
+};
+
+/* One more line of VMCOREINFO behind those of the build. text ends in '='. */
+static void append_info(char *note, const char *text, u64 value, int hexadecimal)
+{
+	u32 *header = (u32 *)note;
+	struct line line = { .used = 0 };
+
+	add_text(&line, text);
+	if (hexadecimal) {
+		add_hexadecimal(&line, value);
+	} else {
+		if ((s64)value < 0)
+			add_text(&line, "-");
+		add_decimal(&line, (s64)value < 0 ? 0 - value : value);
+	}
+	add_text(&line, "\n");
+	memcpy(note + 24 + header[1], line.text, line.used);
+	header[1] += line.used;
+}
+
+/*
+ * VMCOREINFO: the kernel's own note once it exists, else the build's, completed. Gives its size, bytes.
+ * Note layout (ELF spec, "Note Section"): u32 namesz, descsz, type, then name and desc, each padded to 4 bytes.
+ */
+static u64 place_vmcoreinfo(const struct crash_table *table, char *notes)
+{
+	u64 own = kernel_value(table, KSYM_vmcoreinfo_note, 8), info, size;
+	u64 bits = table->level5 ? 52 : 46; /* arch/x86/include/asm/sparsemem.h */
+	u32 *header = at(own);
+
+	if (own && mapped(table, own, 24) && header[0] == 11 && header[1] && header[1] < 65536 &&
+	    mapped(table, own, 24 + header[1])) {
+		size = 24 + ((header[1] + 3ull) & ~3ull);
+		memset(notes, 0, table->notes_size);
+		memcpy(notes, header, 24 + header[1]);
+		return size;
+	}
+	info = kernel_value(table, KSYM_mem_section, 8);
+	if (info)
+		append_info(notes, "SYMBOL(mem_section)=", info, 1);
+	if (table->sections_per_root)
+		append_info(notes, "LENGTH(mem_section)=", (1ull << (bits - 27)) / table->sections_per_root, 0);
+	info = kernel_value(table, KSYM_vmalloc_base, 8);
+	if (info)
+		append_info(notes, "NUMBER(VMALLOC_START)=0x", info, 1);
+	info = kernel_value(table, KSYM_vmemmap_base, 8);
+	if (info)
+		append_info(notes, "SYMBOL(vmemmap)=", info, 1);
+	append_info(notes, "NUMBER(phys_base)=", table->phys_base, 0);
+	append_info(notes, "NUMBER(pgtable_l5_enabled)=", table->level5, 0);
+	append_info(notes, "NUMBER(MAX_PHYSMEM_BITS)=", bits, 0);
+	append_info(notes, "KERNELOFFSET=", table->kernel_delta, 1);
+	append_info(notes, "NUMBER(sme_mask)=", 0, 0);
+	return 24 + ((((u32 *)notes)[1] + 3ull) & ~3ull);
+}
+
+/* PID of the task that runs on this CPU; 0, as of the idle task, when it cannot be read. */
+static u32 current_pid(const struct crash_table *table)
+{
+	u32 low, high;
+	u64 task;
+
+	if (!table->current_task)
+		return 0;
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(0xc0000101)); /* MSR_GS_BASE */
+	task = kernel_value_at(table, ((u64)high << 32 | low) + table->current_task, 8);
+	return task ? (u32)kernel_value_at(table, task + table->task_pid, 4) : 0;
+}
+
+static u64 put_prstatus(const struct crash_table *table, char *note, const struct pt_regs *regs)
+{
+	u32 *header = (u32 *)note, pid = current_pid(table);
+	u64 *pr_reg = (u64 *)(note + 20 + PR_REG);
+
+	memset(note, 0, PRSTATUS_NOTE_SIZE);
+	header[0] = 5;
+	header[1] = PRSTATUS_SIZE;
+	header[2] = NT_PRSTATUS;
+	memcpy(note + 12, "CORE", 5);
+	memcpy(note + 20 + PR_PID, &pid, sizeof(pid));
+	memcpy(pr_reg, regs, sizeof(*regs)); /* user_regs_struct begins like pt_regs */
+	return PRSTATUS_NOTE_SIZE;
+}
+
+/* NT_PRSTATUS of every CPU from crash_notes, or of the panicking CPU alone before it exists. */
+static u64 place_prstatus(const struct crash_table *table, char *notes, const struct pt_regs *regs)
+{
+	u64 crash_notes = kernel_value(table, KSYM_crash_notes, 8), cpus, used = 0, i;
+	const u64 *offsets = at(table->symbol[KSYM___per_cpu_offset]);
+
+	cpus = MIN(kernel_value(table, KSYM_nr_cpu_ids, 4), (u64)MAX_CPUS);
+	if (!crash_notes || !offsets || !mapped(table, (usize)offsets, 8 * cpus))
+		return put_prstatus(table, notes, regs);
+	for (i = 0; i < cpus; i++) {
+		const u32 *note = at(crash_notes + offsets[i]);
+
+		if (!mapped(table, (usize)note, PRSTATUS_NOTE_SIZE) || note[0] != 5 || note[1] != PRSTATUS_SIZE ||
+		    note[2] != NT_PRSTATUS)
+			continue;
+		memcpy(notes + used, note, PRSTATUS_NOTE_SIZE);
+		used += PRSTATUS_NOTE_SIZE;
+	}
+	return used ? used : put_prstatus(table, notes, regs);
+}
+
+/* ELF core header as fs/proc/vmcore.c takes it: p_offset is a physical address, headers follow the ELF header. */
+static void place_elf_headers(const struct crash_table *table, u64 notes_size)
+{
+	struct elf_header *elf = at(table->region + PLACE_ELFCOREHDR);
+	struct program_header *p = (struct program_header *)(elf + 1);
+	u64 direct_map = kernel_value(table, KSYM_page_offset_base, 8);
+	u32 i;
+
+	if (!direct_map)
+		direct_map = PAGE_OFFSET_BASE_L4;
+	*elf = (struct elf_header){ .ident = { 0x7f, 'E', 'L', 'F', 2, 1, 1 }, .type = 4 /* ET_CORE */,
+				    .machine = 62 /* EM_X86_64 */, .version = 1, .phoff = sizeof(*elf),
+				    .ehsize = sizeof(*elf), .phentsize = sizeof(*p) };
+	*p++ = (struct program_header){ .type = 4 /* PT_NOTE */, .offset = table->region + PLACE_NOTES,
+					.paddr = table->region + PLACE_NOTES, .filesz = notes_size,
+					.memsz = notes_size };
+	*p++ = (struct program_header){ .type = 1 /* PT_LOAD */, .flags = 7, .offset = table->text_physical,
+					.vaddr = table->text_virtual, .paddr = table->text_physical,
+					.filesz = table->kernel_size, .memsz = table->kernel_size };
+	for (i = 0; i < table->ram_count; i++) {
+		struct ram_range ram = table->ram[i];
+		u64 offset = ram.start;
+
+		if (ram.start < table->backup_size) {
+			ram.size = MIN(ram.size, table->backup_size - ram.start);
+			offset = table->region + PLACE_BACKUP + ram.start;
+		}
+		*p++ = (struct program_header){ .type = 1, .flags = 7, .offset = offset,
+						.vaddr = direct_map + ram.start, .paddr = ram.start,
+						.filesz = ram.size, .memsz = ram.size };
+	}
+	elf->phnum = (u16)(p - (struct program_header *)(elf + 1));
+}
+
+void place_core_file(const struct crash_table *table, const struct pt_regs *regs)
+{
+	char *notes = at(table->region + PLACE_NOTES);
+	u64 used = place_vmcoreinfo(table, notes);
+
+	used += place_prstatus(table, notes + used, regs);
+	place_elf_headers(table, used + 64); /* zeroes behind the last note end the reader's walk */
+}

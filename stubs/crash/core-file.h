@@ -1,0 +1,9 @@
+/* What the crash kernel gets to know of the dead kernel, in the form of an ELF core file. */
+#ifndef SAVEOOPS_CORE_FILE_H
+#define SAVEOOPS_CORE_FILE_H
+#include "dead-kernel.h"
+
+/* In: the panicking CPU's registers, for as long as the kernel has no notes of its own. Needs its page tables. */
+void place_core_file(const struct crash_table *table, const struct pt_regs *regs);
+
+#endif

@@ -1,0 +1,68 @@
+/* Reading, calling and changing the dead kernel while its page tables are still in use. */
+#include "dead-kernel.h"
+
+#define ADDRESS_BITS 0x000ffffffffff000ull
+
+void call_kernel(u64 stack, u64 function, u64 argument); /* crash.S */
+
+/* Address bits only: CR3 also carries PCID and LAM bits. */
+void map_dead_kernel(const struct crash_table *table, const struct state *state)
+{
+	u64 *top = at(table->region + PLACE_SCRATCH_TABLES);
+
+	memcpy(top, at(state->cr3 & ADDRESS_BITS), PAGE);
+	top[0] = table->identity_table | 3;
+	__asm__ volatile("mov %0, %%cr3" : : "r"(top) : "memory");
+}
+
+int mapped(const struct crash_table *table, u64 address, u64 size)
+{
+	u64 page, last = address + size - 1;
+
+	if (!size || last < address)
+		return 0;
+	for (page = address & ~(PAGE - 1); page <= last && page >= (address & ~(PAGE - 1)); page += PAGE) {
+		u64 entry = table->region + PLACE_SCRATCH_TABLES;
+		int level;
+
+		for (level = table->level5 ? 4 : 3; level >= 0; level--) {
+			entry = ((u64 *)at(entry & ADDRESS_BITS))[page >> (12 + 9 * level) & 511];
+			if (!(entry & 1))
+				return 0;
+			if ((entry & 0x80) && (level == 1 || level == 2))
+				break;
+		}
+	}
+	return 1;
+}
+
+u64 kernel_value_at(const struct crash_table *table, u64 address, int size)
+{
+	u64 value = 0;
+
+	if (address && mapped(table, address, (u64)size))
+		memcpy(&value, at(address), (usize)size);
+	return value;
+}
+
+u64 kernel_value(const struct crash_table *table, int symbol, int size)
+{
+	return kernel_value_at(table, table->symbol[symbol], size);
+}
+
+void call(const struct crash_table *table, const struct state *state, int symbol, u64 argument)
+{
+	if (table->symbol[symbol])
+		call_kernel(state->rsp, table->symbol[symbol], argument);
+}
+
+/* CR0.WP is off meanwhile: smp_ops and machine_ops are read-only after boot. */
+void set_pointer(u64 address, u64 value)
+{
+	u64 cr0;
+
+	__asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
+	__asm__ volatile("mov %0, %%cr0" : : "r"(cr0 & ~0x10000ull));
+	*(volatile u64 *)at(address) = value;
+	__asm__ volatile("mov %0, %%cr0" : : "r"(cr0));
+}

@@ -1,0 +1,49 @@
+/* The dead kernel, seen from the crash stub: its registers, its memory, its functions. Addresses are its virtual ones. */
+#ifndef SAVEOOPS_DEAD_KERNEL_H
+#define SAVEOOPS_DEAD_KERNEL_H
+#include "crash-table.h"
+#include "machine.h"
+
+#define PAGE 4096ull
+
+/* The state page: crash.h has the offsets of what crash.S writes. */
+struct state {
+	u64 entered, cr3, cr4, rsp, back, rbx, rbp, r12, r13, r14, r15, rdi;
+	u64 native_crash_shutdown; /* what machine_ops.crash_shutdown held before we took its place, or 0 */
+	s64 panic_timeout; /* seconds */
+};
+
+/* The order in which the kernel pushes them: arch/x86/include/asm/ptrace.h. */
+struct pt_regs {
+	u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+
+static inline void *at(u64 address)
+{
+	return (void *)(usize)address;
+}
+
+static inline struct crash_table *table_of(u64 region)
+{
+	return at(region + PLACE_CRASH_TABLE);
+}
+
+/*
+ * Its top-level page table with the identity map as first entry: its addresses and physical ones are valid at once.
+ */
+void map_dead_kernel(const struct crash_table *table, const struct state *state);
+
+/* Whether every page of [address, address + size) is mapped now: a walk, since a fault here would lose the capture. */
+int mapped(const struct crash_table *table, u64 address, u64 size);
+
+/* The value of 1, 4 or 8 bytes at an address, or of a variable (KSYM_*); 0 when there is none. */
+u64 kernel_value_at(const struct crash_table *table, u64 address, int size);
+u64 kernel_value(const struct crash_table *table, int symbol, int size);
+
+/* Calls a function (KSYM_*) of one argument on the dead kernel's stack; nothing happens when there is none. */
+void call(const struct crash_table *table, const struct state *state, int symbol, u64 argument);
+
+/* Writes a pointer, read-only or not. */
+void set_pointer(u64 address, u64 value);
+
+#endif
