@@ -30,6 +30,10 @@ tell d31 makedumpfile --message-level 4 -l -d 31 /proc/vmcore /mnt/d31
 tell d1 makedumpfile --message-level 4 -l -d 1 /proc/vmcore /mnt/d1`,
 )}
 `;
+/** A file system on which the log has room and a dump has not. */
+const savingOnFull = `mkdir /full
+mount -t tmpfs -o size=8m tmpfs /full
+${printBlock('full', 'save-dump filtered /full; echo "status $?"; ls -1 /full')}`;
 const saving = printBlock('save-dump', 'save-dump filtered /mnt/saved; echo "status $?"');
 
 async function dumped(wanted: DumpCase): Promise<Dumped> {
@@ -73,7 +77,7 @@ describe('dumps of a panic', () => {
   ])(
     '$place: vmcore-dmesg, makedumpfile and save-dump give the log that the kernel printed',
     async ({ least, ...where }) => {
-      const both = await dumped({ ...where, script: readers + saving });
+      const both = await dumped({ ...where, script: readers + saving + savingOnFull });
       const { run, disk } = both;
       check(run, () => {
         const lines = printed(both);
@@ -88,6 +92,14 @@ describe('dumps of a panic', () => {
           'status 0',
         ]);
         expect(disk.names('saved')).toEqual(['vmcore', 'vmcore-dmesg.txt']);
+        expect(guestBlock(run, 'full')).toEqual([
+          expect.stringMatching(
+            /^saveoops: saved vmcore-dmesg\.txt \(.*\); failed: makedumpfile -l -d 31 \(exit status \d+: no space left\)$/,
+          ),
+          'status 1',
+          'vmcore-dmesg.txt',
+          'vmcore.incomplete',
+        ]);
         expectPrintedIn(lines, disk.text('saved/vmcore-dmesg.txt'));
         const sizes = ['saved/vmcore', 'd31', 'd1'].map((file) => {
           const dump = disk.file(file);

@@ -64,12 +64,20 @@ watched() {
   wait $worker
 }
 
-# $1: exit status. Of what a failed command said the last line tells most.
+# Less than 1 MiB is left.
+disk_full() {
+  set -- $(stat -f -c '%a %S' "$folder")
+  [ $(($1 * $2)) -lt 1048576 ]
+}
+
+# $1: exit status. Of what a failed command said the last line tells most; of a full disk makedumpfile says nothing.
 reason() {
   case $1 in
     124 | 137 | 143) echo "stopped: it made no progress" ;;
     *)
-      said=$(tr '\r' '\n' <$messages | grep . | tail -n 1)
+      said=
+      disk_full && said="no space left"
+      [ -n "$said" ] || said=$(tr '\r' '\n' <$messages | grep . | tail -n 1)
       echo "exit status $1${'${said:+: $said}'}"
       ;;
   esac
@@ -107,8 +115,7 @@ raw() {
 # After a failure for lack of space a larger file fails, too; what is there then is the best that fits, and
 # makedumpfile marks it so that crash(8) opens it.
 next() {
-  set -- $(stat -f -c '%a %S' "$folder")
-  [ $(($1 * $2)) -ge 1048576 ] || return
+  disk_full && return 1
   rm -f "$out"
 }
 
