@@ -46,13 +46,13 @@ describe('errors', () => {
 describe('numbered messages', () => {
   test('docs/messages.md has exactly the numbers that the stubs can print', () => {
     const sources = readdirSync(join(root, 'stubs'), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.c'))
+      .filter((name) => /\.[cS]$/.test(name))
       .map((name) => readFileSync(join(root, 'stubs', name), 'utf8'))
       .join('\n');
     const numbers = [
-      // com32: fail(20, ...); crash: "saveoops: E30 ..."; entry: enum reason, ARMED being no message.
+      // com32: fail(20, ...); crash and hook: "saveoops: E30 ..."; entry: enum reason, ARMED being no message.
       ...[...sources.matchAll(/\bfail\((\d+),/g)].map(([, number]) => Number(number)),
-      ...[...sources.matchAll(/"saveoops: E(\d+) /g)].map(([, number]) => Number(number)),
+      ...[...sources.matchAll(/saveoops: E(\d+) /g)].map(([, number]) => Number(number)),
       ...[...(/enum reason \{([^}]*)\}/.exec(sources)?.[1]?.matchAll(/= (\d+),/g) ?? [])].map(([, number]) =>
         Number(number),
       ),
