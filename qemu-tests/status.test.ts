@@ -1,8 +1,15 @@
 /** What the running system can learn of Saveoops: the setup_data node, and why a machine is not armed. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
+import type { SystemStatus } from '../src/commands/status.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
+import { runSaveoops } from '../src/testkit/command-line.js';
+import { guestInitramfs, printBlock } from './harness/guest.js';
 import { payload } from './harness/payloads.js';
 import { readState, stateGuest } from './state-guest.js';
 
@@ -32,6 +39,59 @@ describe('the status node', () => {
       );
     });
   }, 240_000);
+});
+
+describe('saveoops status, on what the running system shows in /sys', () => {
+  const shown = ['setup_data/*/type', 'setup_data/*/data'].map((each) => `kernel/boot_params/${each}`);
+  const files = [
+    ...shown,
+    'kernel/boot_params/version',
+    'kernel/kexec_crash_loaded',
+    'kernel/kexec_crash_size',
+  ];
+  // Files of sysfs have no true size: they are copied first.
+  const copy = `
+for file in ${files.map((name) => `/sys/${name}`).join(' ')}; do
+  [ -e $file ] || continue
+  mkdir -p /tmp/copy\${file%/*}
+  cat $file >/tmp/copy$file
+done
+tar c -C /tmp/copy . | gzip | base64`;
+
+  test.each([
+    { label: 'saveoops', append: '', exitCode: 0, says: /^saveoops: armed, \d+ MiB of RAM reserved$/m },
+    {
+      label: 'saveoops',
+      append: ' mem_encrypt=on',
+      exitCode: 1,
+      says: /^saveoops: E07 not armed: mem_encrypt=on/,
+    },
+    { label: 'saveoops-plain', append: '', exitCode: 2, says: /^saveoops: not armed: .*not started by/ },
+  ])(
+    '$label$append',
+    async ({ label, append, exitCode, says }) => {
+      const guest = await guestInitramfs(`${printBlock('sys', copy)}poweroff -f\n`);
+      const dir = await payload({ flavour: 'cloud-amd64', initrds: [guest], name: 'sys' });
+      const result = await bootPayload(dir, { label, extraAppend: serialConsole + append, endAt: [] });
+      const root = join(dirname(result.serialLog), 'root');
+      mkdirSync(root, { recursive: true });
+      const archive = gunzipSync(Buffer.from(guestBlock(result, 'sys').join(''), 'base64'));
+      execFileSync('tar', ['x', '-C', root], { input: archive });
+      const plain = runSaveoops(['status', '--root', root]);
+      const motd = runSaveoops(['status', '--root', root, '--motd']);
+      const json = runSaveoops(['status', '--root', root, '--json']);
+      const { memory } = await readManifest(dir);
+      check(result, () => {
+        expect([plain.status, motd.status, json.status]).toEqual([exitCode, exitCode, exitCode]);
+        expect(plain.stdout).toMatch(says);
+        expect(plain.stdout).toContain('kdump: not set up');
+        expect(motd.stdout).toBe(exitCode === 0 ? '' : `${plain.stdout.split('\n')[0] ?? ''}\n`);
+        const { armed, regionSize } = JSON.parse(json.stdout) as SystemStatus;
+        expect([armed, regionSize]).toEqual(exitCode === 0 ? [true, memory.size] : [false, 0]);
+      });
+    },
+    240_000,
+  );
 });
 
 describe('a machine with too little memory', () => {

@@ -6,6 +6,7 @@ import { runBuild } from './commands/build.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
 import { commandSpecs, type CommandSpec } from './commands/options.js';
+import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { version } from './host/version.js';
@@ -85,6 +86,8 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
       },
       io,
     ),
+  status: async (values) =>
+    runStatus({ root: text(values, 'root'), motd: flag(values, 'motd'), json: flag(values, 'json') }, io),
 };
 
 function addOptions(parser: Argv, spec: CommandSpec): Argv {

@@ -114,4 +114,13 @@ export const commandSpecs = {
       json,
     },
   },
+  status: {
+    name: 'status',
+    describe: 'Tell whether the running system is armed, and why not',
+    options: {
+      root: { type: 'string', default: '/', describe: 'where sys/ is' },
+      motd: { type: 'boolean', describe: 'print one line when not armed, else nothing: for a login message' },
+      json,
+    },
+  },
 } as const satisfies Readonly<Record<string, CommandSpec>>;

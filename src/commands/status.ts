@@ -1,0 +1,116 @@
+/** `saveoops status`: whether the running system is armed, and why not, from what its kernel shows in /sys. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileError } from '../host/files.js';
+import { parseStatusNode, statusNodeType, unarmedReasons, type StatusNode } from '../system/status-node.js';
+
+export interface StatusOptions {
+  /** Where sys/ is: "/" of the running system. */
+  readonly root: string;
+  readonly motd: boolean;
+  readonly json: boolean;
+}
+
+export interface SystemStatus {
+  readonly armed: boolean;
+  /** Of the entry stub's message (docs/messages.md); undefined: armed, or not started by the entry stub. */
+  readonly reason: number | undefined;
+  readonly why: string | undefined;
+  readonly advice: string | undefined;
+  /** Of the crash region, bytes. */
+  readonly regionSize: number;
+  /** kdump of userspace: a loaded crash kernel goes first. */
+  readonly kdump: { readonly loaded: boolean; readonly reserved: number };
+}
+
+/** Exit codes, for monitoring. */
+export const statusExitCodes = { armed: 0, unarmed: 1, notStarted: 2 } as const;
+
+const MiB = 1 << 20;
+
+/** Gives the exit code. Throws `file` when the kernel shows no boot_params, `truncated` or `unsupported`. */
+export async function runStatus(
+  options: StatusOptions,
+  io: { readonly out: (text: string) => void },
+): Promise<number> {
+  const node = await readStatusNode(options.root);
+  const status = describe(node, await readKdump(options.root));
+  if (options.json) io.out(`${JSON.stringify(status, null, 2)}\n`);
+  else if (options.motd) io.out(status.armed ? '' : `${headline(status)}\n`);
+  else io.out(render(status));
+  if (status.armed) return statusExitCodes.armed;
+  return node === undefined ? statusExitCodes.notStarted : statusExitCodes.unarmed;
+}
+
+function describe(node: StatusNode | undefined, kdump: SystemStatus['kdump']): SystemStatus {
+  if (node?.reason === 0) {
+    const none = { reason: undefined, why: undefined, advice: undefined };
+    return { armed: true, ...none, regionSize: node.regionSize, kdump };
+  }
+  const known =
+    node === undefined
+      ? {
+          why: 'this system was not started by the entry stub',
+          advice: 'boot the entry "saveoops"; a message E2x at boot says why Syslinux took the plain one',
+        }
+      : (unarmedReasons.get(node.reason) ?? {
+          why: 'for a reason that this version does not know',
+          advice: '',
+        });
+  return { armed: false, reason: node?.reason, ...known, regionSize: 0, kdump };
+}
+
+function headline({ armed, reason, why, regionSize }: SystemStatus): string {
+  if (armed) return `saveoops: armed, ${Math.round(regionSize / MiB)} MiB of RAM reserved`;
+  const number = reason === undefined ? '' : `E${String(reason).padStart(2, '0')} `;
+  return `saveoops: ${number}not armed: ${why ?? ''}`;
+}
+
+function render(status: SystemStatus): string {
+  const { loaded, reserved } = status.kdump;
+  const lines = [headline(status)];
+  if (status.advice !== undefined && status.advice !== '') lines.push(`  do: ${status.advice}`);
+  if (loaded) lines.push('kdump: a crash kernel is loaded; it goes first');
+  else if (reserved > 0)
+    lines.push(`kdump: ${Math.round(reserved / MiB)} MiB reserved by crashkernel=, nothing loaded`);
+  else lines.push('kdump: not set up');
+  return `${lines.join('\n')}\n`;
+}
+
+/** undefined: there is no such node. */
+async function readStatusNode(root: string): Promise<StatusNode | undefined> {
+  const bootParams = join(root, 'sys/kernel/boot_params');
+  await list(bootParams);
+  const folder = join(bootParams, 'setup_data');
+  // A kernel that got no setup_data at all has no such folder.
+  for (const name of await list(folder).catch(() => [])) {
+    const type = Number(await read(join(folder, name, 'type')));
+    if (type !== statusNodeType) continue;
+    const path = join(folder, name, 'data');
+    return parseStatusNode(await read(path), path);
+  }
+  return undefined;
+}
+
+async function readKdump(root: string): Promise<SystemStatus['kdump']> {
+  // Absent without CONFIG_KEXEC_CORE.
+  const value = async (name: string): Promise<number> =>
+    Number(await read(join(root, 'sys/kernel', name)).catch(() => '0'));
+  return { loaded: (await value('kexec_crash_loaded')) !== 0, reserved: await value('kexec_crash_size') };
+}
+
+async function list(path: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).sort();
+  } catch (error) {
+    throw fileError(path, 'what a running x86 kernel shows of its boot_params', error);
+  }
+}
+
+async function read(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw fileError(path, 'a file of sysfs', error);
+  }
+}
