@@ -90,9 +90,10 @@ function askCrash(core: string, commands: readonly string[] = crashCommands, ...
   return answers;
 }
 
-/** Lines in which crash complains, without the numbers in them. */
+/** Lines in which crash complains, without the numbers in them; what the dead kernel itself logged is no complaint. */
 function complaints(lines: readonly string[] = []): readonly string[] {
   return lines
+    .filter((line) => !/^\[ *\d+\.\d+\]/.test(line))
     .filter((line) => /\b(error|warning|cannot|invalid|fail(ed|ure)?|not found|corrupt|seek)\b/i.test(line))
     .map((line) => line.replace(/\b(0x)?[0-9a-f]{4,}\b/gi, 'N').replace(/\d+/g, 'N'));
 }
@@ -145,6 +146,16 @@ describe('a panic on the second of two CPUs, with KASLR', () => {
     expect(text('bt -a')).toMatch(/CPU: 0 +COMMAND: "swapper\/0"/);
     expect(text('log')).toContain('sysrq: Trigger a crash');
   });
+
+  test('crash finds the registers of both CPUs in the notes, those of the panicking one inside panic()', () => {
+    const registers = askCrash(core, ['help -r'])['help -r'] ?? [];
+    const rip = registers.flatMap((line) => /\bRIP: ([0-9a-f]{16})/.exec(line)?.[1] ?? []);
+    expect(rip.length).toBe(2);
+    const symbols = askCrash(core, rip.map((each) => `sym ${each}`));
+    const named = rip.map((each) => (symbols[`sym ${each}`] ?? []).join('\n'));
+    expect(named[1]).toMatch(/\bpanic\+/);
+    expect(named[0]).toMatch(/\([tT]\) /);
+  }, 60_000);
 
   test(
     'drgn finds the thread that crashed, and its stack',
