@@ -151,7 +151,10 @@ describe('a panic on the second of two CPUs, with KASLR', () => {
     const registers = askCrash(core, ['help -r'])['help -r'] ?? [];
     const rip = registers.flatMap((line) => /\bRIP: ([0-9a-f]{16})/.exec(line)?.[1] ?? []);
     expect(rip.length).toBe(2);
-    const symbols = askCrash(core, rip.map((each) => `sym ${each}`));
+    const symbols = askCrash(
+      core,
+      rip.map((each) => `sym ${each}`),
+    );
     const named = rip.map((each) => (symbols[`sym ${each}`] ?? []).join('\n'));
     expect(named[1]).toMatch(/\bpanic\+/);
     expect(named[0]).toMatch(/\([tT]\) /);
