@@ -2,13 +2,15 @@
  * Arms a stock kernel: the hook goes into a gap of .text, and two function pointers in smp_ops lead to it. Nothing
  * else of the kernel changes, and checkArmed() re-reads the result to say so.
  */
-import { ByteView } from '../bytes/byte-reader.js';
 import { ByteWriter } from '../bytes/byte-writer.js';
 import { SaveoopsError } from '../errors.js';
 import { offsetInImage } from '../kernel/flat-image.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { KernelEdit, KernelFact } from '../kernel/evidence.js';
 import { kernelSymbolNames, type KernelSymbolName } from '../stubs/shared-layout.js';
+import { refuseControlFlowIntegrity } from './control-flow-integrity.js';
+import { findCurrentTask, type CurrentTask } from './current-task.js';
+import { findEarlyHalt } from './early-halt.js';
 import { findGap } from './find-gap.js';
 import { hookSize, linkHook } from './link-hook.js';
 import { unpublishedSymbols } from './vmcoreinfo.js';
@@ -183,68 +185,8 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   };
 }
 
-interface CurrentTask {
-  /** Of the per-CPU pointer to the running task: offset from GS base, or, since Linux 6.15, a link address. */
-  readonly pointer: bigint;
-  /** Offset of the pid in what it points to, bytes. */
-  readonly pid: number;
-  readonly facts: readonly KernelFact[];
-}
-
-/** `current` (arch/x86/include/asm/current.h): a per-CPU variable, in 6.2 to 6.14 the member of another one. */
-function findCurrentTask({ kallsyms, btf }: Kernel): CurrentTask | undefined {
-  const member = btf.hasMember('struct pcpu_hot', 'current_task');
-  const name = member ? 'pcpu_hot' : 'current_task';
-  const variable = kallsyms.address(name);
-  if (variable === undefined || !btf.hasMember('struct task_struct', 'pid')) return undefined;
-  const pointer = variable + BigInt(member ? btf.memberOffset('struct pcpu_hot', 'current_task') : 0);
-  const pid = btf.memberOffset('struct task_struct', 'pid');
-  return {
-    pointer,
-    pid,
-    facts: [
-      { name: 'current_task', value: `0x${pointer.toString(16)}`, source: `kallsyms ${name}, BTF` },
-      { name: 'task_struct.pid', value: String(pid), source: 'BTF struct task_struct' },
-    ],
-  };
-}
-
 /** Names that only the hook's third entry uses. */
 const earlyHaltNames = new Set(['early_fixup_exception', 'early_fixup_exception_end', 'native_halt']);
-
-interface EarlyHalt {
-  /** Link-time virtual address of the function pointer pv_ops.irq.halt. */
-  readonly pointer: bigint;
-  readonly names: Readonly<Record<string, bigint>>;
-  readonly facts: readonly KernelFact[];
-}
-
-/**
- * How early_fixup_exception() halts (arch/x86/mm/extable.c): in kernels with CONFIG_PARAVIRT_XXL through a function
- * pointer. undefined when this kernel has none, or holds something else there: then such exceptions stay uncaptured.
- */
-function findEarlyHalt({ kallsyms, btf, image }: Kernel): EarlyHalt | undefined {
-  const pvOps = kallsyms.address('pv_ops');
-  const handler = kallsyms.address('early_fixup_exception');
-  const end = handler === undefined ? undefined : kallsyms.nextAddress(handler);
-  const template = 'struct paravirt_patch_template';
-  if (pvOps === undefined || handler === undefined || end === undefined) return undefined;
-  if (!btf.hasMember(template, 'irq.halt')) return undefined;
-  const pointer = pvOps + BigInt(btf.memberOffset(template, 'irq.halt'));
-  const offset = offsetInImage(image, pointer, 8, 'pv_ops.irq.halt');
-  const native = new ByteView(image.bytes, image.source).u64(offset, 'pv_ops.irq.halt');
-  if (!kallsyms.symbolsAt(native).some((symbol) => symbol.name === 'native_halt')) return undefined;
-  const hex = (value: bigint): string => `0x${value.toString(16)}`;
-  return {
-    pointer,
-    names: { early_fixup_exception: handler, early_fixup_exception_end: end, native_halt: native },
-    facts: [
-      { name: 'pv_ops.irq.halt', value: hex(pointer), source: `kallsyms, BTF ${template}` },
-      { name: 'early_fixup_exception', value: `${hex(handler)} to ${hex(end)}`, source: 'kallsyms' },
-      { name: 'native_halt', value: hex(native), source: 'pv_ops.irq.halt, kallsyms' },
-    ],
-  };
-}
 
 function word(value: bigint): Uint8Array {
   const writer = ByteWriter.ofSize(8);
@@ -318,36 +260,6 @@ export function checkArmed(kernel: Kernel, armed: Uint8Array, edits: readonly Ed
     }
     from = end;
   }
-}
-
-/**
- * What a kernel with kCFI or FineIBT holds, in vmlinux and kallsyms: the list of traps (include/asm-generic/vmlinux.lds.h,
- * KCFI_TRAPS, since 6.1; the objects' .kcfi_traps is linked into __kcfi_traps) and that of functions to rewrite
- * (arch/x86/kernel/vmlinux.lds.S, CONFIG_FINEIBT, since 6.2). The option is CONFIG_CFI_CLANG, renamed CONFIG_CFI later.
- */
-const integrityLists = [
-  { section: '__kcfi_traps', start: '__start___kcfi_traps', end: '__stop___kcfi_traps' },
-  { section: '.cfi_sites', start: '__cfi_sites', end: '__cfi_sites_end' },
-] as const;
-
-/**
- * kCFI and FineIBT check the callee's type hash at every indirect call: the hook has none. Empty lists are no such
- * kernel. The compiler puts the hash before each function, under a symbol of its own: __cfi_ and the function's name.
- */
-function refuseControlFlowIntegrity({ elf, kallsyms }: Kernel): void {
-  const found = integrityLists.flatMap(({ section, start, end }) => {
-    if ((elf.findSection(section)?.sh_size ?? 0) > 0) return [`section ${section} with content`];
-    const from = kallsyms.address(start);
-    return from !== kallsyms.address(end) ? [`a list from ${start} to ${end}`] : [];
-  });
-  const hash = '__cfi_native_stop_other_cpus';
-  if (kallsyms.address(hash) !== undefined) found.push(`symbol ${hash}`);
-  if (found.length === 0) return;
-  throw new SaveoopsError('unsupported', 'kernels built with kCFI or FineIBT cannot be armed yet', {
-    where: elf.source,
-    found: found.join(', '),
-    wanted: 'a kernel without control-flow integrity checks (CONFIG_CFI=n, CONFIG_CFI_CLANG=n)',
-  });
 }
 
 function missingSymbols(kernel: Kernel, names: readonly string[]): SaveoopsError {
