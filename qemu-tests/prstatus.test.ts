@@ -120,7 +120,8 @@ describe('a system that was up has one note of each CPU', () => {
         if (inPanic === undefined) throw new Error('no stop at the hook');
         expect(Number.parseInt(inPanic.thread, 16)).toBe(panicOn + 1);
         // The kernel's own words, between panic() and the crash kernel.
-        const [, cpu, pid] = /Kernel panic[^]*?CPU: (\d+) PID: (\d+) Comm: sh/.exec(run.serial) ?? [];
+        const [, cpu, pid] =
+          /Kernel panic[^]*?CPU: (\d+) (?:UID: 0 )?PID: (\d+) Comm: sh/.exec(run.serial) ?? [];
         expect([Number(cpu), notes[panicOn]?.pid]).toEqual([panicOn, Number(pid)]);
         checkPanicking(notes[panicOn], inPanic);
         const text = { start: guestSymbol(run, '_stext'), end: guestSymbol(run, '_etext') };

@@ -200,20 +200,22 @@ function expectEndOfLog({ result, sights }: Looks): void {
 }
 
 const crashAppend = 'saveoops.after=halt saveoops.hold=0 vt.global_cursor_default=0';
+const drawingPayload = async (reset: boolean): Promise<string> =>
+  await payload({
+    flavour: 'amd64',
+    initrds: [await drawingGuest()],
+    crashAppend,
+    resetVga: reset,
+    resetPic: reset,
+    name: reset ? 'reset' : 'reset-nothing',
+  });
 const vectors = (pic: string): readonly string[] => pic.match(/irq_base=[0-9a-f]+/g) ?? [];
 
 describe('a primary whose driver has switched to graphics', () => {
   test(
     'with --reset-vga and --reset-pic the log is legible on the screen',
     async () => {
-      const dir = await payload({
-        flavour: 'amd64',
-        initrds: [await drawingGuest()],
-        crashAppend,
-        resetVga: true,
-        resetPic: true,
-        name: 'reset',
-      });
+      const dir = await drawingPayload(true);
       const looks = await look(dir, 'guest.bochs', true);
       const { result, sights } = looks;
       captured(result, panicMessage);
@@ -240,12 +242,7 @@ describe('a primary whose driver has switched to graphics', () => {
   test(
     'without them screen and interrupt controllers stay as they were',
     async () => {
-      const dir = await payload({
-        flavour: 'amd64',
-        initrds: [await drawingGuest()],
-        crashAppend,
-        name: 'reset-nothing',
-      });
+      const dir = await drawingPayload(false);
       const { result, sights } = await look(dir, 'guest.bochs', false);
       const [name, mode] = guestBlock(result, 'display');
       check(result, () => {
@@ -261,14 +258,7 @@ describe('a primary whose driver has switched to graphics', () => {
 test(
   'a primary that the boot loader started in a VESA graphics mode: the log is legible on the screen',
   async () => {
-    const dir = await payload({
-      flavour: 'amd64',
-      initrds: [await drawingGuest()],
-      crashAppend,
-      resetVga: true,
-      resetPic: true,
-      name: 'reset',
-    });
+    const dir = await drawingPayload(true);
     const looks = await look(dir, 'vga=791', true);
     const { result, sights } = looks;
     captured(result, panicMessage);

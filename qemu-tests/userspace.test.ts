@@ -31,7 +31,7 @@ describe('sysrq-c from userspace is captured', () => {
       check(run, () => {
         expect(log).toContain(`${mark}, ${cpus} CPUs`);
         expect(log).toContain('sysrq: Trigger a crash');
-        expect(log).toMatch(new RegExp(`CPU: ${crashOn} PID: \\d+ Comm: `));
+        expect(log).toMatch(new RegExp(`CPU: ${crashOn} (UID: 0 )?PID: \\d+ Comm: `));
       });
     },
     4 * minutes,
