@@ -47,6 +47,7 @@ describe('wrong command lines', () => {
       /oops=x in --append/,
     ],
     [['build', '--kernel', kernel, '--out', 'o', '--oops-panic', '--format', 'bzimage'], /your loader/],
+    [['build', '--kernel', kernel, '--out', 'o', '--crash-initrd', kernel, '--dump-tools'], /--crash-initrd/],
     [['inspect'], /file|non-option/i],
     [['test', '.', '--cpus', 'two'], /cpus/],
     [['test', '.', '--panic', 'rm -rf'], /--panic/],
@@ -57,6 +58,15 @@ describe('wrong command lines', () => {
 });
 
 describe('wrong files', () => {
+  test('build --capture-tools without such a folder: exit code 74, nothing written', () => {
+    expectRefusal(
+      ['build', '--kernel', kernel, '--out', 'out', '--capture-tools', 'nowhere'],
+      74,
+      /no such file|ENOENT/i,
+    );
+    expect(existsSync(join(folder, 'out'))).toBe(false);
+  });
+
   test.each([
     ['missing', 74, /no such file|ENOENT/i],
     ['directory', 74, /a directory/],

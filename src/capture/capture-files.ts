@@ -4,12 +4,12 @@
  * All libraries go to /lib and the dynamic loader to the path that the programs name, so the archive works
  * whatever the library folders of the build machine are called (init exports LD_LIBRARY_PATH=/lib).
  */
-import { access } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { ELFCLASS64, EM_X86_64 } from '../formats/elf/elf-tables.js';
 import { type Elf, parseElf } from '../formats/elf/parse-elf.js';
-import { readInput } from '../host/files.js';
+import { fileError, readInput } from '../host/files.js';
 import { type ArchiveEntry } from './cpio-archive.js';
 import { readElfNeeds } from './elf-needs.js';
 import { initApplets, initScript } from './init.js';
@@ -73,10 +73,12 @@ export interface GatherOptions {
 
 /**
  * The members of the initramfs, without the folders that paths imply. Executes none of the programs.
- * Throws `tool` when a program or library is missing or of the wrong kind, with the apt line that installs it.
+ * Throws `tool` when a program or library is missing or of the wrong kind, with the apt line that installs it, and
+ * `file` when `toolFolder` is no folder.
  */
 export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<CaptureFile[]> {
   const { dumpTools = false, toolFolder } = options;
+  if (toolFolder !== undefined) await requireFolder(toolFolder);
   const places = options.busyboxPlaces ?? busybox.places;
   const programs = options.programs ?? [vmcoreDmesg, ...(dumpTools ? [makedumpfile] : [])];
   const applets = [...initApplets, ...(dumpTools ? saveDumpApplets : [])];
@@ -225,4 +227,13 @@ async function exists(path: string): Promise<boolean> {
 
 function aptLine(program: CaptureProgram): string {
   return `apt-get install ${program.debianPackage}`;
+}
+
+/** A folder that is not there would mean the system's programs after all, without a word. */
+async function requireFolder(path: string): Promise<void> {
+  try {
+    await readdir(path);
+  } catch (error) {
+    throw fileError(path, 'a folder with programs and libraries for the capture initramfs', error);
+  }
 }

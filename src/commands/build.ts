@@ -47,6 +47,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
   checkAppend('--append', options.append);
   checkAppend('--crash-append', options.crashAppend);
   checkOopsPanic(options);
+  checkCaptureOptions(options);
   const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
   const names = nameFiles(options);
   const kernelBytes = await readInput(options.kernel, 'a bzImage');
@@ -152,6 +153,16 @@ function checkOopsPanic({ oopsPanic, append, format }: BuildOptions): void {
   // The kernel knows no other value and would take oops=panic beside it.
   const other = append.split(' ').find((word) => word.startsWith('oops=') && word !== oopsPanicWord);
   if (other !== undefined) refuse(`${other} in --append`, 'one of the two');
+}
+
+/** The tools go into the built-in initramfs only. Throws `usage`. */
+function checkCaptureOptions({ crashInitrd, dumpTools, captureTools }: BuildOptions): void {
+  if (crashInitrd === undefined || (!dumpTools && captureTools === undefined)) return;
+  throw new SaveoopsError('usage', 'a contradiction', {
+    where: dumpTools ? '--dump-tools' : '--capture-tools',
+    found: `--crash-initrd ${crashInitrd}`,
+    wanted: 'one of the two: the tools go into the built-in capture initramfs',
+  });
 }
 
 /** "160M", "1G", "167772160". Throws `usage`. */
