@@ -68,6 +68,11 @@ async function otherThread(kernel: KernelDebugger, thread: string): Promise<stri
   return other;
 }
 
+const unknownNmi = [
+  /NMI received for unknown reason \w+ on CPU 0/,
+  /Kernel panic - not syncing: NMI: Not continuing/,
+];
+
 export const kinds: readonly Kind[] = [
   {
     name: 'panic()',
@@ -148,10 +153,7 @@ export const kinds: readonly Kind[] = [
     task: 'wait',
     nmi: true,
     silent: true,
-    signature: [
-      /NMI received for unknown reason \w+ on CPU 0/,
-      /Kernel panic - not syncing: NMI: Not continuing/,
-    ],
+    signature: unknownNmi,
   },
   {
     name: 'NMI, panic_on_unrecovered_nmi',
@@ -159,10 +161,7 @@ export const kinds: readonly Kind[] = [
     task: 'wait',
     nmi: true,
     silent: true,
-    signature: [
-      /NMI received for unknown reason \w+ on CPU 0/,
-      /Kernel panic - not syncing: NMI: Not continuing/,
-    ],
+    signature: unknownNmi,
   },
   {
     name: 'hung task',

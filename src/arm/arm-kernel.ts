@@ -10,7 +10,7 @@ import type { KernelEdit, KernelFact } from '../kernel/evidence.js';
 import { kernelSymbolNames, type KernelSymbolName } from '../stubs/shared-layout.js';
 import { refuseControlFlowIntegrity } from './control-flow-integrity.js';
 import { findCurrentTask, type CurrentTask } from './current-task.js';
-import { findEarlyHalt } from './early-halt.js';
+import { earlyHaltNames, findEarlyHalt } from './early-halt.js';
 import { findGap } from './find-gap.js';
 import { hookSize, linkHook } from './link-hook.js';
 import { unpublishedSymbols } from './vmcoreinfo.js';
@@ -121,7 +121,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   const hook = linkHook(
     hookObject,
     gap.address,
-    // Without these the third entry of the hook is never called: any address will do.
+    // Without these hook_halt is never called: any address will do.
     (name) =>
       earlyHaltNames.has(name)
         ? (halt?.names[name] ?? gap.address)
@@ -184,9 +184,6 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     facts,
   };
 }
-
-/** Names that only the hook's third entry uses. */
-const earlyHaltNames = new Set(['early_fixup_exception', 'early_fixup_exception_end', 'native_halt']);
 
 function word(value: bigint): Uint8Array {
   const writer = ByteWriter.ofSize(8);

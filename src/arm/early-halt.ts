@@ -4,6 +4,9 @@ import type { KernelFact } from '../kernel/evidence.js';
 import { offsetInImage } from '../kernel/flat-image.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 
+/** Kernel symbols that only hook_halt, the hook's entry for this, refers to. */
+export const earlyHaltNames = new Set(['early_fixup_exception', 'early_fixup_exception_end', 'native_halt']);
+
 export interface EarlyHalt {
   /** Link-time virtual address of the function pointer pv_ops.irq.halt. */
   readonly pointer: bigint;
