@@ -122,6 +122,7 @@ async function look(dir: string, words: string, goOn: boolean): Promise<Looks> {
       const region = regionIn(machine.lines, memory.size);
       await gdb.setBreakpoint(region + jump);
       gdb.continue();
+      await running(qmp); // QEMU drops the keys of a machine that stands still.
       await qmp.execute('send-key', { keys: [{ type: 'qcode', data: 'ret' }] });
       const stop = await gdb.waitForStop(patience);
       if (stop.thread !== undefined) await gdb.selectThread(stop.thread);
@@ -152,6 +153,14 @@ async function arrival(machine: Machine, text: string): Promise<void> {
   const pattern = new RegExp(text);
   const awaited = await machine.waitForLine([pattern], { timeoutMs: patience });
   if (awaited.kind !== 'line') throw lost(awaited.kind, `the line "${text}"`);
+}
+
+/** When the machine runs: the debugger's connection and the monitor's are served in no order. */
+async function running(qmp: QmpClient): Promise<void> {
+  for (;;) {
+    const status = (await qmp.execute('query-status')) as { readonly running: boolean };
+    if (status.running) return;
+  }
 }
 
 function lost(found: string, wanted: string): SaveoopsError {
