@@ -8,10 +8,11 @@ import { offsetInImage } from '../kernel/flat-image.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { KernelEdit, KernelFact } from '../kernel/evidence.js';
 import { kernelSymbolNames, type KernelSymbolName } from '../stubs/shared-layout.js';
+import { findReference } from './code-references.js';
 import { refuseControlFlowIntegrity } from './control-flow-integrity.js';
 import { findCurrentTask, type CurrentTask } from './current-task.js';
 import { earlyHaltNames, findEarlyHalt } from './early-halt.js';
-import { findGap } from './find-gap.js';
+import { findGaps, type Gap } from './find-gap.js';
 import { hookSize, linkHook } from './link-hook.js';
 import { unpublishedSymbols } from './vmcoreinfo.js';
 
@@ -110,7 +111,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   }
   const currentTask = findCurrentTask(kernel);
   if (currentTask !== undefined) facts.push(...currentTask.facts);
-  const gap = findGap(kernel, hookSize(hookObject));
+  const gap = chooseGap(kernel, hookSize(hookObject));
   facts.push({
     name: 'gap',
     value: `${hex(gap.address)} +${gap.size}`,
@@ -159,7 +160,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     edits.push(edit(kernel, 'pv_ops.irq.halt', halt.pointer, word(entry('hook_halt')), word(before)));
     pointers.push(halt.pointer);
   }
-  checkRelocated(kernel, pointers, gap);
+  checkRelocated(kernel, pointers);
   const bytes = image.bytes.slice();
   for (const { offset, after } of edits) bytes.set(after, offset);
   checkArmed(kernel, bytes, edits);
@@ -211,26 +212,32 @@ function edit(
   });
 }
 
-/** KASLR must move both pointers, and must not touch the gap. */
-function checkRelocated(
-  kernel: Kernel,
-  pointers: readonly bigint[],
-  gap: { address: bigint; size: number },
-): void {
-  const { words64, words32, inverse32 } = kernel.relocations;
+/** The largest gap that nothing in the kernel refers to. Throws `unsupported` when there is none. */
+function chooseGap(kernel: Kernel, size: number): Gap {
+  const references: string[] = [];
+  for (const gap of findGaps(kernel, size)) {
+    const reference = findReference(kernel, gap.address, size);
+    if (reference === undefined) return gap;
+    references.push(`0x${gap.address.toString(16)}: ${reference}`);
+  }
+  throw new SaveoopsError('unsupported', 'the kernel has no room for the hook that is certainly unused', {
+    where: `${kernel.image.source}, .text`,
+    found: references.join('; '),
+    wanted: 'a gap that nothing refers to',
+    hint: 'please report the kernel package: stock kernels have such gaps',
+  });
+}
+
+/** KASLR must move every pointer to the hook. */
+function checkRelocated(kernel: Kernel, pointers: readonly bigint[]): void {
+  const { words64, words32 } = kernel.relocations;
   if (words64.length + words32.length === 0) return;
-  const low = (address: bigint): number => Number(BigInt.asUintN(32, address));
-  const unmoved = pointers.filter((address) => !words64.includes(low(address)));
-  const first = low(gap.address) - 8;
-  const last = low(gap.address) + gap.size;
-  const inGap = [words64, words32, inverse32].some((list) =>
-    list.some((place) => place > first && place < last),
-  );
-  if (unmoved.length === 0 && !inGap) return;
+  const unmoved = pointers.filter((address) => !words64.includes(Number(BigInt.asUintN(32, address))));
+  if (unmoved.length === 0) return;
   throw new SaveoopsError('unsupported', 'the relocation lists do not fit the hook', {
     where: `${kernel.image.source}, relocation lists`,
-    found: inGap ? 'a relocation inside the gap' : 'a function pointer of smp_ops without an entry',
-    wanted: 'entries for both smp_ops pointers and none in the gap',
+    found: `no entry for ${unmoved.map((address) => `0x${address.toString(16)}`).join(', ')}`,
+    wanted: 'entries for all function pointers that lead to the hook',
   });
 }
 
