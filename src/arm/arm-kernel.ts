@@ -8,6 +8,7 @@ import { offsetInImage } from '../kernel/flat-image.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { KernelEdit, KernelFact } from '../kernel/evidence.js';
 import { kernelSymbolNames, type KernelSymbolName } from '../stubs/shared-layout.js';
+import { checkArmed, type EditedBytes, type HookPointer } from './check-armed.js';
 import { findReference } from './code-references.js';
 import { refuseControlFlowIntegrity } from './control-flow-integrity.js';
 import { findCurrentTask, type CurrentTask } from './current-task.js';
@@ -36,13 +37,6 @@ export interface ArmedKernel {
   readonly symbols: ReadonlyMap<KernelSymbolName, bigint>;
   readonly edits: readonly KernelEdit[];
   readonly facts: readonly KernelFact[];
-}
-
-interface EditedBytes {
-  readonly what: string;
-  readonly offset: number;
-  readonly before: Uint8Array;
-  readonly after: Uint8Array;
 }
 
 /** Symbols without which a capture cannot work; the others are used when they exist. */
@@ -154,16 +148,27 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
       word(native('kdump_nmi_shootdown_cpus')),
     ),
   ];
-  const pointers = [smpOps + BigInt(stopOffset), smpOps + BigInt(crashStopOffset)];
+  const pointers: HookPointer[] = [
+    { address: smpOps + BigInt(stopOffset), entry: 'hook_stop' },
+    { address: smpOps + BigInt(crashStopOffset), entry: 'hook_crash_stop' },
+  ];
   if (halt !== undefined) {
     const before = halt.names['native_halt'] ?? 0n;
     edits.push(edit(kernel, 'pv_ops.irq.halt', halt.pointer, word(entry('hook_halt')), word(before)));
-    pointers.push(halt.pointer);
+    pointers.push({ address: halt.pointer, entry: 'hook_halt' });
   }
-  checkRelocated(kernel, pointers);
+  checkRelocated(
+    kernel,
+    pointers.map(({ address }) => address),
+  );
   const bytes = image.bytes.slice();
   for (const { offset, after } of edits) bytes.set(after, offset);
-  checkArmed(kernel, bytes, edits);
+  checkArmed(kernel, bytes, edits, {
+    object: hookObject,
+    address: gap.address,
+    pointers,
+    unused: halt === undefined ? earlyHaltNames : new Set(),
+  });
   return {
     bytes,
     hookSlots: entry('hook_slots'),
@@ -239,31 +244,6 @@ function checkRelocated(kernel: Kernel, pointers: readonly bigint[]): void {
     found: `no entry for ${unmoved.map((address) => `0x${address.toString(16)}`).join(', ')}`,
     wanted: 'entries for all function pointers that lead to the hook',
   });
-}
-
-/**
- * The independent check: compares the armed image with the original byte by byte outside the declared edits, and
- * the declared bytes with what was declared. Throws `invariant`.
- */
-export function checkArmed(kernel: Kernel, armed: Uint8Array, edits: readonly EditedBytes[]): void {
-  const original = kernel.image.bytes;
-  const sorted = [...edits].sort((a, b) => a.offset - b.offset);
-  let from = 0;
-  for (const each of [...sorted, { offset: original.length, after: new Uint8Array() }]) {
-    const same =
-      Buffer.compare(original.subarray(from, each.offset), armed.subarray(from, each.offset)) === 0;
-    const end = each.offset + each.after.length;
-    const declared = Buffer.compare(armed.subarray(each.offset, end), each.after) === 0;
-    if (!same || !declared || armed.length !== original.length) {
-      throw new SaveoopsError('invariant', 'the armed kernel differs outside the declared edits', {
-        where: `image offsets ${from} to ${end}`,
-        found: 'an undeclared difference',
-        wanted: 'only the declared bytes changed',
-        hint: 'this is a bug in Saveoops: please report it',
-      });
-    }
-    from = end;
-  }
 }
 
 function missingSymbols(kernel: Kernel, names: readonly string[]): SaveoopsError {
