@@ -12,16 +12,26 @@ export interface CommandSpec {
   readonly name: string;
   readonly positional?: { readonly name: string; readonly describe: string };
   readonly describe: string;
+  /** Whether a configuration file may give `configKeys`. */
+  readonly configurable?: boolean;
   readonly options: Readonly<Record<string, OptionSpec>>;
 }
 
+/** The configuration file that is read unless --config names another one or --no-config says none. */
+export const standardConfigFile = '/etc/saveoops.yaml';
+
 const json: OptionSpec = { type: 'boolean', describe: 'print the result as JSON on standard output' };
 
-export const commandSpecs = {
+const namedSpecs = {
   build: {
     name: 'build',
     describe: 'Lay out a primary kernel and a crash kernel in one Syslinux payload',
+    configurable: true,
     options: {
+      config: {
+        type: 'string',
+        describe: `file with options in YAML (default: ${standardConfigFile} if there is one; --no-config: none)`,
+      },
       kernel: { type: 'string', required: true, describe: "the primary kernel's bzImage" },
       initrd: {
         type: 'string',
@@ -124,3 +134,25 @@ export const commandSpecs = {
     },
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
+
+/** Options that build demands may be missing where it is only asked what it would take. */
+function optional(options: Readonly<Record<string, OptionSpec>>): Readonly<Record<string, OptionSpec>> {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, spec]) => [name, { ...spec, required: false }]),
+  );
+}
+
+export const commandSpecs = {
+  ...namedSpecs,
+  config: {
+    name: 'config',
+    describe: 'Print the options of build, as configuration file and command line give them',
+    configurable: true,
+    options: optional(namedSpecs.build.options),
+  },
+} satisfies Readonly<Record<string, CommandSpec>>;
+
+/** What the configuration file may hold. */
+export const configKeys: Readonly<Record<string, OptionSpec>> = Object.fromEntries(
+  Object.entries(namedSpecs.build.options).filter(([name]) => name !== 'config'),
+);
