@@ -7,6 +7,7 @@ import { renderConfig } from './commands/config.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
 import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
+import { runRepack } from './commands/repack.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
 import { readConfigFile, type ConfigFile } from './config/config-file.js';
@@ -65,6 +66,22 @@ const handlers: Readonly<
         out: text(values, 'out'),
         format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
         json: flag(values, 'json'),
+      },
+      io,
+    );
+    return 0;
+  },
+  repack: async (values) => {
+    const initrd = values['initrd'];
+    await runRepack(
+      {
+        payload: text(values, 'payload'),
+        out: text(values, 'out'),
+        append: optional(values, 'append'),
+        initrd: Array.isArray(initrd) && initrd.length > 0 ? initrd.map(String) : undefined,
+        crashAppend: optional(values, 'crash-append'),
+        crashInitrd: optional(values, 'crash-initrd'),
+        crashSize: optional(values, 'crash-size'),
       },
       io,
     );

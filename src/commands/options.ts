@@ -91,6 +91,30 @@ const namedSpecs = {
       json,
     },
   },
+  repack: {
+    name: 'repack',
+    positional: { name: 'payload', describe: 'a saveoops.c32' },
+    describe: 'Replace command lines or an initramfs in a payload, as fast as copying it',
+    options: {
+      out: {
+        type: 'string',
+        required: true,
+        describe: 'folder to write to, or a file whose name ends with .c32; may be where the payload is',
+      },
+      append: { type: 'string', describe: "the primary kernel's command line" },
+      initrd: {
+        type: 'string',
+        array: true,
+        describe: 'initramfs of the primary kernel, in place of all that the payload has; repeatable',
+      },
+      'crash-append': {
+        type: 'string',
+        describe: "words added to the crash kernel's command line, in place of those that build added",
+      },
+      'crash-initrd': { type: 'string', describe: "the crash kernel's initramfs" },
+      'crash-size': { type: 'string', describe: 'RAM to reserve' },
+    },
+  },
   inspect: {
     name: 'inspect',
     positional: { name: 'file', describe: 'a saveoops.c32' },
