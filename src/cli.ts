@@ -110,7 +110,15 @@ const handlers: Readonly<
       io,
     ),
   status: async (values) =>
-    runStatus({ root: text(values, 'root'), motd: flag(values, 'motd'), json: flag(values, 'json') }, io),
+    runStatus(
+      {
+        root: text(values, 'root'),
+        payload: optional(values, 'payload'),
+        motd: flag(values, 'motd'),
+        json: flag(values, 'json'),
+      },
+      io,
+    ),
   config: async (values, config) => {
     const set = Object.entries(configKeys).flatMap(([name, { array }]) => {
       const value = array === true ? values[name] : single(values, name);

@@ -150,10 +150,14 @@ const namedSpecs = {
   },
   status: {
     name: 'status',
-    describe: 'Tell whether the running system is armed, and why not',
+    describe: 'Tell whether the running system is armed, and why not, and whether its payload is stale',
     options: {
-      root: { type: 'string', default: '/', describe: 'where sys/ is' },
-      motd: { type: 'boolean', describe: 'print one line when not armed, else nothing: for a login message' },
+      root: { type: 'string', default: '/', describe: 'where boot/, proc/ and sys/ are' },
+      payload: { type: 'string', describe: 'folder of the payload (default: those found in boot/)' },
+      motd: {
+        type: 'boolean',
+        describe: 'print a line when not armed, and one when stale, else nothing: for a login message',
+      },
       json,
     },
   },
