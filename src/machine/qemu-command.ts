@@ -2,7 +2,12 @@
 
 /** What the machine starts from. */
 export type BootSource =
-  | { readonly kind: 'disk'; readonly image: string }
+  | {
+      readonly kind: 'disk';
+      readonly image: string;
+      /** Whether the guest's writes stay in the image; default false. */
+      readonly writable?: boolean;
+    }
   | { readonly kind: 'cdrom'; readonly image: string }
   | {
       readonly kind: 'kernel';
@@ -63,7 +68,10 @@ function bootArguments(boot: BootSource): readonly string[] {
     case 'disk':
       // snapshot: the guest's writes go to a temporary file, so the image stays what was built.
       return [
-        ...['-drive', `if=none,id=disk,format=raw,snapshot=on,file=${commas(boot.image)}`],
+        ...[
+          '-drive',
+          `if=none,id=disk,format=raw,snapshot=${boot.writable === true ? 'off' : 'on'},file=${commas(boot.image)}`,
+        ],
         ...['-device', 'ide-hd,drive=disk,bus=ide.0'],
       ];
     case 'cdrom':
