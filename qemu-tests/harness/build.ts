@@ -15,6 +15,8 @@ const defaults: Omit<BuildOptions, 'kernel' | 'out'> = {
   resetPic: false,
   dumpTools: false,
   captureTools: undefined,
+  modules: undefined,
+  captureModule: [],
   format: 'com32',
   json: false,
 };

@@ -9,6 +9,7 @@ import { withTemporaryFolder } from '../host/files.js';
 import { buildCaptureInitramfs, type CaptureInitramfs } from './build-initramfs.js';
 import { writeCpioArchive } from './cpio-archive.js';
 import { initApplets, initScript } from './init.js';
+import { loadModulesApplets, loadModulesScript } from './load-modules.js';
 import { logBegins, logEnds } from './markers.js';
 import { saveDumpApplets, saveDumpScript } from './save-dump.js';
 
@@ -240,6 +241,7 @@ function commandWords(script: string): string[] {
 describe.each([
   ['init', initScript, initApplets],
   ['save-dump', saveDumpScript, [...initApplets, ...saveDumpApplets]],
+  ['load-modules', loadModulesScript, [...initApplets, ...loadModulesApplets]],
 ] as const)('%s', (name, script, links) => {
   test('is a script that busybox sh can read', async () => {
     await withTemporaryFolder(async (folder) => {
@@ -257,7 +259,7 @@ describe.each([
     expect(words.length).toBeGreaterThan(20);
     const shell = new Set(
       (
-        'case if then else elif fi do done while for esac echo export set kill wait return shift exit read exec ' +
+        'case if then else elif fi do done while until for break continue esac echo export set kill wait return shift exit read exec ' +
         'busybox vmcore-dmesg makedumpfile'
       ).split(' '),
     );
