@@ -4,6 +4,8 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildCaptureInitramfs } from '../capture/build-initramfs.js';
 import { captureCommandLine } from '../capture/command-line.js';
+import { readDumpKey } from '../capture/dump-key.js';
+import { checkSaveOptions, saveWords, type SaveOptions } from '../capture/save-words.js';
 import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
 import { fileError, readInput, writeAtomic } from '../host/files.js';
@@ -13,7 +15,7 @@ import { buildPayload, type InputFile, type Payload } from '../payload/build-pay
 import { digestInitrd, encodeManifest } from '../payload/com32-file.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 
-export interface BuildOptions {
+export interface BuildOptions extends SaveOptions {
   readonly kernel: string;
   readonly initrd: readonly string[];
   readonly initrdBeside: boolean;
@@ -26,7 +28,8 @@ export interface BuildOptions {
   readonly crashSize: string | undefined;
   readonly resetVga: boolean;
   readonly resetPic: boolean;
-  readonly dumpTools: boolean;
+  /** File with public keys to which dumps are encrypted. */
+  readonly dumpKey: string | undefined;
   readonly captureTools: string | undefined;
   readonly out: string;
   readonly format: 'com32' | 'bzimage';
@@ -47,6 +50,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
   checkAppend('--append', options.append);
   checkAppend('--crash-append', options.crashAppend);
   checkOopsPanic(options);
+  checkSaveOptions(options);
   checkCaptureOptions(options);
   const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
   const names = nameFiles(options);
@@ -65,7 +69,9 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
   const kernel: InputFile = { name: names.kernel, bytes: kernelBytes };
   const same = crashBytes === undefined || Buffer.compare(crashBytes, kernelBytes) === 0;
   const crashKernel: InputFile = same ? kernel : { name: names.crashKernel, bytes: crashBytes };
-  const crashAppend = [...captureCommandLine, options.crashAppend].filter((word) => word !== '').join(' ');
+  const crashAppend = [...captureCommandLine, ...saveWords(options), options.crashAppend]
+    .filter((word) => word !== '')
+    .join(' ');
   const payload = await buildPayload({
     generator,
     kernel,
@@ -115,10 +121,17 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
 
 async function readCrashInitrd({
   crashInitrd: path,
-  dumpTools,
+  dump,
+  dumpKey,
   captureTools: toolFolder,
 }: BuildOptions): Promise<{ bytes: Uint8Array; unpackedSize: number }> {
-  if (path === undefined) return buildCaptureInitramfs({ dumpTools, toolFolder });
+  if (path === undefined) {
+    return buildCaptureInitramfs({
+      dumps: dump !== 'none',
+      dumpKey: dumpKey === undefined ? undefined : await readDumpKey(dumpKey),
+      toolFolder,
+    });
+  }
   const bytes = await readInput(path, 'an initramfs for the crash kernel');
   // How much a foreign archive unpacks to is not known: dracut and initramfs-tools images grow about threefold.
   return { bytes, unpackedSize: 3 * bytes.length };
@@ -155,14 +168,28 @@ function checkOopsPanic({ oopsPanic, append, format }: BuildOptions): void {
   if (other !== undefined) refuse(`${other} in --append`, 'one of the two');
 }
 
-/** The tools go into the built-in initramfs only. Throws `usage`. */
-function checkCaptureOptions({ crashInitrd, dumpTools, captureTools }: BuildOptions): void {
-  if (crashInitrd === undefined || (!dumpTools && captureTools === undefined)) return;
-  throw new SaveoopsError('usage', 'a contradiction', {
-    where: dumpTools ? '--dump-tools' : '--capture-tools',
-    found: `--crash-initrd ${crashInitrd}`,
-    wanted: 'one of the two: the tools go into the built-in capture initramfs',
-  });
+/** Options for the built-in capture initramfs only, and one that would do nothing. Throws `usage`. */
+function checkCaptureOptions(options: BuildOptions): void {
+  const { crashInitrd, save, dump, dumpKey, keep, captureTools } = options;
+  const refuse = (where: string, found: string, wanted: string): never => {
+    throw new SaveoopsError('usage', 'a contradiction', { where, found, wanted });
+  };
+  if (dumpKey !== undefined && dump === 'none') {
+    refuse('--dump-key', '--dump none', 'a dump to encrypt: --dump filtered or --dump full');
+  }
+  if (crashInitrd === undefined) return;
+  const given = Object.entries({
+    '--save': save !== undefined,
+    '--dump': dump !== 'none',
+    '--keep': keep !== 0,
+    '--capture-tools': captureTools !== undefined,
+  }).find(([, isGiven]) => isGiven);
+  if (given === undefined) return;
+  refuse(
+    given[0],
+    `--crash-initrd ${crashInitrd}`,
+    'one of the two: only the built-in capture initramfs heeds it',
+  );
 }
 
 /** "160M", "1G", "167772160". Throws `usage`. */
