@@ -31,6 +31,10 @@ function single(values: Values, name: string): unknown {
 }
 
 const text = (values: Values, name: string): string => String(single(values, name) ?? '');
+const list = (values: Values, name: string): string[] => {
+  const value = values[name];
+  return Array.isArray(value) ? value.map(String) : [];
+};
 const optional = (values: Values, name: string): string | undefined => {
   const value = single(values, name);
   return value === undefined ? undefined : String(value);
@@ -41,11 +45,10 @@ const number = (values: Values, name: string): number => Number(single(values, n
 /** Each command's exit code for a run that threw nothing. */
 const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => Promise<number>>> = {
   build: async (values) => {
-    const initrd = values['initrd'];
     await runBuild(
       {
         kernel: text(values, 'kernel'),
-        initrd: Array.isArray(initrd) ? initrd.map(String) : [],
+        initrd: list(values, 'initrd'),
         initrdBeside: flag(values, 'initrd-beside'),
         append: text(values, 'append'),
         oopsPanic: flag(values, 'oops-panic'),
@@ -61,6 +64,8 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
         dumpKey: optional(values, 'dump-key'),
         keep: number(values, 'keep'),
         captureTools: optional(values, 'capture-tools'),
+        modules: optional(values, 'modules'),
+        captureModule: list(values, 'capture-module'),
         out: text(values, 'out'),
         format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
         json: flag(values, 'json'),

@@ -18,6 +18,8 @@ const defaults: Omit<BuildOptions, 'kernel' | 'out'> = {
   dumpKey: undefined,
   keep: 0,
   captureTools: undefined,
+  modules: undefined,
+  captureModule: [],
   format: 'com32',
   json: false,
 };

@@ -89,6 +89,16 @@ export const commandSpecs = {
         type: 'string',
         describe: "folder with programs and libraries to use in it instead of the system's",
       },
+      modules: {
+        type: 'string',
+        describe:
+          "folder with the crash kernel's modules, or a root that has it (default: beside it, else /lib)",
+      },
+      'capture-module': {
+        type: 'string',
+        array: true,
+        describe: 'a kernel module for the capture initramfs beside the default ones; repeatable',
+      },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
         type: 'string',
