@@ -1,6 +1,6 @@
 /**
  * The crash kernel's own command line; never the primary's, whose console=, root= or panic_on_warn could keep the
- * crash kernel from coming up. The words are those that kdump distributions have converged on, each with its reason.
+ * crash kernel from coming up (its `saveoops.` words alone are copied, by the entry stub). The words are those that kdump distributions have converged on, each with its reason.
  */
 export const captureCommandLine: readonly string[] = [
   'nr_cpus=1', // a crash on an AP must not wake the BSP by INIT, and memory is short
