@@ -61,7 +61,7 @@ export const saveCaptureScript = String.raw`#!/bin/sh
 # Says where in a line or two, and creates /run/capture/safe once the log is on the disk or cannot be.
 umask 077
 state=/run/capture
-disk=$state/disk
+root=$state/root
 : >$state/files
 : >$state/failures
 : >$state/dump
@@ -158,23 +158,23 @@ esac
 find_damage $device $type || refuse "$reason"
 [ -z "$remark" ] || note "$remark"
 limited ${limits.modules} load-modules fs $driver >$state/said 2>&1 || note "load-modules fs $driver: $(why $?)"
-mkdir -p $disk
-limited ${limits.mount} mount -t $driver -o rw,nosuid,nodev,noexec$options $device $disk 2>$state/said ||
+mkdir -p $root
+limited ${limits.mount} mount -t $driver -o rw,nosuid,nodev,noexec$options $device $root 2>$state/said ||
   refuse "$device ($type) cannot be mounted: $(why $?)"
 
 # --- the directory ---
 # Gives the disk back. What was not unmounted is made read-only with all else by the kernel's emergency call.
 release_disk() {
-  limited ${limits.write} umount $disk 2>$state/said && return
+  limited ${limits.write} umount $root 2>$state/said && return
   failure "umount ($(why $?))"
   echo u >/proc/sysrq-trigger
 }
 
-limited ${limits.write} mkdir -p "$disk$into" 2>$state/said
+limited ${limits.write} mkdir -p "$root$into" 2>$state/said
 # A symbolic link could lead off the disk.
-limited ${limits.write} readlink -f "$disk$into" >$state/real
+limited ${limits.write} readlink -f "$root$into" >$state/real
 case $(cat $state/real) in
-  $disk | $disk/*) ;;
+  $root | $root/*) ;;
   *)
     release_disk
     refuse "$into is no directory on $device: $(why 1)"
@@ -188,7 +188,7 @@ while :; do
   id=$(od -An -N3 -tx1 /dev/urandom | tr -d ' \n')
   capture=$(echo "$time" | tr -d :-)-$(echo "${'${release:-unknown}'}" | tr -c 'A-Za-z0-9.+_\n-' _)-$id
   directory=${'${into%/}'}/$capture
-  folder=$disk$directory
+  folder=$root$directory
   limited ${limits.write} mkdir "$folder" 2>$state/said && break
   status=$?
   tries=$((tries - 1))
@@ -220,7 +220,7 @@ put dmesg.txt $source && safe=yes
 
 # --- what is worth less ---
 if [ -n "$safe" ] && [ $keep != 0 ]; then
-  prune_captures "$disk$into" $keep $capture >$state/said 2>&1
+  prune_captures "$root$into" $keep $capture >$state/said 2>&1
   while read -r line; do note "$line"; done <$state/said
 fi
 if [ -n "$safe" ] && [ $dump != none ]; then
