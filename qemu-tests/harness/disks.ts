@@ -1,8 +1,21 @@
 /** Disks on which the crash kernel saves, read on the host by the tools of their file systems. No root rights. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs';
-import { closeSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -50,11 +63,16 @@ export class Disk {
     makers[format](this.image, label);
   }
 
+  /** QEMU's name of it. */
+  get id(): string {
+    return `${this.format}-${this.label}`;
+  }
+
   /** QEMU options that plug it in, on virtio. */
   get options(): readonly string[] {
     return [
-      ...['-drive', `if=none,id=${this.label},format=raw,cache=unsafe,file=${this.image}`],
-      ...['-device', `virtio-blk-pci,drive=${this.label}`],
+      ...['-drive', `if=none,id=${this.id},format=raw,cache=unsafe,file=${this.image}`],
+      ...['-device', `virtio-blk-pci,drive=${this.id}`],
     ];
   }
 
@@ -121,16 +139,9 @@ export class Disk {
       case 'xfs':
         return this.xfsDb(`path /${path}`, 'ls')
           .split('\n')
-          .map((line) => line.trim().split(/\s+/)[4] ?? '');
-      case 'btrfs': {
-        const at = `${path}/`;
-        return host('btrfs', ['restore', '--dry-run', '--verbose', this.image, this.folder])
-          .split('\n')
-          .map((line) => line.split(`${this.folder}/`)[1] ?? '')
-          .filter((name) => name.startsWith(at))
-          .map((name) => name.slice(at.length).split('/')[0] ?? '')
-          .filter((name, index, all) => all.indexOf(name) === index);
-      }
+          .map((line) => line.trim().split(/\s+/)[5] ?? '');
+      case 'btrfs':
+        return readdirSync(join(this.restored(), path));
       default:
         return mtoolsNames(this.image, path);
     }
@@ -144,20 +155,21 @@ export class Disk {
       case 'xfs':
         this.copyFromXfs(path, out);
         return;
-      case 'btrfs': {
-        const all = join(this.folder, 'restored');
-        host('btrfs', ['restore', '--overwrite', this.image, this.restoreFolder(all)]);
-        writeFileSync(out, readFileSync(join(all, path)));
+      case 'btrfs':
+        copyFileSync(join(this.restored(), path), out);
         return;
-      }
       default:
         host('mcopy', ['-n', '-i', this.image, `::/${path}`, out]);
     }
   }
 
-  private restoreFolder(path: string): string {
-    host('mkdir', ['-p', path]);
-    return path;
+  /** A folder with all that a btrfs holds. */
+  private restored(): string {
+    const all = join(this.folder, 'restored');
+    rmSync(all, { recursive: true, force: true });
+    mkdirSync(all);
+    host('btrfs', ['restore', this.image, all]);
+    return all;
   }
 
   private xfsDb(...commands: readonly string[]): string {

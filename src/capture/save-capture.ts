@@ -247,11 +247,16 @@ capture_json >$state/capture.json
 put capture.json cat $state/capture.json
 release_disk
 
+case $where in
+  boot | LABEL=*) what="$type, $where, UUID $uuid" ;;
+  UUID=*) what="$type, UUID $uuid" ;;
+  *) what="$type, $where" ;;
+esac
 if [ -n "$saved" ]; then
-  echo "saved on $device ($type, $where${'${uuid:+, UUID $uuid}'})"
+  echo "saved on $device ($what)"
   echo "in $directory: $saved"
 else
-  echo "not saved on $device ($type, $where)"
+  echo "not saved on $device ($what)"
 fi
 while read -r line; do echo "failed: $line"; done <$state/failures
 [ -n "$saved" ] || exit 2
