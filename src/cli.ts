@@ -2,6 +2,7 @@
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import type { DumpLevel } from './capture/save-words.js';
 import { runBuild } from './commands/build.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
@@ -57,7 +58,11 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
         crashSize: optional(values, 'crash-size'),
         resetVga: flag(values, 'reset-vga'),
         resetPic: flag(values, 'reset-pic'),
-        dumpTools: flag(values, 'dump-tools'),
+        save: optional(values, 'save'),
+        // yargs has checked it against the levels.
+        dump: text(values, 'dump') as DumpLevel,
+        dumpKey: optional(values, 'dump-key'),
+        keep: number(values, 'keep'),
         captureTools: optional(values, 'capture-tools'),
         modules: optional(values, 'modules'),
         captureModule: list(values, 'capture-module'),

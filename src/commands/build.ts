@@ -4,6 +4,8 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildCaptureInitramfs } from '../capture/build-initramfs.js';
 import { captureCommandLine } from '../capture/command-line.js';
+import { readDumpKey } from '../capture/dump-key.js';
+import { checkSaveOptions, saveWords, type SaveOptions } from '../capture/save-words.js';
 import { findModules } from '../capture/module-tree.js';
 import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
@@ -16,7 +18,7 @@ import { buildPayload, type InputFile, type Payload } from '../payload/build-pay
 import { digestInitrd, encodeManifest } from '../payload/com32-file.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 
-export interface BuildOptions {
+export interface BuildOptions extends SaveOptions {
   readonly kernel: string;
   readonly initrd: readonly string[];
   readonly initrdBeside: boolean;
@@ -29,7 +31,8 @@ export interface BuildOptions {
   readonly crashSize: string | undefined;
   readonly resetVga: boolean;
   readonly resetPic: boolean;
-  readonly dumpTools: boolean;
+  /** File with public keys to which dumps are encrypted. */
+  readonly dumpKey: string | undefined;
   readonly captureTools: string | undefined;
   /** Folder of the crash kernel's modules, or a root that has it. */
   readonly modules: string | undefined;
@@ -54,6 +57,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
   checkAppend('--append', options.append);
   checkAppend('--crash-append', options.crashAppend);
   checkOopsPanic(options);
+  checkSaveOptions(options);
   checkCaptureOptions(options);
   const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
   const names = nameFiles(options);
@@ -61,7 +65,9 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
     readInput(options.kernel, 'a bzImage'),
     options.crashKernel === undefined ? undefined : readInput(options.crashKernel, 'a bzImage'),
   ]);
-  const crashAppend = [...captureCommandLine, options.crashAppend].filter((word) => word !== '').join(' ');
+  const crashAppend = [...captureCommandLine, ...saveWords(options), options.crashAppend]
+    .filter((word) => word !== '')
+    .join(' ');
   // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
   const [loaded, stubs, configTemplate, capture, ...initrds] = await Promise.all([
     loadKernel(kernelBytes, names.kernel),
@@ -132,11 +138,15 @@ interface Capture {
 
 /** @param release uname -r of the crash kernel */
 async function readCapture(options: BuildOptions, release: string, append: string): Promise<Capture> {
-  const { crashInitrd: path, dumpTools, captureTools: toolFolder } = options;
+  const { crashInitrd: path, captureTools: toolFolder } = options;
   if (path === undefined) {
     const tree = await findModules(release, options.crashKernel ?? options.kernel, options.modules);
-    const modules = tree && { tree, release, extra: options.captureModule };
-    const initramfs = await buildCaptureInitramfs({ dumpTools, toolFolder, modules });
+    const initramfs = await buildCaptureInitramfs({
+      dumps: options.dump !== 'none',
+      dumpKey: options.dumpKey === undefined ? undefined : await readDumpKey(options.dumpKey),
+      toolFolder,
+      modules: tree && { tree, release, extra: options.captureModule },
+    });
     const count = initramfs.files.filter((file) => moduleNameOf(file.path) !== undefined).length;
     if (tree !== undefined && count > 0) return { initramfs, modules: { folder: tree.folder, count } };
     checkNoModules(options, release, append);
@@ -178,21 +188,30 @@ function checkOopsPanic({ oopsPanic, append, format }: BuildOptions): void {
   if (other !== undefined) refuse(`${other} in --append`, 'one of the two');
 }
 
-/** Tools and modules go into the built-in initramfs only. Throws `usage`. */
+/** Options for the built-in capture initramfs only, and one that would do nothing. Throws `usage`. */
 function checkCaptureOptions(options: BuildOptions): void {
-  const { crashInitrd, dumpTools, captureTools, modules, captureModule } = options;
-  const [given] = [
-    ...(dumpTools ? ['--dump-tools'] : []),
-    ...(captureTools === undefined ? [] : ['--capture-tools']),
-    ...(modules === undefined ? [] : ['--modules']),
-    ...(captureModule.length === 0 ? [] : ['--capture-module']),
-  ];
-  if (crashInitrd === undefined || given === undefined) return;
-  throw new SaveoopsError('usage', 'a contradiction', {
-    where: given,
-    found: `--crash-initrd ${crashInitrd}`,
-    wanted: 'one of the two: tools and modules go into the built-in capture initramfs',
-  });
+  const { crashInitrd, save, dump, dumpKey, keep, captureTools, modules, captureModule } = options;
+  const refuse = (where: string, found: string, wanted: string): never => {
+    throw new SaveoopsError('usage', 'a contradiction', { where, found, wanted });
+  };
+  if (dumpKey !== undefined && dump === 'none') {
+    refuse('--dump-key', '--dump none', 'a dump to encrypt: --dump filtered or --dump full');
+  }
+  if (crashInitrd === undefined) return;
+  const given = Object.entries({
+    '--save': save !== undefined,
+    '--dump': dump !== 'none',
+    '--keep': keep !== 0,
+    '--capture-tools': captureTools !== undefined,
+    '--modules': modules !== undefined,
+    '--capture-module': captureModule.length > 0,
+  }).find(([, isGiven]) => isGiven);
+  if (given === undefined) return;
+  refuse(
+    given[0],
+    `--crash-initrd ${crashInitrd}`,
+    'one of the two: only the built-in capture initramfs heeds it',
+  );
 }
 
 /**

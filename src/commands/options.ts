@@ -1,4 +1,6 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
+import { dumpLevels } from '../capture/save-words.js';
+
 export interface OptionSpec {
   readonly type: 'string' | 'number' | 'boolean';
   readonly describe: string;
@@ -62,10 +64,26 @@ export const commandSpecs = {
         type: 'boolean',
         describe: 'at a panic, give the 8259 interrupt controllers the vectors that the BIOS gave them',
       },
-      'dump-tools': {
-        type: 'boolean',
-        default: false,
-        describe: 'put makedumpfile and save-dump into the built-in capture initramfs',
+      save: {
+        type: 'string',
+        describe:
+          'where captures are saved: none, boot (the file system Syslinux starts from), LABEL=NAME:/DIRECTORY, UUID=..., ' +
+          'PARTLABEL=... (default: none; boot in what saveoops image makes)',
+      },
+      dump: {
+        type: 'string',
+        choices: dumpLevels,
+        default: 'none',
+        describe: "what is saved of the dead kernel's memory beside its log",
+      },
+      'dump-key': {
+        type: 'string',
+        describe: 'file with public keys, of age or SSH, to which dumps are encrypted',
+      },
+      keep: {
+        type: 'number',
+        default: 0,
+        describe: 'captures to keep, 1 to 999: older ones are removed when a new one is saved (0: all)',
       },
       'capture-tools': {
         type: 'string',
