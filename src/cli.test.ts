@@ -47,7 +47,10 @@ describe('wrong command lines', () => {
       /oops=x in --append/,
     ],
     [['build', '--kernel', kernel, '--out', 'o', '--oops-panic', '--format', 'bzimage'], /your loader/],
-    [['build', '--kernel', kernel, '--out', 'o', '--crash-initrd', kernel, '--dump-tools'], /--crash-initrd/],
+    [
+      ['build', '--kernel', kernel, '--out', 'o', '--crash-initrd', kernel, '--dump', 'full'],
+      /--crash-initrd/,
+    ],
     [['inspect'], /file|non-option/i],
     [['test', '.', '--cpus', 'two'], /cpus/],
     [['test', '.', '--panic', 'rm -rf'], /--panic/],

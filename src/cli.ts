@@ -2,6 +2,8 @@
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import type { DumpLevel } from './capture/save-words.js';
+import { runBooted } from './commands/booted.js';
 import { runBuild } from './commands/build.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
@@ -30,6 +32,10 @@ function single(values: Values, name: string): unknown {
 }
 
 const text = (values: Values, name: string): string => String(single(values, name) ?? '');
+const list = (values: Values, name: string): string[] => {
+  const value = values[name];
+  return Array.isArray(value) ? value.map(String) : [];
+};
 const optional = (values: Values, name: string): string | undefined => {
   const value = single(values, name);
   return value === undefined ? undefined : String(value);
@@ -40,11 +46,10 @@ const number = (values: Values, name: string): number => Number(single(values, n
 /** Each command's exit code for a run that threw nothing. */
 const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => Promise<number>>> = {
   build: async (values) => {
-    const initrd = values['initrd'];
     await runBuild(
       {
         kernel: text(values, 'kernel'),
-        initrd: Array.isArray(initrd) ? initrd.map(String) : [],
+        initrd: list(values, 'initrd'),
         initrdBeside: flag(values, 'initrd-beside'),
         append: text(values, 'append'),
         oopsPanic: flag(values, 'oops-panic'),
@@ -54,8 +59,16 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
         crashSize: optional(values, 'crash-size'),
         resetVga: flag(values, 'reset-vga'),
         resetPic: flag(values, 'reset-pic'),
-        dumpTools: flag(values, 'dump-tools'),
+        save: optional(values, 'save'),
+        // yargs has checked it against the levels.
+        dump: text(values, 'dump') as DumpLevel,
+        dumpKey: optional(values, 'dump-key'),
+        keep: number(values, 'keep'),
+        maxCapturesInARow: number(values, 'max-captures-in-a-row'),
+        fallbackEntry: text(values, 'fallback-entry'),
         captureTools: optional(values, 'capture-tools'),
+        modules: optional(values, 'modules'),
+        captureModule: list(values, 'capture-module'),
         out: text(values, 'out'),
         format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
         json: flag(values, 'json'),
@@ -86,6 +99,10 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
       },
       io,
     ),
+  booted: async (values) => {
+    await runBooted({ dir: list(values, 'dir') });
+    return 0;
+  },
   status: async (values) =>
     runStatus({ root: text(values, 'root'), motd: flag(values, 'motd'), json: flag(values, 'json') }, io),
 };

@@ -98,7 +98,7 @@ export async function captureWith(script: string, flavour: string): Promise<stri
     'poweroff -f',
     '',
   ].join('\n');
-  const base = await buildCaptureInitramfs({ dumpTools: true });
+  const base = await buildCaptureInitramfs({ dumps: true });
   const modules = readModules(flavour);
   const key = digestOf(init, base.bytes, ...modules.flatMap(({ path, bytes }) => [path, bytes]));
   return await makeOnce(join(cache, 'guests', `capture-${key}.cpio.gz`), async (out) => {

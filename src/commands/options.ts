@@ -1,4 +1,7 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
+import { dumpLevels } from '../capture/save-words.js';
+import { plainEntry } from '../capture/in-a-row.js';
+
 export interface OptionSpec {
   readonly type: 'string' | 'number' | 'boolean';
   readonly describe: string;
@@ -62,14 +65,51 @@ export const commandSpecs = {
         type: 'boolean',
         describe: 'at a panic, give the 8259 interrupt controllers the vectors that the BIOS gave them',
       },
-      'dump-tools': {
-        type: 'boolean',
-        default: false,
-        describe: 'put makedumpfile and save-dump into the built-in capture initramfs',
+      save: {
+        type: 'string',
+        describe:
+          'where captures are saved: none, boot (the file system Syslinux starts from), LABEL=NAME:/DIRECTORY, UUID=..., ' +
+          'PARTLABEL=... (default: none; boot in what saveoops image makes)',
+      },
+      dump: {
+        type: 'string',
+        choices: dumpLevels,
+        default: 'none',
+        describe: "what is saved of the dead kernel's memory beside its log",
+      },
+      'dump-key': {
+        type: 'string',
+        describe: 'file with public keys, of age or SSH, to which dumps are encrypted',
+      },
+      keep: {
+        type: 'number',
+        default: 0,
+        describe: 'captures to keep, 1 to 999: older ones are removed when a new one is saved (0: all)',
+      },
+      'max-captures-in-a-row': {
+        type: 'number',
+        default: 3,
+        describe:
+          'after so many captures without a good boot between them the fallback entry boots once (0: never)',
+      },
+      'fallback-entry': {
+        type: 'string',
+        default: plainEntry,
+        describe: 'label of the boot entry that boots then, for example that of a previous kernel',
       },
       'capture-tools': {
         type: 'string',
         describe: "folder with programs and libraries to use in it instead of the system's",
+      },
+      modules: {
+        type: 'string',
+        describe:
+          "folder with the crash kernel's modules, or a root that has it (default: beside it, else /lib)",
+      },
+      'capture-module': {
+        type: 'string',
+        array: true,
+        describe: 'a kernel module for the capture initramfs beside the default ones; repeatable',
       },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
@@ -118,9 +158,20 @@ export const commandSpecs = {
     name: 'status',
     describe: 'Tell whether the running system is armed, and why not',
     options: {
-      root: { type: 'string', default: '/', describe: 'where sys/ is' },
-      motd: { type: 'boolean', describe: 'print one line when not armed, else nothing: for a login message' },
+      root: { type: 'string', default: '/', describe: 'where sys/, proc/ and boot/ are' },
+      motd: { type: 'boolean', describe: 'print what is wrong, nothing when armed: for a login message' },
       json,
+    },
+  },
+  booted: {
+    name: 'booted',
+    describe: 'Tell that this boot was good: the row of captures before it has ended',
+    options: {
+      dir: {
+        type: 'string',
+        array: true,
+        describe: 'folder of captures; repeatable (default: /boot/saveoops, /boot/efi/saveoops, /saveoops)',
+      },
     },
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;

@@ -2,12 +2,8 @@
 
 /** What the machine starts from. */
 export type BootSource =
-  | {
-      readonly kind: 'disk';
-      readonly image: string;
-      /** Whether the guest's writes stay in the image; default false. */
-      readonly writable?: boolean;
-    }
+  /** Unless `writable`, the guest's writes go to a temporary file, so that the image stays what was built. */
+  | { readonly kind: 'disk'; readonly image: string; readonly writable?: boolean }
   | { readonly kind: 'cdrom'; readonly image: string }
   | {
       readonly kind: 'kernel';
@@ -66,7 +62,6 @@ export function qemuArguments(spec: MachineSpec, sockets: ControlSockets = {}): 
 function bootArguments(boot: BootSource): readonly string[] {
   switch (boot.kind) {
     case 'disk':
-      // snapshot: the guest's writes go to a temporary file, so the image stays what was built.
       return [
         ...[
           '-drive',
