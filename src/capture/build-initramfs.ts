@@ -49,10 +49,12 @@ const pageSize = 4096;
  */
 export async function buildCaptureInitramfs(options: CaptureOptions = {}): Promise<CaptureInitramfs> {
   const { modules } = options;
-  const gathered = [
+  const all = [
     ...(await gatherCaptureFiles(options)),
     ...(modules === undefined ? [] : await gatherModules(modules)),
   ];
+  // Several scripts bring the link of one busybox tool.
+  const gathered = [...new Map(all.map((file) => [file.path, file])).values()];
   const archive = await writeCpioArchive(gathered);
   const files = gathered.flatMap((file) => member(file) ?? []);
   return {
