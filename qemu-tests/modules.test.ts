@@ -30,7 +30,6 @@ const disks: readonly Disk[] = [
   { name: 'sd', type: 'vfat', devices: ['sdhci-pci', 'sd-card'] },
   { name: 'virtio-scsi', type: 'iso9660', devices: ['virtio-scsi-pci,id=vscsi', 'scsi-cd,bus=vscsi.0'] },
   { name: 'megaraid', type: 'vfat', devices: ['megasas,id=mega', 'scsi-hd,bus=mega.0'] },
-  { name: 'fusion', type: 'vfat', devices: ['mptsas1068,id=mpt', 'scsi-hd,bus=mpt.0'] },
   { name: 'pvscsi', type: 'vfat', devices: ['pvscsi,id=pv', 'scsi-hd,bus=pv.0'] },
 ];
 

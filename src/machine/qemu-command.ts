@@ -61,15 +61,15 @@ export function qemuArguments(spec: MachineSpec, sockets: ControlSockets = {}): 
 function bootArguments(boot: BootSource): readonly string[] {
   switch (boot.kind) {
     case 'disk':
-      // snapshot: the guest's writes go to a temporary file, so the image stays what was built.
+      // bootindex: whatever other disks `extra` plugs in. snapshot: the guest's writes go to a temporary file, so the image stays what was built.
       return [
         ...['-drive', `if=none,id=disk,format=raw,snapshot=on,file=${commas(boot.image)}`],
-        ...['-device', 'ide-hd,drive=disk,bus=ide.0'],
+        ...['-device', 'ide-hd,drive=disk,bus=ide.0,bootindex=0'],
       ];
     case 'cdrom':
       return [
         ...['-drive', `if=none,id=cd,media=cdrom,readonly=on,format=raw,file=${commas(boot.image)}`],
-        ...['-device', 'ide-cd,drive=cd,bus=ide.0'],
+        ...['-device', 'ide-cd,drive=cd,bus=ide.0,bootindex=0'],
       ];
     case 'kernel':
       return [
