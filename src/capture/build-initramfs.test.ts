@@ -10,6 +10,7 @@ import type { GatherOptions } from './capture-files.js';
 import { buildCaptureInitramfs, type CaptureInitramfs } from './build-initramfs.js';
 import { writeCpioArchive } from './cpio-archive.js';
 import { initApplets, initScript } from './init.js';
+import { loadModulesApplets, loadModulesScript } from './load-modules.js';
 import { logBegins, logEnds } from './markers.js';
 import { saveCaptureApplets, saveCaptureScript } from './save-capture.js';
 import { saveDumpApplets, saveDumpScript } from './save-dump.js';
@@ -245,6 +246,7 @@ describe.each([
   ['init', initScript, initApplets],
   ['save-capture', saveCaptureScript, saveCaptureApplets],
   ['save-dump', saveDumpScript, saveDumpApplets],
+  ['load-modules', loadModulesScript, [...initApplets, ...loadModulesApplets]],
 ] as const)('%s', (name, script, links) => {
   test('is a script that busybox sh can read', async () => {
     await withTemporaryFolder(async (folder) => {
