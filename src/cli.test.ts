@@ -54,7 +54,7 @@ describe('wrong command lines', () => {
     [['build', '--kernel', kernel, '--out', 'o', '--save', '/var/crash'], /not a place/],
     [['build', '--kernel', kernel, '--out', 'o', '--save', 'LABEL=a b'], /No spaces/],
     [['build', '--kernel', kernel, '--out', 'o', '--save', 'LABEL=a:/b/../c'], /no \. and \.\./],
-    [['build', '--kernel', kernel, '--out', 'o', '--save', 'LABEL=a:b/c'], /not a place|directory/],
+    [['build', '--kernel', kernel, '--out', 'o', '--save', 'LABEL=a:b'], /not a place/],
     [['build', '--kernel', kernel, '--out', 'o', '--save', 'UUID='], /not a place/],
     [['build', '--kernel', kernel, '--out', 'o', '--dump', 'some'], /dump/],
     [['build', '--kernel', kernel, '--out', 'o', '--keep', '1000'], /--keep/],

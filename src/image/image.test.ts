@@ -77,7 +77,7 @@ describe('boot media', () => {
       expect(said.join('')).toContain('FAT16');
       const { stdout: kind } = await execa('file', ['-b', out]);
       expect(kind).toMatch(
-        /DOS\/MBR boot sector; partition 1 : ID=0xe, active, .*startsector 2048, 34816 sectors/,
+        /DOS\/MBR boot sector; partition 1 : ID=0xe, active, .*startsector 2048, 141312 sectors/,
       );
       const { stdout: list } = await execa('mdir', ['-b', '-i', `${out}@@1048576`, '::/syslinux']);
       expect(list.split('\n').map((path) => path.split('/').at(-1))).toEqual([
