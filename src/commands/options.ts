@@ -10,7 +10,7 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   readonly name: string;
-  readonly positional?: { readonly name: string; readonly describe: string };
+  readonly positional?: { readonly name: string; readonly describe: string; readonly optional?: boolean };
   readonly describe: string;
   readonly options: Readonly<Record<string, OptionSpec>>;
 }
@@ -120,6 +120,28 @@ export const commandSpecs = {
     options: {
       root: { type: 'string', default: '/', describe: 'where sys/ is' },
       motd: { type: 'boolean', describe: 'print one line when not armed, else nothing: for a login message' },
+      json,
+    },
+  },
+  captures: {
+    name: 'captures',
+    positional: {
+      name: 'where',
+      describe: 'directory or disk image with captures (default: where this system saves them)',
+      optional: true,
+    },
+    describe: 'List what has been captured, newest first',
+    options: { json },
+  },
+  report: {
+    name: 'report',
+    positional: {
+      name: 'capture',
+      describe: 'a capture directory, a log, IMAGE:ID, the beginning of an ID, or "last"',
+    },
+    describe: 'Tell what died, from a capture or a log',
+    options: {
+      html: { type: 'string', describe: 'write the report to this file, with pictures' },
       json,
     },
   },
