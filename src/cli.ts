@@ -5,9 +5,11 @@ import { hideBin } from 'yargs/helpers';
 import type { DumpLevel } from './capture/save-words.js';
 import { runBooted } from './commands/booted.js';
 import { runBuild } from './commands/build.js';
+import { runCaptures } from './commands/captures.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
 import { commandSpecs, type CommandSpec } from './commands/options.js';
+import { runReport } from './commands/report.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
@@ -105,12 +107,23 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
   },
   status: async (values) =>
     runStatus({ root: text(values, 'root'), motd: flag(values, 'motd'), json: flag(values, 'json') }, io),
+  captures: async (values) =>
+    runCaptures({ where: optional(values, 'where'), json: flag(values, 'json') }, io),
+  report: async (values) =>
+    runReport(
+      { capture: text(values, 'capture'), html: optional(values, 'html'), json: flag(values, 'json') },
+      io,
+    ),
 };
+
+function positional({ name, optional }: NonNullable<CommandSpec['positional']>): string {
+  return optional === true ? `[${name}]` : `<${name}>`;
+}
 
 function addOptions(parser: Argv, spec: CommandSpec): Argv {
   if (spec.positional !== undefined) {
-    const { name, describe } = spec.positional;
-    parser.positional(name, { type: 'string', describe, demandOption: true });
+    const { name, describe, optional = false } = spec.positional;
+    parser.positional(name, { type: 'string', describe, demandOption: !optional });
   }
   for (const [name, option] of Object.entries(spec.options)) {
     const { type, describe, array, required, choices, default: standard } = option;
@@ -155,7 +168,7 @@ async function run(argv: readonly string[]): Promise<number> {
       throw (error as Error | undefined) ?? usage(message);
     });
   for (const [key, spec] of Object.entries(commandSpecs) as [keyof typeof commandSpecs, CommandSpec][]) {
-    const command = spec.positional === undefined ? spec.name : `${spec.name} <${spec.positional.name}>`;
+    const command = spec.positional === undefined ? spec.name : `${spec.name} ${positional(spec.positional)}`;
     parser.command(
       command,
       spec.describe,

@@ -13,7 +13,7 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   readonly name: string;
-  readonly positional?: { readonly name: string; readonly describe: string };
+  readonly positional?: { readonly name: string; readonly describe: string; readonly optional?: boolean };
   readonly describe: string;
   readonly options: Readonly<Record<string, OptionSpec>>;
 }
@@ -172,6 +172,28 @@ export const commandSpecs = {
         array: true,
         describe: 'folder of captures; repeatable (default: /boot/saveoops, /boot/efi/saveoops, /saveoops)',
       },
+    },
+  },
+  captures: {
+    name: 'captures',
+    positional: {
+      name: 'where',
+      describe: 'directory or disk image with captures (default: where this system saves them)',
+      optional: true,
+    },
+    describe: 'List what has been captured, newest first',
+    options: { json },
+  },
+  report: {
+    name: 'report',
+    positional: {
+      name: 'capture',
+      describe: 'a capture directory, a log, IMAGE:ID, the beginning of an ID, or "last"',
+    },
+    describe: 'Tell what died, from a capture or a log',
+    options: {
+      html: { type: 'string', describe: 'write the report to this file, with pictures' },
+      json,
     },
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
