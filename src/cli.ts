@@ -1,17 +1,20 @@
 #!/usr/bin/env node
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
-import { hideBin } from 'yargs/helpers';
+import { hideBin, Parser } from 'yargs/helpers';
 import type { DumpLevel } from './capture/save-words.js';
 import { runBooted } from './commands/booted.js';
 import { runBuild } from './commands/build.js';
 import { runCaptures } from './commands/captures.js';
+import { renderConfig } from './commands/config.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
-import { commandSpecs, type CommandSpec } from './commands/options.js';
+import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
+import { runRepack } from './commands/repack.js';
 import { runReport } from './commands/report.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
+import { readConfigFile, type ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { version } from './host/version.js';
 
@@ -23,6 +26,8 @@ const io = {
     process.stderr.write(text);
   },
 };
+
+const parserConfiguration = { 'camel-case-expansion': false, 'greedy-arrays': false };
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -46,7 +51,9 @@ const flag = (values: Values, name: string): boolean => single(values, name) ===
 const number = (values: Values, name: string): number => Number(single(values, name));
 
 /** Each command's exit code for a run that threw nothing. */
-const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => Promise<number>>> = {
+const handlers: Readonly<
+  Record<keyof typeof commandSpecs, (values: Values, config: ConfigFile | undefined) => Promise<number>>
+> = {
   build: async (values) => {
     await runBuild(
       {
@@ -79,6 +86,22 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
     );
     return 0;
   },
+  repack: async (values) => {
+    const initrd = values['initrd'];
+    await runRepack(
+      {
+        payload: text(values, 'payload'),
+        out: text(values, 'out'),
+        append: optional(values, 'append'),
+        initrd: Array.isArray(initrd) && initrd.length > 0 ? initrd.map(String) : undefined,
+        crashAppend: optional(values, 'crash-append'),
+        crashInitrd: optional(values, 'crash-initrd'),
+        crashSize: optional(values, 'crash-size'),
+      },
+      io,
+    );
+    return 0;
+  },
   inspect: async (values) => {
     await runInspect({ file: text(values, 'file'), json: flag(values, 'json') }, io);
     return 0;
@@ -106,7 +129,23 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
     return 0;
   },
   status: async (values) =>
-    runStatus({ root: text(values, 'root'), motd: flag(values, 'motd'), json: flag(values, 'json') }, io),
+    runStatus(
+      {
+        root: text(values, 'root'),
+        payload: optional(values, 'payload'),
+        motd: flag(values, 'motd'),
+        json: flag(values, 'json'),
+      },
+      io,
+    ),
+  config: async (values, config) => {
+    const set = Object.entries(configKeys).flatMap(([name, { array }]) => {
+      const value = array === true ? values[name] : single(values, name);
+      return value === undefined ? [] : [[name, value]];
+    });
+    io.out(renderConfig(Object.fromEntries(set) as Values, config));
+    return 0;
+  },
   captures: async (values) =>
     runCaptures({ where: optional(values, 'where'), json: flag(values, 'json') }, io),
   report: async (values) =>
@@ -115,6 +154,28 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
       io,
     ),
 };
+
+/** The configuration file that argv asks for, read before yargs checks what is missing. */
+async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefined> {
+  const names = (type: string): string[] =>
+    Object.entries(commandSpecs.build.options).flatMap(([name, spec]) => (spec.type === type ? [name] : []));
+  const given: Values = Parser([...argv], {
+    string: names('string'),
+    boolean: [...names('boolean'), 'help'],
+    configuration: parserConfiguration,
+  });
+  const [command] = given['_'] as readonly unknown[];
+  const spec = Object.values<CommandSpec>(commandSpecs).find(({ name }) => name === command);
+  if (spec?.configurable !== true || flag(given, 'help')) return undefined;
+  const asked = single(given, 'config');
+  // Without its argument it is refused later, with all else that is wrong.
+  if (asked === '') return undefined;
+  return await readConfigFile(
+    asked === false ? false : optional(given, 'config'),
+    standardConfigFile,
+    configKeys,
+  );
+}
 
 function positional({ name, optional }: NonNullable<CommandSpec['positional']>): string {
   return optional === true ? `[${name}]` : `<${name}>`;
@@ -150,6 +211,7 @@ function usage(message: string): SaveoopsError {
 
 async function run(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
+  const config = await readConfig(argv);
   const parser = yargs([...argv])
     .scriptName('saveoops')
     .usage(
@@ -159,22 +221,21 @@ async function run(argv: readonly string[]): Promise<number> {
     .strict()
     .demandCommand(1, 'no command')
     .recommendCommands()
-    .parserConfiguration({
-      'camel-case-expansion': false,
-      'greedy-arrays': false,
-    })
+    .parserConfiguration(parserConfiguration)
     .exitProcess(false)
     .fail((message, error) => {
-      throw (error as Error | undefined) ?? usage(message);
+      const thrown = error as Error | undefined;
+      // yargs has an error of its own for an option that lacks its argument.
+      throw thrown === undefined || thrown.name === 'YError' ? usage(message) : thrown;
     });
   for (const [key, spec] of Object.entries(commandSpecs) as [keyof typeof commandSpecs, CommandSpec][]) {
     const command = spec.positional === undefined ? spec.name : `${spec.name} ${positional(spec.positional)}`;
     parser.command(
       command,
       spec.describe,
-      (sub) => addOptions(sub, spec),
+      (sub) => addOptions(sub, spec).config(config?.values ?? {}),
       async (values) => {
-        exitCode = await handlers[key](values);
+        exitCode = await handlers[key](values, config);
       },
     );
   }

@@ -1,7 +1,5 @@
 /** `saveoops build`: reads the inputs, builds the payload, writes the folder. */
-import { mkdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { buildCaptureInitramfs } from '../capture/build-initramfs.js';
 import { captureCommandLine } from '../capture/command-line.js';
 import { checkRowOptions, rowWords, type RowOptions } from '../capture/in-a-row.js';
@@ -12,11 +10,19 @@ import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '.
 import { SaveoopsError } from '../errors.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { moduleNameOf } from '../formats/modules/modules-dep.js';
-import { fileError, readInput, writeAtomic } from '../host/files.js';
+import { makeFolder, readInput, writeAtomic } from '../host/files.js';
 import { generator } from '../host/version.js';
 import { loadKernel } from '../kernel/load-kernel.js';
-import { buildPayload, type InputFile, type Payload } from '../payload/build-payload.js';
+import { buildPayload, foreignCrashInitrd, type InputFile, type Payload } from '../payload/build-payload.js';
 import { digestInitrd, encodeManifest } from '../payload/com32-file.js';
+import {
+  captureFile,
+  configFile,
+  configTemplate,
+  manifestFile,
+  namesBeside,
+  payloadFile,
+} from './payload-files.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 
 export interface BuildOptions extends SaveOptions, RowOptions {
@@ -48,9 +54,7 @@ export interface BuildIo {
   readonly out: (text: string) => void;
 }
 
-const captureFile = 'saveoops-capture.img';
 const imageFile = 'saveoops.bzimage';
-const template = join(fileURLToPath(import.meta.url), '../../../../syslinux-config/syslinux.cfg.template');
 const MiB = 1 << 20;
 
 /** Throws every kind of SaveoopsError; nothing is written unless the whole payload was built. */
@@ -80,10 +84,10 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
       ? parseBzImage(kernelBytes, names.kernel)
       : parseBzImage(crashBytes, names.crashKernel);
   // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
-  const [loaded, stubs, configTemplate, capture, ...initrds] = await Promise.all([
+  const [loaded, stubs, template, capture, ...initrds] = await Promise.all([
     loadKernel(kernelBytes, names.kernel),
     loadStubObjects(),
-    readInput(template, 'the configuration template of the package'),
+    readInput(configTemplate, 'the configuration template of the package'),
     readCapture(options, release, crashAppend),
     ...options.initrd.map(async (path, index) =>
       digestInitrd(names.initrds[index] ?? '', await readInput(path, 'an initramfs')),
@@ -100,14 +104,17 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
     initrds,
     initrdBeside: options.initrdBeside,
     append: armedAppend(options),
+    plainAppend: options.append,
+    oopsPanic: options.oopsPanic,
     crashKernel,
     crashInitrd,
     crashAppend,
+    ownCrashAppend: options.crashAppend,
     crashSize,
     reset: { vga: options.resetVga, pic: options.resetPic },
     stubs,
   });
-  const config = renderSyslinuxConfig(Buffer.from(configTemplate).toString(), {
+  const config = renderSyslinuxConfig(Buffer.from(template).toString(), {
     release: payload.manifest.primary.release,
     kernelFile: kernel.name,
     initrdFiles: initrds.map((initrd) => initrd.name),
@@ -126,10 +133,10 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
           ...(same ? [] : [{ name: crashKernel.name, chunks: [crashKernel.bytes] }]),
           { name: captureFile, chunks: [crashInitrd.bytes] },
           ...initrds.map(({ name, bytes }) => ({ name, chunks: [bytes] })),
-          { name: 'saveoops.c32', chunks: payload.com32.chunks },
-          { name: 'syslinux.cfg', chunks: [Buffer.from(config)] },
+          { name: payloadFile, chunks: payload.com32.chunks },
+          { name: configFile, chunks: [Buffer.from(config)] },
         ];
-  files.push({ name: 'saveoops.json', chunks: [encodeManifest(payload.manifest)] });
+  files.push({ name: manifestFile, chunks: [encodeManifest(payload.manifest)] });
   await makeFolder(options.out);
   for (const { name, chunks } of files) await writeAtomic(join(options.out, name), chunks);
   report(
@@ -169,40 +176,38 @@ async function readCapture(options: BuildOptions, release: string, append: strin
     checkNoModules(options, release, append);
     return { initramfs };
   }
-  const bytes = await readInput(path, 'an initramfs for the crash kernel');
-  // How much a foreign archive unpacks to is not known: dracut and initramfs-tools images grow about threefold.
-  return { initramfs: { bytes, unpackedSize: 3 * bytes.length } };
+  return { initramfs: foreignCrashInitrd(await readInput(path, 'an initramfs for the crash kernel')) };
 }
 
-/** File names beside the payload: what Syslinux can name (no spaces), each once. */
 function nameFiles(options: BuildOptions): { kernel: string; crashKernel: string; initrds: string[] } {
-  const taken = new Set(['saveoops.c32', 'saveoops.json', 'syslinux.cfg', 'ldlinux.c32', captureFile]);
-  const name = (path: string): string => {
-    const plain = basename(path).replace(/[^A-Za-z0-9._+-]/g, '_');
-    let free = plain;
-    for (let i = 2; taken.has(free.toLowerCase()); i++) free = `${i}-${plain}`;
-    taken.add(free.toLowerCase());
-    return free;
-  };
-  return {
-    kernel: name(options.kernel),
-    crashKernel: name(options.crashKernel ?? options.kernel),
-    initrds: options.initrd.map(name),
-  };
+  const [kernel = ''] = namesBeside([options.kernel]);
+  const [crashKernel = kernel] = namesBeside(options.crashKernel === undefined ? [] : [options.crashKernel], [
+    kernel,
+  ]);
+  return { kernel, crashKernel, initrds: namesBeside(options.initrd, [kernel, crashKernel]) };
 }
 
 /** An option that would do nothing, or that the command line speaks against, is refused. Throws `usage`. */
 function checkOopsPanic({ oopsPanic, append, format }: BuildOptions): void {
   if (!oopsPanic) return;
-  const refuse = (found: string, wanted: string): never => {
-    throw new SaveoopsError('usage', 'a contradiction', { where: '--oops-panic', found, wanted });
-  };
   if (format === 'bzimage') {
-    refuse('--format bzimage', 'oops=panic in the command line that your loader gives: this image has none');
+    throw contradiction(
+      '--format bzimage',
+      'oops=panic in the command line that your loader gives: this image has none',
+    );
   }
+  checkOopsWord(append);
+}
+
+/** Refuses a command line with another `oops=` than --oops-panic adds. Throws `usage`. */
+export function checkOopsWord(append: string): void {
   // The kernel knows no other value and would take oops=panic beside it.
   const other = append.split(' ').find((word) => word.startsWith('oops=') && word !== oopsPanicWord);
-  if (other !== undefined) refuse(`${other} in --append`, 'one of the two');
+  if (other !== undefined) throw contradiction(`${other} in --append`, 'one of the two');
+}
+
+function contradiction(found: string, wanted: string): SaveoopsError {
+  return new SaveoopsError('usage', 'a contradiction', { where: '--oops-panic', found, wanted });
 }
 
 /** Options for the built-in capture initramfs only, and one that would do nothing. Throws `usage`. */
@@ -260,14 +265,6 @@ export function parseSize(text: string): number {
   });
 }
 
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (error) {
-    throw fileError(path, 'a folder to write to', error);
-  }
-}
-
 function report(
   options: BuildOptions,
   payload: Payload,
@@ -292,7 +289,7 @@ function report(
     return;
   }
   const mib = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`.padStart(10);
-  const main = options.format === 'bzimage' ? imageFile : 'saveoops.c32';
+  const main = options.format === 'bzimage' ? imageFile : payloadFile;
   io.out(`Linux ${manifest.primary.release} armed, crash kernel ${manifest.crash.release}\n`);
   io.out(`${mib(size)}  ${join(options.out, main)}\n`);
   io.out(`${mib(manifest.memory.size)}  RAM reserved for the crash kernel:\n`);

@@ -15,16 +15,26 @@ export interface CommandSpec {
   readonly name: string;
   readonly positional?: { readonly name: string; readonly describe: string; readonly optional?: boolean };
   readonly describe: string;
+  /** Whether a configuration file may give `configKeys`. */
+  readonly configurable?: boolean;
   readonly options: Readonly<Record<string, OptionSpec>>;
 }
 
+/** The configuration file that is read unless --config names another one or --no-config says none. */
+export const standardConfigFile = '/etc/saveoops.yaml';
+
 const json: OptionSpec = { type: 'boolean', describe: 'print the result as JSON on standard output' };
 
-export const commandSpecs = {
+const namedSpecs = {
   build: {
     name: 'build',
     describe: 'Lay out a primary kernel and a crash kernel in one Syslinux payload',
+    configurable: true,
     options: {
+      config: {
+        type: 'string',
+        describe: `file with options in YAML (default: ${standardConfigFile} if there is one; --no-config: none)`,
+      },
       kernel: { type: 'string', required: true, describe: "the primary kernel's bzImage" },
       initrd: {
         type: 'string',
@@ -121,6 +131,30 @@ export const commandSpecs = {
       json,
     },
   },
+  repack: {
+    name: 'repack',
+    positional: { name: 'payload', describe: 'a saveoops.c32' },
+    describe: 'Replace command lines or an initramfs in a payload, as fast as copying it',
+    options: {
+      out: {
+        type: 'string',
+        required: true,
+        describe: 'folder to write to, or a file whose name ends with .c32; may be where the payload is',
+      },
+      append: { type: 'string', describe: "the primary kernel's command line" },
+      initrd: {
+        type: 'string',
+        array: true,
+        describe: 'initramfs of the primary kernel, in place of all that the payload has; repeatable',
+      },
+      'crash-append': {
+        type: 'string',
+        describe: "words added to the crash kernel's command line, in place of those that build added",
+      },
+      'crash-initrd': { type: 'string', describe: "the crash kernel's initramfs" },
+      'crash-size': { type: 'string', describe: 'RAM to reserve' },
+    },
+  },
   inspect: {
     name: 'inspect',
     positional: { name: 'file', describe: 'a saveoops.c32' },
@@ -156,10 +190,14 @@ export const commandSpecs = {
   },
   status: {
     name: 'status',
-    describe: 'Tell whether the running system is armed, and why not',
+    describe: 'Tell whether the running system is armed, and why not, and whether its payload is stale',
     options: {
-      root: { type: 'string', default: '/', describe: 'where sys/, proc/ and boot/ are' },
-      motd: { type: 'boolean', describe: 'print what is wrong, nothing when armed: for a login message' },
+      root: { type: 'string', default: '/', describe: 'where boot/, proc/ and sys/ are' },
+      payload: { type: 'string', describe: 'folder of the payload (default: those found in boot/)' },
+      motd: {
+        type: 'boolean',
+        describe: 'print a line when not armed, and one when stale, else nothing: for a login message',
+      },
       json,
     },
   },
@@ -197,3 +235,25 @@ export const commandSpecs = {
     },
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
+
+/** Options that build demands may be missing where it is only asked what it would take. */
+function optional(options: Readonly<Record<string, OptionSpec>>): Readonly<Record<string, OptionSpec>> {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, spec]) => [name, { ...spec, required: false }]),
+  );
+}
+
+export const commandSpecs = {
+  ...namedSpecs,
+  config: {
+    name: 'config',
+    describe: 'Print the options of build, as configuration file and command line give them',
+    configurable: true,
+    options: optional(namedSpecs.build.options),
+  },
+} satisfies Readonly<Record<string, CommandSpec>>;
+
+/** What the configuration file may hold. */
+export const configKeys: Readonly<Record<string, OptionSpec>> = Object.fromEntries(
+  Object.entries(namedSpecs.build.options).filter(([name]) => name !== 'config'),
+);
