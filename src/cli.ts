@@ -2,12 +2,13 @@
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { runBuild } from './commands/build.js';
+import { runBuild, type BuildOptions } from './commands/build.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
 import { commandSpecs, type CommandSpec } from './commands/options.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
+import { runUpdate } from './commands/update.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { version } from './host/version.js';
 
@@ -37,31 +38,30 @@ const optional = (values: Values, name: string): string | undefined => {
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
 const number = (values: Values, name: string): number => Number(single(values, name));
 
+function buildOptions(values: Values): Omit<BuildOptions, 'out' | 'json'> {
+  const initrd = values['initrd'];
+  return {
+    kernel: text(values, 'kernel'),
+    initrd: Array.isArray(initrd) ? initrd.map(String) : [],
+    initrdBeside: flag(values, 'initrd-beside'),
+    append: text(values, 'append'),
+    oopsPanic: flag(values, 'oops-panic'),
+    crashKernel: optional(values, 'crash-kernel'),
+    crashInitrd: optional(values, 'crash-initrd'),
+    crashAppend: text(values, 'crash-append'),
+    crashSize: optional(values, 'crash-size'),
+    resetVga: flag(values, 'reset-vga'),
+    resetPic: flag(values, 'reset-pic'),
+    dumpTools: flag(values, 'dump-tools'),
+    captureTools: optional(values, 'capture-tools'),
+    format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
+  };
+}
+
 /** Each command's exit code for a run that threw nothing. */
 const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => Promise<number>>> = {
   build: async (values) => {
-    const initrd = values['initrd'];
-    await runBuild(
-      {
-        kernel: text(values, 'kernel'),
-        initrd: Array.isArray(initrd) ? initrd.map(String) : [],
-        initrdBeside: flag(values, 'initrd-beside'),
-        append: text(values, 'append'),
-        oopsPanic: flag(values, 'oops-panic'),
-        crashKernel: optional(values, 'crash-kernel'),
-        crashInitrd: optional(values, 'crash-initrd'),
-        crashAppend: text(values, 'crash-append'),
-        crashSize: optional(values, 'crash-size'),
-        resetVga: flag(values, 'reset-vga'),
-        resetPic: flag(values, 'reset-pic'),
-        dumpTools: flag(values, 'dump-tools'),
-        captureTools: optional(values, 'capture-tools'),
-        out: text(values, 'out'),
-        format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
-        json: flag(values, 'json'),
-      },
-      io,
-    );
+    await runBuild({ ...buildOptions(values), out: text(values, 'out'), json: flag(values, 'json') }, io);
     return 0;
   },
   inspect: async (values) => {
@@ -88,6 +88,23 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
     ),
   status: async (values) =>
     runStatus({ root: text(values, 'root'), motd: flag(values, 'motd'), json: flag(values, 'json') }, io),
+  update: async (values) => {
+    await runUpdate(
+      {
+        boot: text(values, 'boot'),
+        bootConfig: optional(values, 'boot-config'),
+        kernelVersion: optional(values, 'kernel-version'),
+        before: optional(values, 'before'),
+        remove: optional(values, 'remove'),
+        disable: flag(values, 'disable'),
+        force: flag(values, 'force'),
+        hook: flag(values, 'hook'),
+        build: buildOptions(values),
+      },
+      io,
+    );
+    return 0;
+  },
 };
 
 function addOptions(parser: Argv, spec: CommandSpec): Argv {

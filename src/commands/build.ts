@@ -44,6 +44,27 @@ const MiB = 1 << 20;
 
 /** Throws every kind of SaveoopsError; nothing is written unless the whole payload was built. */
 export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void> {
+  const { payload, files } = await composeFiles(options);
+  await makeFolder(options.out);
+  for (const { name, chunks } of files) await writeAtomic(join(options.out, name), chunks);
+  report(
+    options,
+    payload,
+    files.map((file) => file.name),
+    io,
+  );
+}
+
+/** A file of the result: its name in the folder, and its bytes in pieces. */
+export interface ComposedFile {
+  readonly name: string;
+  readonly chunks: readonly Uint8Array[];
+}
+
+/** Everything that `build` writes, built and not yet written. Throws every kind of SaveoopsError. */
+export async function composeFiles(
+  options: Omit<BuildOptions, 'out' | 'json'>,
+): Promise<{ payload: Payload; files: readonly ComposedFile[] }> {
   checkAppend('--append', options.append);
   checkAppend('--crash-append', options.crashAppend);
   checkOopsPanic(options);
@@ -91,7 +112,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
     crashInitrdFile: captureFile,
     crashAppend,
   });
-  const files: { name: string; chunks: readonly Uint8Array[] }[] =
+  const files: ComposedFile[] =
     options.format === 'bzimage'
       ? [{ name: imageFile, chunks: [payload.image.bytes] }]
       : [
@@ -103,21 +124,17 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
           { name: 'syslinux.cfg', chunks: [Buffer.from(config)] },
         ];
   files.push({ name: 'saveoops.json', chunks: [encodeManifest(payload.manifest)] });
-  await makeFolder(options.out);
-  for (const { name, chunks } of files) await writeAtomic(join(options.out, name), chunks);
-  report(
-    options,
-    payload,
-    files.map((file) => file.name),
-    io,
-  );
+  return { payload, files };
 }
 
 async function readCrashInitrd({
   crashInitrd: path,
   dumpTools,
   captureTools: toolFolder,
-}: BuildOptions): Promise<{ bytes: Uint8Array; unpackedSize: number }> {
+}: Pick<BuildOptions, 'crashInitrd' | 'dumpTools' | 'captureTools'>): Promise<{
+  bytes: Uint8Array;
+  unpackedSize: number;
+}> {
   if (path === undefined) return buildCaptureInitramfs({ dumpTools, toolFolder });
   const bytes = await readInput(path, 'an initramfs for the crash kernel');
   // How much a foreign archive unpacks to is not known: dracut and initramfs-tools images grow about threefold.
@@ -125,7 +142,11 @@ async function readCrashInitrd({
 }
 
 /** File names beside the payload: what Syslinux can name (no spaces), each once. */
-function nameFiles(options: BuildOptions): { kernel: string; crashKernel: string; initrds: string[] } {
+function nameFiles(options: Pick<BuildOptions, 'kernel' | 'crashKernel' | 'initrd'>): {
+  kernel: string;
+  crashKernel: string;
+  initrds: string[];
+} {
   const taken = new Set(['saveoops.c32', 'saveoops.json', 'syslinux.cfg', 'ldlinux.c32', captureFile]);
   const name = (path: string): string => {
     const plain = basename(path).replace(/[^A-Za-z0-9._+-]/g, '_');
@@ -142,7 +163,11 @@ function nameFiles(options: BuildOptions): { kernel: string; crashKernel: string
 }
 
 /** An option that would do nothing, or that the command line speaks against, is refused. Throws `usage`. */
-function checkOopsPanic({ oopsPanic, append, format }: BuildOptions): void {
+function checkOopsPanic({
+  oopsPanic,
+  append,
+  format,
+}: Pick<BuildOptions, 'oopsPanic' | 'append' | 'format'>): void {
   if (!oopsPanic) return;
   const refuse = (found: string, wanted: string): never => {
     throw new SaveoopsError('usage', 'a contradiction', { where: '--oops-panic', found, wanted });
@@ -156,7 +181,11 @@ function checkOopsPanic({ oopsPanic, append, format }: BuildOptions): void {
 }
 
 /** The tools go into the built-in initramfs only. Throws `usage`. */
-function checkCaptureOptions({ crashInitrd, dumpTools, captureTools }: BuildOptions): void {
+function checkCaptureOptions({
+  crashInitrd,
+  dumpTools,
+  captureTools,
+}: Omit<BuildOptions, 'out' | 'json'>): void {
   if (crashInitrd === undefined || (!dumpTools && captureTools === undefined)) return;
   throw new SaveoopsError('usage', 'a contradiction', {
     where: dumpTools ? '--dump-tools' : '--capture-tools',

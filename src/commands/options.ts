@@ -17,7 +17,7 @@ export interface CommandSpec {
 
 const json: OptionSpec = { type: 'boolean', describe: 'print the result as JSON on standard output' };
 
-export const commandSpecs = {
+const namedSpecs = {
   build: {
     name: 'build',
     describe: 'Lay out a primary kernel and a crash kernel in one Syslinux payload',
@@ -124,3 +124,32 @@ export const commandSpecs = {
     },
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
+
+/** Options of build that hold for every kernel of a machine. */
+function payloadOptions(options: Readonly<Record<string, OptionSpec>>): Readonly<Record<string, OptionSpec>> {
+  const perPayload = ['kernel', 'initrd', 'out', 'format', 'json'];
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !perPayload.includes(name)));
+}
+
+export const commandSpecs = {
+  ...namedSpecs,
+  update: {
+    name: 'update',
+    describe: 'Build the payloads of the installed kernels, and the boot menu for them',
+    options: {
+      'kernel-version': { type: 'string', describe: 'only this kernel (default: every kernel in /boot)' },
+      before: { type: 'string', describe: 'this kernel is about to change: boot its plain entry until then' },
+      remove: { type: 'string', describe: 'remove the payloads of this kernel' },
+      disable: { type: 'boolean', describe: 'take the menu out of the boot configuration' },
+      force: { type: 'boolean', describe: 'build although nothing has changed' },
+      hook: { type: 'boolean', describe: 'say nothing when no boot configuration is named' },
+      'boot-config': {
+        type: 'string',
+        describe:
+          'the syslinux.cfg or extlinux.conf that gets an INCLUDE of the menu; nothing is armed without',
+      },
+      boot: { type: 'string', default: '/boot', describe: 'folder with the kernels' },
+      ...payloadOptions(namedSpecs.build.options),
+    },
+  },
+} satisfies Readonly<Record<string, CommandSpec>>;
