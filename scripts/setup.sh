@@ -15,7 +15,7 @@ needs=(
   mtools:mcopy dosfstools:fsck.fat e2fsprogs:mke2fs xorriso:xorriso
   busybox-static:busybox kexec-tools:vmcore-dmesg makedumpfile:makedumpfile cpio:cpio
   bzip2:bzip2 lz4:lz4 lzop:lzop xz-utils:xz zstd:zstd
-  file:file elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
+  file:file strace:strace elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
 )
 
 have() {
