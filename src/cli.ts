@@ -1,14 +1,16 @@
 #!/usr/bin/env node
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
-import { hideBin } from 'yargs/helpers';
+import { hideBin, Parser } from 'yargs/helpers';
 import { runBuild, type BuildOptions } from './commands/build.js';
+import { renderConfig } from './commands/config.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
-import { commandSpecs, type CommandSpec } from './commands/options.js';
+import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
 import { runUpdate } from './commands/update.js';
+import { readConfigFile, type ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { version } from './host/version.js';
 
@@ -20,6 +22,8 @@ const io = {
     process.stderr.write(text);
   },
 };
+
+const parserConfiguration = { 'camel-case-expansion': false, 'greedy-arrays': false };
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -59,7 +63,9 @@ function buildOptions(values: Values): Omit<BuildOptions, 'out' | 'json'> {
 }
 
 /** Each command's exit code for a run that threw nothing. */
-const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => Promise<number>>> = {
+const handlers: Readonly<
+  Record<keyof typeof commandSpecs, (values: Values, config: ConfigFile | undefined) => Promise<number>>
+> = {
   build: async (values) => {
     await runBuild({ ...buildOptions(values), out: text(values, 'out'), json: flag(values, 'json') }, io);
     return 0;
@@ -105,7 +111,43 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
     );
     return 0;
   },
+  config: async (values, config) => {
+    const set = Object.entries(configKeys).flatMap(([name, { array }]) => {
+      const value = array === true ? values[name] : single(values, name);
+      return value === undefined ? [] : [[name, value]];
+    });
+    io.out(renderConfig(Object.fromEntries(set) as Values, config));
+    return 0;
+  },
 };
+
+/** The configuration file that argv asks for, read before yargs checks what is missing. */
+async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefined> {
+  const known = Object.values<CommandSpec>(commandSpecs).flatMap(({ options }) => Object.entries(options));
+  const names = (type: string): string[] =>
+    known.flatMap(([name, spec]) => (spec.type === type ? [name] : []));
+  const given: Values = Parser([...argv], {
+    string: names('string'),
+    boolean: [...names('boolean'), 'help'],
+    configuration: parserConfiguration,
+  });
+  const [command] = given['_'] as readonly unknown[];
+  const spec = Object.values<CommandSpec>(commandSpecs).find(({ name }) => name === command);
+  if (spec?.configurable !== true || flag(given, 'help')) return undefined;
+  const asked = single(given, 'config');
+  // Without its argument it is refused later, with all else that is wrong.
+  if (asked === '') return undefined;
+  return await readConfigFile(
+    asked === false ? false : optional(given, 'config'),
+    standardConfigFile,
+    configKeys,
+  );
+}
+
+/** The file is for several commands: each takes the keys that it has options for. */
+function valuesFor({ options }: CommandSpec, config: ConfigFile | undefined): Values {
+  return Object.fromEntries(Object.entries(config?.values ?? {}).filter(([name]) => name in options));
+}
 
 function addOptions(parser: Argv, spec: CommandSpec): Argv {
   if (spec.positional !== undefined) {
@@ -137,6 +179,7 @@ function usage(message: string): SaveoopsError {
 
 async function run(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
+  const config = await readConfig(argv);
   const parser = yargs([...argv])
     .scriptName('saveoops')
     .usage(
@@ -146,22 +189,21 @@ async function run(argv: readonly string[]): Promise<number> {
     .strict()
     .demandCommand(1, 'no command')
     .recommendCommands()
-    .parserConfiguration({
-      'camel-case-expansion': false,
-      'greedy-arrays': false,
-    })
+    .parserConfiguration(parserConfiguration)
     .exitProcess(false)
     .fail((message, error) => {
-      throw (error as Error | undefined) ?? usage(message);
+      const thrown = error as Error | undefined;
+      // yargs has an error of its own for an option that lacks its argument.
+      throw thrown === undefined || thrown.name === 'YError' ? usage(message) : thrown;
     });
   for (const [key, spec] of Object.entries(commandSpecs) as [keyof typeof commandSpecs, CommandSpec][]) {
     const command = spec.positional === undefined ? spec.name : `${spec.name} <${spec.positional.name}>`;
     parser.command(
       command,
       spec.describe,
-      (sub) => addOptions(sub, spec),
+      (sub) => addOptions(sub, spec).config(valuesFor(spec, config)),
       async (values) => {
-        exitCode = await handlers[key](values);
+        exitCode = await handlers[key](values, config);
       },
     );
   }

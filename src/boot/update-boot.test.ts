@@ -42,7 +42,17 @@ const menu = (boot: string): string =>
 const listing = (boot: string): string =>
   spawnSync('find', ['.', '-printf', '%p %y %i %T@\n'], { cwd: boot, encoding: 'utf8' }).stdout;
 const updateArgs = (boot: string, ...more: readonly string[]): string[] => [
-  ...['update', '--boot', boot, '--boot-config', config(boot), '--append', 'root=/dev/sda1', ...more],
+  ...[
+    'update',
+    '--boot',
+    boot,
+    '--boot-config',
+    config(boot),
+    '--append',
+    'root=/dev/sda1',
+    '--no-config',
+    ...more,
+  ],
 ];
 const update = (boot: string, ...more: readonly string[]): CommandResult =>
   runSaveoops(updateArgs(boot, ...more));
@@ -245,7 +255,8 @@ test('--disable takes the line out, and the user has the file as it was', () => 
 test('without a boot configuration nothing is written, and a hook says nothing', () => {
   const boot = newSystem('unasked');
   const had = listing(boot);
-  const run = (...more: string[]): CommandResult => runSaveoops(['update', '--boot', boot, ...more]);
+  const run = (...more: string[]): CommandResult =>
+    runSaveoops(['update', '--no-config', '--boot', boot, ...more]);
   expect(run().status).toBe(64);
   expect(run('--hook', '--kernel-version', version)).toEqual({ status: 0, stdout: '', stderr: '' });
   expect(listing(boot)).toEqual(had);

@@ -12,8 +12,13 @@ export interface CommandSpec {
   readonly name: string;
   readonly positional?: { readonly name: string; readonly describe: string };
   readonly describe: string;
+  /** Whether a configuration file may give `configKeys`. */
+  readonly configurable?: boolean;
   readonly options: Readonly<Record<string, OptionSpec>>;
 }
+
+/** The configuration file that is read unless --config names another one or --no-config says none. */
+export const standardConfigFile = '/etc/saveoops.yaml';
 
 const json: OptionSpec = { type: 'boolean', describe: 'print the result as JSON on standard output' };
 
@@ -21,7 +26,12 @@ const namedSpecs = {
   build: {
     name: 'build',
     describe: 'Lay out a primary kernel and a crash kernel in one Syslinux payload',
+    configurable: true,
     options: {
+      config: {
+        type: 'string',
+        describe: `file with options in YAML (default: ${standardConfigFile} if there is one; --no-config: none)`,
+      },
       kernel: { type: 'string', required: true, describe: "the primary kernel's bzImage" },
       initrd: {
         type: 'string',
@@ -125,8 +135,25 @@ const namedSpecs = {
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
 
+type Options = Readonly<Record<string, OptionSpec>>;
+
+/** What a machine's administrator decides, beside the options of build. */
+const machineOptions = {
+  'boot-config': {
+    type: 'string',
+    describe: 'syslinux.cfg or extlinux.conf that update adds its menu to; without it nothing is armed',
+  },
+} as const satisfies Options;
+
+/** Options that build demands may be missing where it is only asked what it would take. */
+function optional(options: Options): Options {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, spec]) => [name, { ...spec, required: false }]),
+  );
+}
+
 /** Options of build that hold for every kernel of a machine. */
-function payloadOptions(options: Readonly<Record<string, OptionSpec>>): Readonly<Record<string, OptionSpec>> {
+function payloadOptions(options: Options): Options {
   const perPayload = ['kernel', 'initrd', 'out', 'format', 'json'];
   return Object.fromEntries(Object.entries(options).filter(([name]) => !perPayload.includes(name)));
 }
@@ -136,6 +163,7 @@ export const commandSpecs = {
   update: {
     name: 'update',
     describe: 'Build the payloads of the installed kernels, and the boot menu for them',
+    configurable: true,
     options: {
       'kernel-version': { type: 'string', describe: 'only this kernel (default: every kernel in /boot)' },
       before: { type: 'string', describe: 'this kernel is about to change: boot its plain entry until then' },
@@ -143,13 +171,20 @@ export const commandSpecs = {
       disable: { type: 'boolean', describe: 'take the menu out of the boot configuration' },
       force: { type: 'boolean', describe: 'build although nothing has changed' },
       hook: { type: 'boolean', describe: 'say nothing when no boot configuration is named' },
-      'boot-config': {
-        type: 'string',
-        describe:
-          'the syslinux.cfg or extlinux.conf that gets an INCLUDE of the menu; nothing is armed without',
-      },
       boot: { type: 'string', default: '/boot', describe: 'folder with the kernels' },
+      ...machineOptions,
       ...payloadOptions(namedSpecs.build.options),
     },
   },
+  config: {
+    name: 'config',
+    describe: 'Print the options of build, as configuration file and command line give them',
+    configurable: true,
+    options: { ...optional(namedSpecs.build.options), ...machineOptions },
+  },
 } satisfies Readonly<Record<string, CommandSpec>>;
+
+/** What the configuration file may hold. */
+export const configKeys: Options = Object.fromEntries(
+  Object.entries(commandSpecs.config.options).filter(([name]) => name !== 'config'),
+);
