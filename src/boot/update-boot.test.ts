@@ -350,3 +350,68 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
     limit,
   );
 });
+
+/** Runs a script with a small file system of its own at $1 (no root rights: a user namespace); gives its output. */
+function onSmallDisk(script: string, mebibytes: number): string {
+  const disk = mkdtempSync(join(folder, 'disk-'));
+  const mounted = `set -e; mount -t tmpfs -o size=${mebibytes}M none "$1"; cp -a "$2"/. "$1"; ${script}`;
+  const args = ['--user', '--map-root-user', '--mount', 'sh', '-c', mounted, 'sh', disk, before];
+  const run = spawnSync('unshare', args, {
+    encoding: 'utf8',
+    env: { ...process.env, UPDATE: [process.execPath, cli, ...updateArgs(disk)].join(' ') },
+  });
+  // The disk is gone with its namespace: the script has copied what is to be looked at.
+  expect([run.status, run.stderr]).toEqual([0, '']);
+  return run.stdout;
+}
+const mountable =
+  spawnSync('unshare', [...['--user', '--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs none /mnt']])
+    .status === 0;
+
+(mountable ? describe : describe.skip)('a disk (skipped where user namespaces may not mount)', () => {
+  const newInitrd = `rm "$1"/initrd.img-*; yes second initramfs | head -c 17000 > "$1"/initrd.img-${version}`;
+  /** Copies what was left, payloads as hard proof of their size only. */
+  const take = (name: string): string => `cp -a "$1" ${join(folder, name)}`;
+
+  test(
+    'without room for a second payload: refused by name of the sum, the plain entry boots',
+    () => {
+      const out = onSmallDisk(`${newInitrd}; $UPDATE 2>&1 || echo "status $?"; ${take('full')}`, 70);
+      expect(out).toMatch(/no room for a second payload[^]*MiB free[^]*status 67/);
+      expect(expectBootable(join(folder, 'full'))).toBe('plain');
+      expect(menu(join(folder, 'full'))).toContain(`COM32 ../saveoops/${version}/saveoops.c32\n`);
+    },
+    limit,
+  );
+
+  test(
+    'with room for a second one, but not for a third: the oldest goes',
+    () => {
+      const script = `cp -a "$1"/saveoops/${version} "$1"/saveoops/${version}.old; ${newInitrd}; $UPDATE; ${take('tight')}`;
+      expect(onSmallDisk(script, 110)).toBe(`saveoops: ${version}: armed\n`);
+      expect(expectBootable(join(folder, 'tight'))).toBe('armed');
+    },
+    limit,
+  );
+
+  test(
+    'full to the last byte: not even the menu can be written, and yet the plain entry boots',
+    () => {
+      const fill = 'cat /dev/zero > "$1"/fill 2>/dev/null || true';
+      const out = onSmallDisk(`${newInitrd}; ${fill}; $UPDATE 2>&1 || echo "status $?"; ${take('brim')}`, 70);
+      expect(out).toMatch(/status (67|74)/);
+      expect(expectBootable(join(folder, 'brim'))).toBe('plain');
+    },
+    limit,
+  );
+
+  test(
+    'read-only: refused, and nothing changes',
+    () => {
+      const script = `mount -o remount,ro "$1"; $UPDATE --force 2>&1 || echo "status $?"; ${take('read-only')}`;
+      expect(onSmallDisk(script, 70)).toMatch(/read-only[^]*status 74/);
+      expect(expectBootable(join(folder, 'read-only'))).toBe('armed');
+    },
+    limit,
+  );
+});
