@@ -223,7 +223,7 @@ describe('a kernel that goes', () => {
   test('takes its payloads and entries along, and nothing else', () => {
     const boot = copyOf(after, 'removed');
     mkdirSync(join(boot, 'saveoops', '20261124T180000Z-6.1.0-a1b2c3'));
-    rmSync(join(boot, `vmlinuz-${version}`));
+    // Still there when a package asks before it goes.
     expect(update(boot, '--remove', version)).toMatchObject({ status: 0, stderr: '' });
     expect(readdirSync(join(boot, 'saveoops')).sort()).toEqual([
       '20261124T180000Z-6.1.0-a1b2c3',
@@ -246,10 +246,13 @@ describe('a kernel that goes', () => {
   });
 });
 
-test('--disable takes the line out, and the user has the file as it was', () => {
-  const boot = copyOf(before, 'disabled');
+test('--disable: the user has the file as it was, and nothing stays but captures', () => {
+  const boot = withPrevious('disabled');
+  const capture = '20261124T180000Z-6.1.0-a1b2c3';
+  mkdirSync(join(boot, 'saveoops', capture));
   expect(update(boot, '--disable')).toMatchObject({ status: 0, stderr: '' });
   expect(readFileSync(config(boot), 'latin1')).toBe(ownLines);
+  expect(readdirSync(join(boot, 'saveoops'))).toEqual([capture]);
 });
 
 test('without a boot configuration nothing is written, and a hook says nothing', () => {

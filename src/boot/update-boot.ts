@@ -60,7 +60,10 @@ const menuFile = 'syslinux-saveoops.cfg';
 const spareMenuFile = 'syslinux-plain.cfg';
 
 /** Where payloads and menu are; made when it is not there. Throws `file`, or `unsupported` for another file system. */
-export async function openStore({ boot, bootConfig }: BootFolder): Promise<string> {
+export async function openStore({
+  boot,
+  bootConfig,
+}: Pick<BootFolder, 'boot' | 'bootConfig'>): Promise<string> {
   const store = join(boot, 'saveoops');
   try {
     await mkdir(store, { recursive: true });
@@ -129,35 +132,48 @@ export async function beforeChange(folder: BootFolder, version: string): Promise
   await disarm(folder, await openStore(folder), version);
 }
 
-/** Removes the payloads of one version, the menu's entries first. Throws `file`. */
+/**
+ * A kernel is going or gone: first its entries, the plain one included, then its payloads. Should it stay after all,
+ * the next update brings its entries back. Throws `file`.
+ */
 export async function removeVersion(folder: BootFolder, version: string): Promise<void> {
   const store = await openStore(folder);
   await writeMenu(folder, store, { without: version });
-  for (const name of [`${version}.new`, version, `${version}.old`]) await removeStored(store, name);
+  await removePayloads(store, version);
 }
 
 /** Payload folders whose kernel is gone. */
 export async function orphans({ boot }: BootFolder): Promise<readonly string[]> {
-  const store = join(boot, 'saveoops');
   const versions = new Set((await installedKernels(boot)).map(({ version }) => version));
-  const names = await readdir(store).catch(() => []);
+  return (await storedVersions(join(boot, 'saveoops'))).filter((version) => !versions.has(version));
+}
+
+/**
+ * Takes everything back: the INCLUDE line in the user's configuration, then menu and payloads. Captures stay.
+ * Throws `file`.
+ */
+export async function disable(folder: Pick<BootFolder, 'boot' | 'bootConfig'>): Promise<void> {
+  const store = await openStore(folder);
+  const { path, text, include } = await readBootConfig(folder, store);
+  await replaceBootConfig(path, text, withoutInclude(text, include));
+  for (const name of [menuFile, spareMenuFile]) await removeStored(store, name);
+  for (const version of await storedVersions(store)) await removePayloads(store, version);
+}
+
+/** Versions that have a payload, whole or not. */
+async function storedVersions(store: string): Promise<readonly string[]> {
   const found = new Set<string>();
-  for (const name of names) {
-    const version = name.replace(/\.(new|old)$/, '');
-    // update.json tells our folders from captures and from what a person put there.
-    const ours = await stat(join(store, name, settingsFile)).then(
-      () => true,
-      () => false,
-    );
-    if (ours && !versions.has(version)) found.add(version);
+  for (const name of await readdir(store)) {
+    // A name is not enough: captures and whatever a person keeps there are not ours. A killed run has left no more
+    // than V.new, which goes with the next payload of its version.
+    const settings = await stat(join(store, name, settingsFile)).catch(() => undefined);
+    if (settings !== undefined) found.add(name.replace(/\.(new|old)$/, ''));
   }
   return [...found];
 }
 
-/** Takes the INCLUDE line out of the user's configuration; payloads stay until their kernels go. Throws `file`. */
-export async function leaveBootConfig(folder: BootFolder): Promise<void> {
-  const { path, text, include } = await readBootConfig(folder, join(folder.boot, 'saveoops'));
-  await replaceBootConfig(path, text, withoutInclude(text, include));
+async function removePayloads(store: string, version: string): Promise<void> {
+  for (const name of [`${version}.new`, version, `${version}.old`]) await removeStored(store, name);
 }
 
 async function isCurrent(update: Update, store: string, kernel: InstalledKernel): Promise<boolean> {
@@ -189,7 +205,7 @@ async function disarm(folder: BootFolder, store: string, version: string): Promi
 interface MenuExceptions {
   /** Has no armed entry, whatever its payload is; that payload may be offered as the previous one. */
   readonly disarmed?: string;
-  /** Payloads of this version are about to go. */
+  /** This version is about to go: it has no entry at all. */
   readonly without?: string;
 }
 
@@ -200,6 +216,7 @@ async function writeMenu(folder: BootFolder, store: string, except: MenuExceptio
     posix.relative(configFolder, join(await realpath(dirname(path)), basename(path)));
   const kernels: MenuKernel[] = [];
   for (const kernel of await installedKernels(folder.boot)) {
+    if (kernel.version === except.without) continue;
     const { armed, previous } = await offered(folder, store, kernel, except);
     const path = (name: string | undefined): Promise<string> | undefined =>
       name === undefined ? undefined : named(join(store, name, payloadFile));
@@ -232,10 +249,9 @@ async function offered(
   { boot }: BootFolder,
   store: string,
   kernel: InstalledKernel,
-  { disarmed, without }: MenuExceptions,
+  { disarmed }: MenuExceptions,
 ): Promise<{ armed?: string; previous?: string }> {
   const { version } = kernel;
-  if (version === without) return {};
   const digest = digests(boot, kernel);
   const fit = async (name: string): Promise<'all' | 'kernel' | 'nothing'> => {
     const stored = await readStored(store, name);
@@ -269,7 +285,7 @@ async function writeWhenDifferent(path: string, text: string): Promise<void> {
 
 /** As latin1: whatever bytes the user's file holds, they are written back the same. */
 async function readBootConfig(
-  { bootConfig }: BootFolder,
+  { bootConfig }: Pick<BootFolder, 'bootConfig'>,
   store: string,
 ): Promise<{ path: string; text: string; include: string }> {
   const text = Buffer.from(await readInput(bootConfig, 'a Syslinux configuration')).toString('latin1');
@@ -282,6 +298,7 @@ async function readBootConfig(
   return { path, text, include };
 }
 
+/** Throws `file`. */
 async function replaceBootConfig(path: string, before: string, after: string): Promise<void> {
   if (after === before) return;
   const { mode } = await stat(path);

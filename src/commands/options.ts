@@ -167,8 +167,8 @@ export const commandSpecs = {
     options: {
       'kernel-version': { type: 'string', describe: 'only this kernel (default: every kernel in /boot)' },
       before: { type: 'string', describe: 'this kernel is about to change: boot its plain entry until then' },
-      remove: { type: 'string', describe: 'remove the payloads of this kernel' },
-      disable: { type: 'boolean', describe: 'take the menu out of the boot configuration' },
+      remove: { type: 'string', describe: 'this kernel goes: remove its entries and payloads' },
+      disable: { type: 'boolean', describe: 'take back all that update has written; captures stay' },
       force: { type: 'boolean', describe: 'build although nothing has changed' },
       hook: { type: 'boolean', describe: 'say nothing when no boot configuration is named' },
       boot: { type: 'string', default: '/boot', describe: 'folder with the kernels' },

@@ -6,7 +6,7 @@ import { withLock } from '../boot/lock.js';
 import type { NewFile } from '../boot/payload-store.js';
 import {
   beforeChange,
-  leaveBootConfig,
+  disable,
   orphans,
   removeVersion,
   updateVersion,
@@ -57,29 +57,41 @@ export async function runUpdate(options: UpdateOptions, io: UpdateIo): Promise<v
       hint: 'for example boot-config: /boot/extlinux/extlinux.conf',
     });
   }
-  const append = await commandLine(options.build.append);
-  const build = { ...options.build, append, format: 'com32' as const };
-  const update: Update = {
+  await makeLockFolder(boot);
+  await withLock(join(boot, 'saveoops'), async () => {
+    if (options.disable) await disable({ boot, bootConfig });
+    else await act(options, await describe(options, bootConfig, io), io);
+  });
+}
+
+async function describe(
+  { boot, build, force }: UpdateOptions,
+  bootConfig: string,
+  io: UpdateIo,
+): Promise<Update> {
+  const append = await commandLine(build.append);
+  const wanted = { ...build, append, format: 'com32' as const };
+  return {
     boot,
     bootConfig,
     append,
-    armedAppend: armedAppend(build),
-    initrdBeside: build.initrdBeside,
-    settings: `${JSON.stringify({ generator, ...build, kernel: undefined, initrd: undefined }, null, 1)}\n`,
-    force: options.force,
-    build: (kernel) => buildPayloadOf(kernel, boot, build),
+    armedAppend: armedAppend(wanted),
+    initrdBeside: wanted.initrdBeside,
+    settings: `${JSON.stringify({ generator, ...wanted, kernel: undefined, initrd: undefined }, null, 1)}\n`,
+    force,
+    build: (kernel) => buildPayloadOf(kernel, boot, wanted),
     verify: verifyPayload,
     say: (line) => {
       io.out(`saveoops: ${line}\n`);
     },
   };
-  await makeLockFolder(update);
-  await withLock(join(boot, 'saveoops'), () => act(options, update, io));
 }
 
-async function act(options: UpdateOptions, update: Update, io: UpdateIo): Promise<void> {
-  const { before, remove, kernelVersion } = options;
-  if (options.disable) return await leaveBootConfig(update);
+async function act(
+  { before, remove, kernelVersion }: UpdateOptions,
+  update: Update,
+  io: UpdateIo,
+): Promise<void> {
   if (before !== undefined) return await beforeChange(update, checkVersion(before));
   if (remove !== undefined) return await removeVersion(update, checkVersion(remove));
   if (kernelVersion !== undefined) return await updateVersion(update, checkVersion(kernelVersion));
@@ -141,7 +153,7 @@ async function buildPayloadOf(
 }
 
 /** The lock is on the folder of the payloads. */
-async function makeLockFolder({ boot }: Update): Promise<void> {
+async function makeLockFolder(boot: string): Promise<void> {
   const store = join(boot, 'saveoops');
   try {
     await mkdir(store, { recursive: true });
