@@ -15,7 +15,7 @@ needs=(
   mtools:mcopy dosfstools:fsck.fat e2fsprogs:mke2fs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs xorriso:xorriso
   busybox-static:busybox kexec-tools:vmcore-dmesg makedumpfile:makedumpfile age:age openssh-client:ssh-keygen cpio:cpio
   bzip2:bzip2 lz4:lz4 lzop:lzop xz-utils:xz zstd:zstd kmod:depmod
-  file:file elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
+  file:file strace:strace elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
 )
 
 have() {

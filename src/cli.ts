@@ -4,7 +4,7 @@ import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin, Parser } from 'yargs/helpers';
 import type { DumpLevel } from './capture/save-words.js';
 import { runBooted } from './commands/booted.js';
-import { runBuild } from './commands/build.js';
+import { runBuild, type ComposeOptions } from './commands/build.js';
 import { runCaptures } from './commands/captures.js';
 import { renderConfig } from './commands/config.js';
 import { runImage } from './commands/image.js';
@@ -14,6 +14,7 @@ import { runRepack } from './commands/repack.js';
 import { runReport } from './commands/report.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
+import { runUpdate } from './commands/update.js';
 import { readConfigFile, type ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { version } from './host/version.js';
@@ -50,40 +51,39 @@ const optional = (values: Values, name: string): string | undefined => {
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
 const number = (values: Values, name: string): number => Number(single(values, name));
 
+function buildOptions(values: Values): ComposeOptions {
+  return {
+    kernel: text(values, 'kernel'),
+    initrd: list(values, 'initrd'),
+    initrdBeside: flag(values, 'initrd-beside'),
+    append: text(values, 'append'),
+    oopsPanic: flag(values, 'oops-panic'),
+    crashKernel: optional(values, 'crash-kernel'),
+    crashInitrd: optional(values, 'crash-initrd'),
+    crashAppend: text(values, 'crash-append'),
+    crashSize: optional(values, 'crash-size'),
+    resetVga: flag(values, 'reset-vga'),
+    resetPic: flag(values, 'reset-pic'),
+    save: optional(values, 'save'),
+    // yargs has checked it against the levels.
+    dump: text(values, 'dump') as DumpLevel,
+    dumpKey: optional(values, 'dump-key'),
+    keep: number(values, 'keep'),
+    maxCapturesInARow: number(values, 'max-captures-in-a-row'),
+    fallbackEntry: text(values, 'fallback-entry'),
+    captureTools: optional(values, 'capture-tools'),
+    modules: optional(values, 'modules'),
+    captureModule: list(values, 'capture-module'),
+    format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
+  };
+}
+
 /** Each command's exit code for a run that threw nothing. */
 const handlers: Readonly<
   Record<keyof typeof commandSpecs, (values: Values, config: ConfigFile | undefined) => Promise<number>>
 > = {
   build: async (values) => {
-    await runBuild(
-      {
-        kernel: text(values, 'kernel'),
-        initrd: list(values, 'initrd'),
-        initrdBeside: flag(values, 'initrd-beside'),
-        append: text(values, 'append'),
-        oopsPanic: flag(values, 'oops-panic'),
-        crashKernel: optional(values, 'crash-kernel'),
-        crashInitrd: optional(values, 'crash-initrd'),
-        crashAppend: text(values, 'crash-append'),
-        crashSize: optional(values, 'crash-size'),
-        resetVga: flag(values, 'reset-vga'),
-        resetPic: flag(values, 'reset-pic'),
-        save: optional(values, 'save'),
-        // yargs has checked it against the levels.
-        dump: text(values, 'dump') as DumpLevel,
-        dumpKey: optional(values, 'dump-key'),
-        keep: number(values, 'keep'),
-        maxCapturesInARow: number(values, 'max-captures-in-a-row'),
-        fallbackEntry: text(values, 'fallback-entry'),
-        captureTools: optional(values, 'capture-tools'),
-        modules: optional(values, 'modules'),
-        captureModule: list(values, 'capture-module'),
-        out: text(values, 'out'),
-        format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
-        json: flag(values, 'json'),
-      },
-      io,
-    );
+    await runBuild({ ...buildOptions(values), out: text(values, 'out'), json: flag(values, 'json') }, io);
     return 0;
   },
   repack: async (values) => {
@@ -138,6 +138,23 @@ const handlers: Readonly<
       },
       io,
     ),
+  update: async (values) => {
+    await runUpdate(
+      {
+        boot: text(values, 'boot'),
+        bootConfig: optional(values, 'boot-config'),
+        kernelVersion: optional(values, 'kernel-version'),
+        before: optional(values, 'before'),
+        remove: optional(values, 'remove'),
+        disable: flag(values, 'disable'),
+        force: flag(values, 'force'),
+        hook: flag(values, 'hook'),
+        build: buildOptions(values),
+      },
+      io,
+    );
+    return 0;
+  },
   config: async (values, config) => {
     const set = Object.entries(configKeys).flatMap(([name, { array }]) => {
       const value = array === true ? values[name] : single(values, name);
@@ -157,8 +174,9 @@ const handlers: Readonly<
 
 /** The configuration file that argv asks for, read before yargs checks what is missing. */
 async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefined> {
+  const known = Object.values<CommandSpec>(commandSpecs).flatMap(({ options }) => Object.entries(options));
   const names = (type: string): string[] =>
-    Object.entries(commandSpecs.build.options).flatMap(([name, spec]) => (spec.type === type ? [name] : []));
+    known.flatMap(([name, spec]) => (spec.type === type ? [name] : []));
   const given: Values = Parser([...argv], {
     string: names('string'),
     boolean: [...names('boolean'), 'help'],
@@ -179,6 +197,11 @@ async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefin
 
 function positional({ name, optional }: NonNullable<CommandSpec['positional']>): string {
   return optional === true ? `[${name}]` : `<${name}>`;
+}
+
+/** The file is for several commands: each takes the keys that it has options for. */
+function valuesFor({ options }: CommandSpec, config: ConfigFile | undefined): Values {
+  return Object.fromEntries(Object.entries(config?.values ?? {}).filter(([name]) => name in options));
 }
 
 function addOptions(parser: Argv, spec: CommandSpec): Argv {
@@ -233,7 +256,7 @@ async function run(argv: readonly string[]): Promise<number> {
     parser.command(
       command,
       spec.describe,
-      (sub) => addOptions(sub, spec).config(config?.values ?? {}),
+      (sub) => addOptions(sub, spec).config(valuesFor(spec, config)),
       async (values) => {
         exitCode = await handlers[key](values, config);
       },

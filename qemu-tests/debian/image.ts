@@ -182,7 +182,9 @@ async function prepare(image: string, packages: string, guest: string, folder: s
   });
   const lines = serialLines(result.serial);
   if (lines.includes('the system is installed')) return;
-  throw new Error(['lost: Debian was not installed', ...lines.slice(-40), result.qemuMessages, result.reproduce].join('\n'));
+  throw new Error(
+    ['lost: Debian was not installed', ...lines.slice(-40), result.qemuMessages, result.reproduce].join('\n'),
+  );
 }
 
 async function preparingGuest(): Promise<string> {

@@ -59,6 +59,33 @@ const MiB = 1 << 20;
 
 /** Throws every kind of SaveoopsError; nothing is written unless the whole payload was built. */
 export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void> {
+  const { payload, files, capture } = await composeFiles(options);
+  await makeFolder(options.out);
+  for (const { name, chunks } of files) await writeAtomic(join(options.out, name), chunks);
+  report(
+    options,
+    payload,
+    capture,
+    files.map((file) => file.name),
+    io,
+  );
+}
+
+/** What the files are made from: all that `build` is told but where they go. */
+export type ComposeOptions = Omit<BuildOptions, 'out' | 'json'>;
+
+/** A file of the result: its name in the folder, and its bytes in pieces. */
+export interface ComposedFile {
+  readonly name: string;
+  readonly chunks: readonly Uint8Array[];
+}
+
+/** Everything that `build` writes, built and not yet written. Throws every kind of SaveoopsError. */
+export async function composeFiles(options: ComposeOptions): Promise<{
+  readonly payload: Payload;
+  readonly files: readonly ComposedFile[];
+  readonly capture: Capture;
+}> {
   checkAppend('--append', options.append);
   checkAppend('--crash-append', options.crashAppend);
   checkOopsPanic(options);
@@ -125,7 +152,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
     crashInitrdFile: captureFile,
     crashAppend,
   });
-  const files: { name: string; chunks: readonly Uint8Array[] }[] =
+  const files: ComposedFile[] =
     options.format === 'bzimage'
       ? [{ name: imageFile, chunks: [payload.image.bytes] }]
       : [
@@ -137,19 +164,11 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
           { name: configFile, chunks: [Buffer.from(config)] },
         ];
   files.push({ name: manifestFile, chunks: [encodeManifest(payload.manifest)] });
-  await makeFolder(options.out);
-  for (const { name, chunks } of files) await writeAtomic(join(options.out, name), chunks);
-  report(
-    options,
-    payload,
-    capture,
-    files.map((file) => file.name),
-    io,
-  );
+  return { payload, files, capture };
 }
 
 /** Whether the capture can make Syslinux boot another entry: it counts on the disk, and only Syslinux has entries. */
-function limitsRow({ maxCapturesInARow, save, format, crashInitrd }: BuildOptions): boolean {
+function limitsRow({ maxCapturesInARow, save, format, crashInitrd }: ComposeOptions): boolean {
   return maxCapturesInARow > 0 && save !== 'none' && format === 'com32' && crashInitrd === undefined;
 }
 
@@ -160,7 +179,7 @@ interface Capture {
 }
 
 /** @param release uname -r of the crash kernel */
-async function readCapture(options: BuildOptions, release: string, append: string): Promise<Capture> {
+async function readCapture(options: ComposeOptions, release: string, append: string): Promise<Capture> {
   const { crashInitrd: path, captureTools: toolFolder } = options;
   if (path === undefined) {
     const tree = await findModules(release, options.crashKernel ?? options.kernel, options.modules);
@@ -179,7 +198,7 @@ async function readCapture(options: BuildOptions, release: string, append: strin
   return { initramfs: foreignCrashInitrd(await readInput(path, 'an initramfs for the crash kernel')) };
 }
 
-function nameFiles(options: BuildOptions): { kernel: string; crashKernel: string; initrds: string[] } {
+function nameFiles(options: ComposeOptions): { kernel: string; crashKernel: string; initrds: string[] } {
   const [kernel = ''] = namesBeside([options.kernel]);
   const [crashKernel = kernel] = namesBeside(options.crashKernel === undefined ? [] : [options.crashKernel], [
     kernel,
@@ -188,7 +207,11 @@ function nameFiles(options: BuildOptions): { kernel: string; crashKernel: string
 }
 
 /** An option that would do nothing, or that the command line speaks against, is refused. Throws `usage`. */
-function checkOopsPanic({ oopsPanic, append, format }: BuildOptions): void {
+function checkOopsPanic({
+  oopsPanic,
+  append,
+  format,
+}: Pick<BuildOptions, 'oopsPanic' | 'append' | 'format'>): void {
   if (!oopsPanic) return;
   if (format === 'bzimage') {
     throw contradiction(
@@ -211,7 +234,7 @@ function contradiction(found: string, wanted: string): SaveoopsError {
 }
 
 /** Options for the built-in capture initramfs only, and one that would do nothing. Throws `usage`. */
-function checkCaptureOptions(options: BuildOptions): void {
+function checkCaptureOptions(options: ComposeOptions): void {
   const { crashInitrd, save, dump, dumpKey, keep, captureTools, modules, captureModule } = options;
   const refuse = (where: string, found: string, wanted: string): never => {
     throw new SaveoopsError('usage', 'a contradiction', { where, found, wanted });
@@ -240,7 +263,7 @@ function checkCaptureOptions(options: BuildOptions): void {
  * A capture initramfs without kernel modules prints the log and reaches no disk. That must not come out at the crash.
  * Throws `missing-fact` when it is to save the log, or modules were asked for.
  */
-function checkNoModules({ modules, captureModule }: BuildOptions, release: string, append: string): void {
+function checkNoModules({ modules, captureModule }: ComposeOptions, release: string, append: string): void {
   const save = append.split(' ').findLast((word) => word.startsWith('saveoops.save='));
   const saves = save !== undefined && save !== 'saveoops.save=none';
   if (!saves && modules === undefined && captureModule.length === 0) return;

@@ -236,24 +236,56 @@ const namedSpecs = {
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
 
+type Options = Readonly<Record<string, OptionSpec>>;
+
+/** What a machine's administrator decides, beside the options of build. */
+const machineOptions = {
+  'boot-config': {
+    type: 'string',
+    describe: 'syslinux.cfg or extlinux.conf that update adds its menu to; without it nothing is armed',
+  },
+} as const satisfies Options;
+
 /** Options that build demands may be missing where it is only asked what it would take. */
-function optional(options: Readonly<Record<string, OptionSpec>>): Readonly<Record<string, OptionSpec>> {
+function optional(options: Options): Options {
   return Object.fromEntries(
     Object.entries(options).map(([name, spec]) => [name, { ...spec, required: false }]),
   );
 }
 
+/** Options of build that hold for every kernel of a machine. */
+function payloadOptions(options: Options): Options {
+  const perPayload = ['kernel', 'initrd', 'out', 'format', 'json'];
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !perPayload.includes(name)));
+}
+
 export const commandSpecs = {
   ...namedSpecs,
+  update: {
+    name: 'update',
+    describe: 'Build the payloads of the installed kernels, and the boot menu for them',
+    configurable: true,
+    options: {
+      'kernel-version': { type: 'string', describe: 'only this kernel (default: every kernel in /boot)' },
+      before: { type: 'string', describe: 'this kernel is about to change: boot its plain entry until then' },
+      remove: { type: 'string', describe: 'this kernel goes: remove its entries and payloads' },
+      disable: { type: 'boolean', describe: 'take back all that update has written; captures stay' },
+      force: { type: 'boolean', describe: 'build although nothing has changed' },
+      hook: { type: 'boolean', describe: 'say nothing when no boot configuration is named' },
+      boot: { type: 'string', default: '/boot', describe: 'folder with the kernels' },
+      ...machineOptions,
+      ...payloadOptions(namedSpecs.build.options),
+    },
+  },
   config: {
     name: 'config',
     describe: 'Print the options of build, as configuration file and command line give them',
     configurable: true,
-    options: optional(namedSpecs.build.options),
+    options: { ...optional(namedSpecs.build.options), ...machineOptions },
   },
 } satisfies Readonly<Record<string, CommandSpec>>;
 
 /** What the configuration file may hold. */
-export const configKeys: Readonly<Record<string, OptionSpec>> = Object.fromEntries(
-  Object.entries(namedSpecs.build.options).filter(([name]) => name !== 'config'),
+export const configKeys: Options = Object.fromEntries(
+  Object.entries(commandSpecs.config.options).filter(([name]) => name !== 'config'),
 );
