@@ -2,14 +2,19 @@
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin, Parser } from 'yargs/helpers';
-import { runBuild } from './commands/build.js';
+import type { DumpLevel } from './capture/save-words.js';
+import { runBooted } from './commands/booted.js';
+import { runBuild, type ComposeOptions } from './commands/build.js';
+import { runCaptures } from './commands/captures.js';
 import { renderConfig } from './commands/config.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
 import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
 import { runRepack } from './commands/repack.js';
+import { runReport } from './commands/report.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
+import { runUpdate } from './commands/update.js';
 import { readConfigFile, type ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { version } from './host/version.js';
@@ -35,6 +40,10 @@ function single(values: Values, name: string): unknown {
 }
 
 const text = (values: Values, name: string): string => String(single(values, name) ?? '');
+const list = (values: Values, name: string): string[] => {
+  const value = values[name];
+  return Array.isArray(value) ? value.map(String) : [];
+};
 const optional = (values: Values, name: string): string | undefined => {
   const value = single(values, name);
   return value === undefined ? undefined : String(value);
@@ -42,33 +51,39 @@ const optional = (values: Values, name: string): string | undefined => {
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
 const number = (values: Values, name: string): number => Number(single(values, name));
 
+function buildOptions(values: Values): ComposeOptions {
+  return {
+    kernel: text(values, 'kernel'),
+    initrd: list(values, 'initrd'),
+    initrdBeside: flag(values, 'initrd-beside'),
+    append: text(values, 'append'),
+    oopsPanic: flag(values, 'oops-panic'),
+    crashKernel: optional(values, 'crash-kernel'),
+    crashInitrd: optional(values, 'crash-initrd'),
+    crashAppend: text(values, 'crash-append'),
+    crashSize: optional(values, 'crash-size'),
+    resetVga: flag(values, 'reset-vga'),
+    resetPic: flag(values, 'reset-pic'),
+    save: optional(values, 'save'),
+    // yargs has checked it against the levels.
+    dump: text(values, 'dump') as DumpLevel,
+    dumpKey: optional(values, 'dump-key'),
+    keep: number(values, 'keep'),
+    maxCapturesInARow: number(values, 'max-captures-in-a-row'),
+    fallbackEntry: text(values, 'fallback-entry'),
+    captureTools: optional(values, 'capture-tools'),
+    modules: optional(values, 'modules'),
+    captureModule: list(values, 'capture-module'),
+    format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
+  };
+}
+
 /** Each command's exit code for a run that threw nothing. */
 const handlers: Readonly<
   Record<keyof typeof commandSpecs, (values: Values, config: ConfigFile | undefined) => Promise<number>>
 > = {
   build: async (values) => {
-    const initrd = values['initrd'];
-    await runBuild(
-      {
-        kernel: text(values, 'kernel'),
-        initrd: Array.isArray(initrd) ? initrd.map(String) : [],
-        initrdBeside: flag(values, 'initrd-beside'),
-        append: text(values, 'append'),
-        oopsPanic: flag(values, 'oops-panic'),
-        crashKernel: optional(values, 'crash-kernel'),
-        crashInitrd: optional(values, 'crash-initrd'),
-        crashAppend: text(values, 'crash-append'),
-        crashSize: optional(values, 'crash-size'),
-        resetVga: flag(values, 'reset-vga'),
-        resetPic: flag(values, 'reset-pic'),
-        dumpTools: flag(values, 'dump-tools'),
-        captureTools: optional(values, 'capture-tools'),
-        out: text(values, 'out'),
-        format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
-        json: flag(values, 'json'),
-      },
-      io,
-    );
+    await runBuild({ ...buildOptions(values), out: text(values, 'out'), json: flag(values, 'json') }, io);
     return 0;
   },
   repack: async (values) => {
@@ -109,6 +124,10 @@ const handlers: Readonly<
       },
       io,
     ),
+  booted: async (values) => {
+    await runBooted({ dir: list(values, 'dir') });
+    return 0;
+  },
   status: async (values) =>
     runStatus(
       {
@@ -119,6 +138,23 @@ const handlers: Readonly<
       },
       io,
     ),
+  update: async (values) => {
+    await runUpdate(
+      {
+        boot: text(values, 'boot'),
+        bootConfig: optional(values, 'boot-config'),
+        kernelVersion: optional(values, 'kernel-version'),
+        before: optional(values, 'before'),
+        remove: optional(values, 'remove'),
+        disable: flag(values, 'disable'),
+        force: flag(values, 'force'),
+        hook: flag(values, 'hook'),
+        build: buildOptions(values),
+      },
+      io,
+    );
+    return 0;
+  },
   config: async (values, config) => {
     const set = Object.entries(configKeys).flatMap(([name, { array }]) => {
       const value = array === true ? values[name] : single(values, name);
@@ -127,12 +163,20 @@ const handlers: Readonly<
     io.out(renderConfig(Object.fromEntries(set) as Values, config));
     return 0;
   },
+  captures: async (values) =>
+    runCaptures({ where: optional(values, 'where'), json: flag(values, 'json') }, io),
+  report: async (values) =>
+    runReport(
+      { capture: text(values, 'capture'), html: optional(values, 'html'), json: flag(values, 'json') },
+      io,
+    ),
 };
 
 /** The configuration file that argv asks for, read before yargs checks what is missing. */
 async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefined> {
+  const known = Object.values<CommandSpec>(commandSpecs).flatMap(({ options }) => Object.entries(options));
   const names = (type: string): string[] =>
-    Object.entries(commandSpecs.build.options).flatMap(([name, spec]) => (spec.type === type ? [name] : []));
+    known.flatMap(([name, spec]) => (spec.type === type ? [name] : []));
   const given: Values = Parser([...argv], {
     string: names('string'),
     boolean: [...names('boolean'), 'help'],
@@ -151,10 +195,19 @@ async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefin
   );
 }
 
+function positional({ name, optional }: NonNullable<CommandSpec['positional']>): string {
+  return optional === true ? `[${name}]` : `<${name}>`;
+}
+
+/** The file is for several commands: each takes the keys that it has options for. */
+function valuesFor({ options }: CommandSpec, config: ConfigFile | undefined): Values {
+  return Object.fromEntries(Object.entries(config?.values ?? {}).filter(([name]) => name in options));
+}
+
 function addOptions(parser: Argv, spec: CommandSpec): Argv {
   if (spec.positional !== undefined) {
-    const { name, describe } = spec.positional;
-    parser.positional(name, { type: 'string', describe, demandOption: true });
+    const { name, describe, optional = false } = spec.positional;
+    parser.positional(name, { type: 'string', describe, demandOption: !optional });
   }
   for (const [name, option] of Object.entries(spec.options)) {
     const { type, describe, array, required, choices, default: standard } = option;
@@ -199,11 +252,11 @@ async function run(argv: readonly string[]): Promise<number> {
       throw thrown === undefined || thrown.name === 'YError' ? usage(message) : thrown;
     });
   for (const [key, spec] of Object.entries(commandSpecs) as [keyof typeof commandSpecs, CommandSpec][]) {
-    const command = spec.positional === undefined ? spec.name : `${spec.name} <${spec.positional.name}>`;
+    const command = spec.positional === undefined ? spec.name : `${spec.name} ${positional(spec.positional)}`;
     parser.command(
       command,
       spec.describe,
-      (sub) => addOptions(sub, spec).config(config?.values ?? {}),
+      (sub) => addOptions(sub, spec).config(valuesFor(spec, config)),
       async (values) => {
         exitCode = await handlers[key](values, config);
       },

@@ -6,6 +6,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../host/files.js';
 import { findReserved, type PhysicalRange } from '../system/crash-region.js';
+import { findFallback, type Fallback } from '../system/fallback.js';
 import { installedPayloads, type InstalledPayload } from '../system/installed-payloads.js';
 import { parseStatusNode, statusNodeType, unarmedReasons, type StatusNode } from '../system/status-node.js';
 
@@ -31,6 +32,8 @@ export interface SystemStatus {
   readonly payloads: readonly InstalledPayload[];
   /** kdump of userspace: a loaded crash kernel goes first. */
   readonly kdump: { readonly loaded: boolean; readonly reserved: number };
+  /** Set when this boot is one instead of a kernel that panicked again and again. */
+  readonly fallback: Fallback | undefined;
 }
 
 /** Exit codes, for monitoring. */
@@ -55,6 +58,7 @@ export async function runStatus(
     region: findReserved(await readFile(join(root, 'proc/iomem'), 'latin1').catch(() => ''), regionSize),
     payloads: await installedPayloads(join(root, 'boot'), options.payload),
     kdump: await readKdump(root),
+    fallback: await findFallback(root),
   };
   if (options.json) io.out(`${JSON.stringify(status, null, 2)}\n`);
   else if (options.motd) io.out(motd(status));
@@ -82,14 +86,25 @@ function describe(node: StatusNode | undefined): Pick<SystemStatus, 'armed' | 'r
   return { armed: false, reason: node?.reason, ...known };
 }
 
-/** Nothing when all is well. */
+/** What a person who logs in should know; nothing when all is well. */
 function motd(status: SystemStatus): string {
   const old = status.payloads.filter(({ stale }) => stale.length > 0);
   const lines = [
-    ...(status.armed ? [] : [headline(status)]),
+    ...(status.fallback !== undefined ? explain(status.fallback) : status.armed ? [] : [headline(status)]),
     ...old.map(({ folder, stale }) => `saveoops: the payload in ${folder} is stale: ${stale.join('; ')}`),
   ];
   return lines.map((line) => `${line}\n`).join('');
+}
+
+/** Why this boot is not the usual one. */
+function explain({ capture, folder, release, message, inARow }: Fallback): string[] {
+  const kernel = release === undefined ? 'the usual kernel' : `Linux ${release}`;
+  const times = inARow === undefined ? 'again and again' : `${inARow} times in a row`;
+  return [
+    `saveoops: ${kernel} panicked ${times}, so this entry was started instead, once`,
+    ...(message === undefined ? [] : [`  ${message}`]),
+    `  the last capture: ${folder ?? `${capture}, on a file system that is not mounted`}`,
+  ];
 }
 
 function headline({ armed, reason, why, regionSize }: SystemStatus): string {
@@ -102,6 +117,7 @@ function render(status: SystemStatus): string {
   const { region } = status;
   const { loaded, reserved } = status.kdump;
   const lines = [headline(status)];
+  if (status.fallback !== undefined) lines.unshift(...explain(status.fallback));
   if (status.advice !== undefined && status.advice !== '') lines.push(`  do: ${status.advice}`);
   if (region !== undefined)
     lines.push(`crash region: in the reserved RAM from ${region.start} to ${region.end}`);

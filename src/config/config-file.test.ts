@@ -201,10 +201,10 @@ describe('the command line', () => {
 describe('saveoops.schema.json', () => {
   const schema = JSON.parse(readFileSync(schemaFile, 'utf8')) as { properties: Record<string, object> };
 
-  test('is a JSON schema, and has a property for each option that build --help shows', () => {
+  test('is a JSON schema, and has a property for each option that config --help shows', () => {
     const ajv = new Ajv({ strict: true, allowUnionTypes: true });
     expect([ajv.validateSchema(schema), ajv.errors]).toEqual([true, null]);
-    const help = runSaveoops(['build', '--help']).stdout;
+    const help = runSaveoops(['config', '--help']).stdout;
     const shown = [...help.matchAll(/^ +--([a-z-]+)/gm)].map(([, name]) => name ?? '');
     const expected = shown.filter((name) => !['config', 'help', 'version'].includes(name));
     expect(expected.length).toBeGreaterThan(10);

@@ -26,15 +26,22 @@ export async function readInput(path: string, wanted: string): Promise<Uint8Arra
   }
 }
 
+/** For a file that is renamed when it is whole. */
+function temporaryName(): string {
+  return `.saveoops-${process.pid}-${Math.random().toString(36).slice(2)}.tmp`;
+}
+
+/** Whether a name is one of those: what a killed run left behind, when no other runs. */
+export function isTemporaryName(name: string): boolean {
+  return /^\.saveoops-\d+-[0-9a-z]*\.tmp$/.test(name);
+}
+
 /**
  * Writes `chunks` to a temporary name in the folder of `path`, syncs, and renames. On any failure the temporary
  * file is removed and an older file of that name stays as it was. Throws `file`.
  */
 export async function writeAtomic(path: string, chunks: readonly Uint8Array[], mode = 0o644): Promise<void> {
-  const temporary = join(
-    dirname(path),
-    `.saveoops-${process.pid}-${Math.random().toString(36).slice(2)}.tmp`,
-  );
+  const temporary = join(dirname(path), temporaryName());
   try {
     const file = await open(temporary, 'wx', mode);
     try {
