@@ -142,7 +142,8 @@ export class Disk {
           .map((line) => line.trim().split(/\s+/)[5] ?? '');
       case 'btrfs':
         return readdirSync(join(this.restored(), path));
-      default:
+      case 'vfat':
+      case 'swap':
         return mtoolsNames(this.image, path);
     }
   }
@@ -158,7 +159,8 @@ export class Disk {
       case 'btrfs':
         copyFileSync(join(this.restored(), path), out);
         return;
-      default:
+      case 'vfat':
+      case 'swap':
         host('mcopy', ['-n', '-i', this.image, `::/${path}`, out]);
     }
   }

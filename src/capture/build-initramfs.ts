@@ -53,7 +53,7 @@ export async function buildCaptureInitramfs(options: CaptureOptions = {}): Promi
     ...(await gatherCaptureFiles(options)),
     ...(modules === undefined ? [] : await gatherModules(modules)),
   ];
-  // Scripts share tools: a link to busybox may be there twice.
+  // Several scripts bring the link of one busybox tool.
   const gathered = [...new Map(all.map((file) => [file.path, file])).values()];
   const archive = await writeCpioArchive(gathered);
   const files = gathered.flatMap((file) => member(file) ?? []);

@@ -8,6 +8,7 @@ import { moduleNameOf } from '../formats/modules/modules-dep.js';
 import { withTemporaryFolder } from '../host/files.js';
 import { writeElf } from '../testkit/elf-writer.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
+import { buildCaptureInitramfs } from './build-initramfs.js';
 import { gatherModules } from './gather-modules.js';
 import { watchdogModules } from './module-set.js';
 import { findModules } from './module-tree.js';
@@ -170,8 +171,11 @@ describe('trees of modules', () => {
       'kernel/ahci.ko': module(),
     };
     expect(await names(files)).toEqual(['libata', 'ahci']);
-    const { 'modules.dep': _, ...without } = files;
-    const unpacked = { ...without, 'kernel/ahci.ko': module({ depends: 'libata,scsi_mod' }) };
+    const unpacked = {
+      'modules.builtin': files['modules.builtin'],
+      'kernel/ahci.ko': module({ depends: 'libata,scsi_mod' }),
+      'kernel/libata.ko': module(),
+    };
     expect(await names(unpacked)).toEqual(['libata', 'ahci']);
   });
 
@@ -229,6 +233,18 @@ describe('trees of modules', () => {
     await treeOf(files, async (folder) => {
       const { text } = await gather('/nowhere/vmlinuz', release, [], folder);
       expect(text('modules.alias')).toBe('');
+    });
+  });
+
+  test('they go into the initramfs beside the tools for dumps, with the links of both', async () => {
+    await treeOf({ 'kernel/ahci.ko': module() }, async (folder) => {
+      const tree = await findModules(release, '/nowhere/vmlinuz', folder);
+      const modules = tree && { tree, release, extra: [] };
+      const { bytes } = await buildCaptureInitramfs({ dumps: true, modules });
+      const names = execFileSync('cpio', ['-it', '--quiet'], { input: gunzipSync(bytes), encoding: 'utf8' });
+      expect(names.split('\n')).toEqual(
+        expect.arrayContaining(['bin/rm', 'bin/mv', 'bin/insmod', 'bin/load-modules', 'sbin/modprobe']),
+      );
     });
   });
 

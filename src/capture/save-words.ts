@@ -16,10 +16,11 @@ export interface SaveOptions {
 export const saveWord = 'saveoops.save=';
 
 /**
- * A label as blkid encodes it (a space is \x20), and a directory on that file system. What save-capture accepts, in one
- * place more: a mistake is told at build time, not after a crash.
+ * A label as blkid encodes it (a space is \x20), and a directory on that file system. save-capture checks the same once
+ * more, as words may come from a boot menu; a mistake is told at build time, not after a crash. A colon in a label would
+ * make `LABEL=data:crash` one, which is more likely a directory without its slash.
  */
-const place = /^(?:LABEL|UUID|PARTLABEL)=[A-Za-z0-9#+.:=@_/\\-]+?(?::(\/[A-Za-z0-9.+_/-]*))?$/;
+const place = /^(?:LABEL|UUID|PARTLABEL)=[A-Za-z0-9#+.=@_/\\-]+(?::(\/[A-Za-z0-9.+_/-]*))?$/;
 
 /** Throws `usage` for a place or a number that the capture would refuse. */
 export function checkSaveOptions({ save, keep }: SaveOptions): void {

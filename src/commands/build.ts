@@ -75,12 +75,16 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
   ]
     .filter((word) => word !== '')
     .join(' ');
+  const { release } =
+    crashBytes === undefined
+      ? parseBzImage(kernelBytes, names.kernel)
+      : parseBzImage(crashBytes, names.crashKernel);
   // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
   const [loaded, stubs, configTemplate, capture, ...initrds] = await Promise.all([
     loadKernel(kernelBytes, names.kernel),
     loadStubObjects(),
     readInput(template, 'the configuration template of the package'),
-    readCapture(options, parseBzImage(crashBytes ?? kernelBytes, names.crashKernel).release, crashAppend),
+    readCapture(options, release, crashAppend),
     ...options.initrd.map(async (path, index) =>
       digestInitrd(names.initrds[index] ?? '', await readInput(path, 'an initramfs')),
     ),

@@ -67,12 +67,13 @@ function bootArguments(boot: BootSource): readonly string[] {
           '-drive',
           `if=none,id=disk,format=raw,snapshot=${boot.writable === true ? 'off' : 'on'},file=${commas(boot.image)}`,
         ],
-        ...['-device', 'ide-hd,drive=disk,bus=ide.0'],
+        // Whatever other disks `extra` plugs in.
+        ...['-device', 'ide-hd,drive=disk,bus=ide.0,bootindex=0'],
       ];
     case 'cdrom':
       return [
         ...['-drive', `if=none,id=cd,media=cdrom,readonly=on,format=raw,file=${commas(boot.image)}`],
-        ...['-device', 'ide-cd,drive=cd,bus=ide.0'],
+        ...['-device', 'ide-cd,drive=cd,bus=ide.0,bootindex=0'],
       ];
     case 'kernel':
       return [
