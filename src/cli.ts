@@ -3,6 +3,7 @@
 import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import type { DumpLevel } from './capture/save-words.js';
+import { runBooted } from './commands/booted.js';
 import { runBuild } from './commands/build.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
@@ -63,6 +64,8 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
         dump: text(values, 'dump') as DumpLevel,
         dumpKey: optional(values, 'dump-key'),
         keep: number(values, 'keep'),
+        maxCapturesInARow: number(values, 'max-captures-in-a-row'),
+        fallbackEntry: text(values, 'fallback-entry'),
         captureTools: optional(values, 'capture-tools'),
         modules: optional(values, 'modules'),
         captureModule: list(values, 'capture-module'),
@@ -96,6 +99,10 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
       },
       io,
     ),
+  booted: async (values) => {
+    await runBooted({ dir: list(values, 'dir') });
+    return 0;
+  },
   status: async (values) =>
     runStatus({ root: text(values, 'root'), motd: flag(values, 'motd'), json: flag(values, 'json') }, io),
 };

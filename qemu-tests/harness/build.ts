@@ -17,6 +17,8 @@ const defaults: Omit<BuildOptions, 'kernel' | 'out'> = {
   dump: 'none',
   dumpKey: undefined,
   keep: 0,
+  maxCapturesInARow: 3,
+  fallbackEntry: 'saveoops-plain',
   captureTools: undefined,
   modules: undefined,
   captureModule: [],

@@ -11,7 +11,9 @@ import { ELFCLASS64, EM_X86_64 } from '../formats/elf/elf-tables.js';
 import { type Elf, parseElf } from '../formats/elf/parse-elf.js';
 import { fileError, readInput } from '../host/files.js';
 import { type ArchiveEntry } from './cpio-archive.js';
+import { bootOnceApplets, bootOnceScript } from './boot-once.js';
 import { readElfNeeds } from './elf-needs.js';
+import { feedWatchdogApplets, feedWatchdogScript } from './feed-watchdog.js';
 import { generator } from '../host/version.js';
 import { initApplets, initScript } from './init.js';
 import { saveCaptureApplets, saveCaptureScript } from './save-capture.js';
@@ -52,6 +54,11 @@ const age: CaptureProgram = {
   places: ['/usr/bin/age'],
   debianPackage: 'age',
 };
+const extlinux: CaptureProgram = {
+  name: 'extlinux',
+  places: ['/usr/bin/extlinux', '/sbin/extlinux'],
+  debianPackage: 'extlinux',
+};
 const makedumpfile: CaptureProgram = {
   name: 'makedumpfile',
   places: ['/usr/bin/makedumpfile', '/usr/sbin/makedumpfile'],
@@ -75,10 +82,12 @@ const emptyFolders: readonly string[] = ['dev', 'proc', 'run', 'sys', 'tmp'];
 export interface GatherOptions {
   /** Another static busybox than the installed one; its places replace the usual ones. */
   readonly busyboxPlaces?: readonly string[];
-  /** Programs beside busybox; default vmcore-dmesg and blkid, makedumpfile with `dumps`, age with `dumpKey`. */
+  /** Programs beside busybox; default vmcore-dmesg and blkid, and what the options add. */
   readonly programs?: readonly CaptureProgram[];
   /** Adds makedumpfile; without it a dump is a copy of all memory. */
   readonly dumps?: boolean | undefined;
+  /** Adds extlinux, which tells Syslinux what to boot next. */
+  readonly bootOnce?: boolean | undefined;
   /** age recipients, checked: dumps are encrypted to them. */
   readonly dumpKey?: Uint8Array | undefined;
   /** Folder in which programs and their libraries are looked for first, flat. */
@@ -91,19 +100,28 @@ export interface GatherOptions {
  * `file` when `toolFolder` is no folder.
  */
 export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<CaptureFile[]> {
-  const { dumps = false, dumpKey, toolFolder } = options;
+  const { dumps = false, bootOnce = false, dumpKey, toolFolder } = options;
   if (toolFolder !== undefined) await requireFolder(toolFolder);
   const places = options.busyboxPlaces ?? busybox.places;
   const programs = options.programs ?? [
     ...[vmcoreDmesg, blkid],
     ...(dumps ? [makedumpfile] : []),
+    ...(bootOnce ? [extlinux] : []),
     ...(dumpKey === undefined ? [] : [age]),
   ];
-  const applets = [...initApplets, ...saveCaptureApplets, ...saveDumpApplets];
+  const applets = [
+    ...initApplets,
+    ...feedWatchdogApplets,
+    ...saveCaptureApplets,
+    ...saveDumpApplets,
+    ...bootOnceApplets,
+  ];
   const files = new Map<string, CaptureFile>();
   const add = (file: CaptureFile) => files.set(file.path, file);
 
   add(executable('init', Buffer.from(initScript), 'saveoops'));
+  add(executable('bin/boot-once', Buffer.from(bootOnceScript), 'saveoops'));
+  add(executable('bin/feed-watchdog', Buffer.from(feedWatchdogScript), 'saveoops'));
   add(executable('bin/save-capture', Buffer.from(saveCaptureScript), 'saveoops'));
   add(executable('bin/save-dump', Buffer.from(saveDumpScript), 'saveoops'));
   add(readable('etc/saveoops/generator', Buffer.from(`${generator}\n`)));

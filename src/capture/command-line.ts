@@ -15,6 +15,8 @@ export const captureCommandLine: readonly string[] = [
   'transparent_hugepage=never',
   'acpi_no_memhotplug',
   'panic=10', // a crash kernel that panics itself reboots
+  'softlockup_panic=1', // so does one that loops in the kernel: on its one CPU nothing else runs, no time limit either
+  'nmi_watchdog=panic', // nor does that with interrupts off
   'console=tty0',
   'console=ttyS0,115200',
 ];

@@ -6,6 +6,7 @@
  * under a time limit. A watchdog beside the script ends it when the limits fail. And if the script itself dies,
  * the kernel panics over the loss of process 1 and `panic=` of its command line reboots.
  */
+import { deadlineFile } from './feed-watchdog.js';
 import { limitedApplets, limitedFunctions } from './limited.js';
 import { logBegins, logEnds } from './markers.js';
 
@@ -43,6 +44,8 @@ const limits = {
   safe: 60,
   /** Between two signs of life of save-capture, whose own limits are shorter. */
   saving: 300,
+  /** Until feed-watchdog has stopped the watchdogs. */
+  stop: 4,
   /** After the call that should have ended this kernel, before it is ended by force. */
   leave: 15,
 } as const;
@@ -68,7 +71,7 @@ dmesg -n 1
 after=reboot
 hold=10
 elfcorehdr=
-export save=none dump=none keep=0 boot=
+export save=none dump=none keep=0 boot= max_in_a_row=0 entry=
 set -f # a word of the command line is not a file pattern
 for word in $(cat /proc/cmdline); do
   case $word in
@@ -78,6 +81,8 @@ for word in $(cat /proc/cmdline); do
     saveoops.dump=*) dump=${'${word#*=}'} ;;
     saveoops.keep=*) keep=${'${word#*=}'} ;;
     saveoops.boot=*) boot=${'${word#*=}'} ;;
+    saveoops.max-in-a-row=*) max_in_a_row=${'${word#*=}'} ;;
+    saveoops.entry=*) entry=${'${word#*=}'} ;;
     elfcorehdr=*) elfcorehdr=$word ;;
   esac
 done
@@ -105,6 +110,13 @@ ${limitedFunctions}
 leave() {
   limited 10 sync
   case $after in
+    halt)
+      echo off >${deadlineFile}
+      sleep ${limits.stop}
+      ;;
+    *) echo 0 >${deadlineFile} ;;
+  esac
+  case $after in
     poweroff) (poweroff -f) & ;;
     halt) (halt -f) & ;;
     *) (reboot -f) & ;;
@@ -114,12 +126,18 @@ leave() {
   while :; do sleep 60; done
 }
 
-# Ends this kernel in $1 seconds, unless it is set anew. Not with a person at a shell.
+# Ends this kernel in $1 seconds, unless it is set anew. Not with a person at a shell. When leaving hangs, hardware
+# watchdogs end it soon after that.
 watchdog=
 set_watchdog() {
   [ -z "$watchdog" ] || kill $watchdog
   watchdog=
-  [ $after != shell ] || return
+  if [ $after = shell ]; then
+    echo never >${deadlineFile}
+    return
+  fi
+  read -r now rest </proc/uptime
+  echo $((${'${now%.*}'} + $1 + ${limits.leave})) >${deadlineFile}
   (
     sleep $1
     echo "saveoops: giving up after $1 seconds" >/dev/console &
@@ -127,19 +145,20 @@ set_watchdog() {
   ) &
   watchdog=$!
 }
-set_watchdog ${limits.base}
-
-# --- the log ---
 mount -t tmpfs -o mode=0700 tmpfs /run
 state=/run/capture
 mkdir $state
+: >$state/notes
+set_watchdog ${limits.base}
+feed-watchdog &
+
+# --- the log ---
 log=$state/log
 errors=$state/errors
 report=$state/report
 summary=$state/summary
 : >$log
 : >$errors
-: >$state/notes
 
 # Why there is no dead kernel to look at, in one line.
 why_no_vmcore() {

@@ -5,6 +5,7 @@
  * Order is by worth: the log is small and says most, so it is on the disk before anything else is tried; a full disk or
  * a hang takes only what comes later. What touches a disk is a program of its own under a time limit, never the shell itself.
  */
+import { countInARowFunction } from './boot-once.js';
 import { captureJsonApplets, captureJsonFunction } from './capture-json.js';
 import { findFileSystemApplets, findFileSystemFunctions } from './find-file-system.js';
 import { limitedApplets, limitedFunctions } from './limited.js';
@@ -65,7 +66,7 @@ root=$state/root
 : >$state/files
 : >$state/failures
 : >$state/dump
-${limitedFunctions}${findFileSystemFunctions}${unsafeFileSystemsFunctions}${pruneCapturesFunction}${captureJsonFunction}
+${limitedFunctions}${findFileSystemFunctions}${unsafeFileSystemsFunctions}${pruneCapturesFunction}${captureJsonFunction}${countInARowFunction}
 # A line of capture.log, with the seconds since this kernel's start.
 note() {
   read -r uptime rest </proc/uptime
@@ -223,6 +224,8 @@ safe=
 put dmesg.txt $source && safe=yes
 : >$state/safe
 [ -z "$safe" ] || kept dmesg.txt
+# Before the dump, which may take the disk's last room, or the machine's patience.
+count_in_a_row "$root$into" "$folder"
 
 # --- what is worth less ---
 if [ -n "$safe" ] && [ $keep != 0 ]; then
@@ -265,6 +268,7 @@ else
   echo "not saved on $device ($what)"
 fi
 while read -r line; do echo "failed: $line"; done <$state/failures
+[ -z "$fallback" ] || echo "$in_a_row captures in a row: the next boot is \"$fallback\", once"
 [ -n "$saved" ] || exit 2
 [ ! -s $state/failures ]
 `;

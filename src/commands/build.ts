@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildCaptureInitramfs } from '../capture/build-initramfs.js';
 import { captureCommandLine } from '../capture/command-line.js';
+import { checkRowOptions, rowWords, type RowOptions } from '../capture/in-a-row.js';
 import { readDumpKey } from '../capture/dump-key.js';
 import { checkSaveOptions, saveWords, type SaveOptions } from '../capture/save-words.js';
 import { findModules } from '../capture/module-tree.js';
@@ -18,7 +19,7 @@ import { buildPayload, type InputFile, type Payload } from '../payload/build-pay
 import { digestInitrd, encodeManifest } from '../payload/com32-file.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 
-export interface BuildOptions extends SaveOptions {
+export interface BuildOptions extends SaveOptions, RowOptions {
   readonly kernel: string;
   readonly initrd: readonly string[];
   readonly initrdBeside: boolean;
@@ -58,6 +59,7 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
   checkAppend('--crash-append', options.crashAppend);
   checkOopsPanic(options);
   checkSaveOptions(options);
+  checkRowOptions(options);
   checkCaptureOptions(options);
   const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
   const names = nameFiles(options);
@@ -65,7 +67,12 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
     readInput(options.kernel, 'a bzImage'),
     options.crashKernel === undefined ? undefined : readInput(options.crashKernel, 'a bzImage'),
   ]);
-  const crashAppend = [...captureCommandLine, ...saveWords(options), options.crashAppend]
+  const crashAppend = [
+    ...captureCommandLine,
+    ...saveWords(options),
+    ...(limitsRow(options) ? rowWords(options) : []),
+    options.crashAppend,
+  ]
     .filter((word) => word !== '')
     .join(' ');
   const { release } =
@@ -134,6 +141,11 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
   );
 }
 
+/** Whether the capture can make Syslinux boot another entry: it counts on the disk, and only Syslinux has entries. */
+function limitsRow({ maxCapturesInARow, save, format, crashInitrd }: BuildOptions): boolean {
+  return maxCapturesInARow > 0 && save !== 'none' && format === 'com32' && crashInitrd === undefined;
+}
+
 interface Capture {
   readonly initramfs: { readonly bytes: Uint8Array; readonly unpackedSize: number };
   /** Where its kernel modules are from, and how many; undefined when it has none. */
@@ -147,6 +159,7 @@ async function readCapture(options: BuildOptions, release: string, append: strin
     const tree = await findModules(release, options.crashKernel ?? options.kernel, options.modules);
     const initramfs = await buildCaptureInitramfs({
       dumps: options.dump !== 'none',
+      bootOnce: limitsRow(options),
       dumpKey: options.dumpKey === undefined ? undefined : await readDumpKey(options.dumpKey),
       toolFolder,
       modules: tree && { tree, release, extra: options.captureModule },

@@ -1,5 +1,6 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
 import { dumpLevels } from '../capture/save-words.js';
+import { plainEntry } from '../capture/in-a-row.js';
 
 export interface OptionSpec {
   readonly type: 'string' | 'number' | 'boolean';
@@ -85,6 +86,17 @@ export const commandSpecs = {
         default: 0,
         describe: 'captures to keep, 1 to 999: older ones are removed when a new one is saved (0: all)',
       },
+      'max-captures-in-a-row': {
+        type: 'number',
+        default: 3,
+        describe:
+          'after so many captures without a good boot between them the fallback entry boots once (0: never)',
+      },
+      'fallback-entry': {
+        type: 'string',
+        default: plainEntry,
+        describe: 'label of the boot entry that boots then, for example that of a previous kernel',
+      },
       'capture-tools': {
         type: 'string',
         describe: "folder with programs and libraries to use in it instead of the system's",
@@ -146,9 +158,20 @@ export const commandSpecs = {
     name: 'status',
     describe: 'Tell whether the running system is armed, and why not',
     options: {
-      root: { type: 'string', default: '/', describe: 'where sys/ is' },
-      motd: { type: 'boolean', describe: 'print one line when not armed, else nothing: for a login message' },
+      root: { type: 'string', default: '/', describe: 'where sys/, proc/ and boot/ are' },
+      motd: { type: 'boolean', describe: 'print what is wrong, nothing when armed: for a login message' },
       json,
+    },
+  },
+  booted: {
+    name: 'booted',
+    describe: 'Tell that this boot was good: the row of captures before it has ended',
+    options: {
+      dir: {
+        type: 'string',
+        array: true,
+        describe: 'folder of captures; repeatable (default: /boot/saveoops, /boot/efi/saveoops, /saveoops)',
+      },
     },
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;

@@ -2,10 +2,11 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../host/files.js';
+import { findFallback, type Fallback } from '../system/fallback.js';
 import { parseStatusNode, statusNodeType, unarmedReasons, type StatusNode } from '../system/status-node.js';
 
 export interface StatusOptions {
-  /** Where sys/ is: "/" of the running system. */
+  /** Where sys/, proc/ and boot/ are: "/" of the running system. */
   readonly root: string;
   readonly motd: boolean;
   readonly json: boolean;
@@ -21,6 +22,8 @@ export interface SystemStatus {
   readonly regionSize: number;
   /** kdump of userspace: a loaded crash kernel goes first. */
   readonly kdump: { readonly loaded: boolean; readonly reserved: number };
+  /** Set when this boot is one instead of a kernel that panicked again and again. */
+  readonly fallback: Fallback | undefined;
 }
 
 /** Exit codes, for monitoring. */
@@ -34,18 +37,22 @@ export async function runStatus(
   io: { readonly out: (text: string) => void },
 ): Promise<number> {
   const node = await readStatusNode(options.root);
-  const status = describe(node, await readKdump(options.root));
+  const status = {
+    ...describe(node),
+    kdump: await readKdump(options.root),
+    fallback: await findFallback(options.root),
+  };
   if (options.json) io.out(`${JSON.stringify(status, null, 2)}\n`);
-  else if (options.motd) io.out(status.armed ? '' : `${headline(status)}\n`);
+  else if (options.motd) io.out(motd(status));
   else io.out(render(status));
   if (status.armed) return statusExitCodes.armed;
   return node === undefined ? statusExitCodes.notStarted : statusExitCodes.unarmed;
 }
 
-function describe(node: StatusNode | undefined, kdump: SystemStatus['kdump']): SystemStatus {
+function describe(node: StatusNode | undefined): Omit<SystemStatus, 'kdump' | 'fallback'> {
   if (node?.reason === 0) {
     const none = { reason: undefined, why: undefined, advice: undefined };
-    return { armed: true, ...none, regionSize: node.regionSize, kdump };
+    return { armed: true, ...none, regionSize: node.regionSize };
   }
   const known =
     node === undefined
@@ -57,7 +64,24 @@ function describe(node: StatusNode | undefined, kdump: SystemStatus['kdump']): S
           why: 'for a reason that this version does not know',
           advice: '',
         });
-  return { armed: false, reason: node?.reason, ...known, regionSize: 0, kdump };
+  return { armed: false, reason: node?.reason, ...known, regionSize: 0 };
+}
+
+/** What a person who logs in should know; nothing when all is well. */
+function motd(status: SystemStatus): string {
+  if (status.fallback !== undefined) return `${explain(status.fallback).join('\n')}\n`;
+  return status.armed ? '' : `${headline(status)}\n`;
+}
+
+/** Why this boot is not the usual one. */
+function explain({ capture, folder, release, message, inARow }: Fallback): string[] {
+  const kernel = release === undefined ? 'the usual kernel' : `Linux ${release}`;
+  const times = inARow === undefined ? 'again and again' : `${inARow} times in a row`;
+  return [
+    `saveoops: ${kernel} panicked ${times}, so this entry was started instead, once`,
+    ...(message === undefined ? [] : [`  ${message}`]),
+    `  the last capture: ${folder ?? `${capture}, on a file system that is not mounted`}`,
+  ];
 }
 
 function headline({ armed, reason, why, regionSize }: SystemStatus): string {
@@ -69,6 +93,7 @@ function headline({ armed, reason, why, regionSize }: SystemStatus): string {
 function render(status: SystemStatus): string {
   const { loaded, reserved } = status.kdump;
   const lines = [headline(status)];
+  if (status.fallback !== undefined) lines.unshift(...explain(status.fallback));
   if (status.advice !== undefined && status.advice !== '') lines.push(`  do: ${status.advice}`);
   if (loaded) lines.push('kdump: a crash kernel is loaded; it goes first');
   else if (reserved > 0)
