@@ -59,10 +59,13 @@ async function imageWith(size: number): Promise<Uint8Array> {
       initrds: [],
       initrdBeside: false,
       append: '',
+      plainAppend: '',
+      oopsPanic: false,
     },
     // The check asks for what it knows to be used, beside room: here it is to know of nothing.
     crashInitrd: { bytes: readFileSync(crashInitrd), unpackedSize: 0 },
     crashAppend: captureCommandLine.join(' '),
+    ownCrashAppend: '',
     crashSize: size * MiB,
     reset: { vga: false, pic: false },
   });
