@@ -49,6 +49,8 @@ describe('wrong command lines', () => {
     [['build', '--kernel', kernel, '--out', 'o', '--oops-panic', '--format', 'bzimage'], /your loader/],
     [['build', '--kernel', kernel, '--out', 'o', '--crash-initrd', kernel, '--dump-tools'], /--crash-initrd/],
     [['inspect'], /file|non-option/i],
+    [['report'], /capture|non-option/i],
+    [['captures', 'a', 'b'], /b/],
     [['test', '.', '--cpus', 'two'], /cpus/],
     [['test', '.', '--panic', 'rm -rf'], /--panic/],
   ] as const)('%j: exit code 64', (args, pattern) => {

@@ -63,6 +63,8 @@ const record = {
   failures: ['makedumpfile -l -d 31 (exit status 1: no space)'],
 };
 
+const captureLog = '[2.10] saving in /saveoops\n---- log of the crash kernel ----\n[    0.000000] Linux\n';
+
 /** saveoops/ with three captures below `root`. */
 function makeCaptures(root: string): void {
   const at = (...names: readonly string[]): string => join(root, 'saveoops', ...names);
@@ -71,7 +73,7 @@ function makeCaptures(root: string): void {
   writeFileSync(at(older, 'dmesg.txt'), deathLogs()[0]?.text ?? '');
   writeFileSync(at(newer, 'dmesg.txt'), text);
   writeFileSync(at(newer, 'capture.json'), JSON.stringify(record));
-  writeFileSync(at(newer, 'capture.log'), 'saved\n');
+  writeFileSync(at(newer, 'capture.log'), captureLog);
   writeFileSync(at(newer, 'vmcore.age'), Buffer.alloc(5000));
   writeFileSync(at(unfinished, 'dmesg.txt.incomplete'), '[    0.000000] Linux version 6.1.0 (a@b)\n');
 }
@@ -147,7 +149,7 @@ const newerSizes = ['capture.json', 'capture.log', 'dmesg.txt', 'vmcore.age'].ma
       : name === 'dmesg.txt'
         ? text.length
         : name === 'capture.log'
-          ? 6
+          ? captureLog.length
           : JSON.stringify(record).length,
 }));
 
@@ -208,7 +210,11 @@ describe('saveoops captures', () => {
 
 interface Reported {
   readonly cause: { readonly kind: string; readonly pid: number } | null;
-  readonly capture: { readonly id: string; readonly failures: readonly string[] };
+  readonly capture: {
+    readonly id: string;
+    readonly failures: readonly string[];
+    readonly notes: readonly string[];
+  };
   readonly memory: { readonly crashRegion: { readonly how: string } };
   readonly next: readonly { readonly command: string | null }[];
 }
@@ -230,6 +236,7 @@ describe('saveoops report', () => {
     expect([cause?.kind, cause?.pid]).toEqual(['bug', log?.facts.pid]);
     expect(capture.id).toBe('0b0002');
     expect(capture.failures).toEqual(record.failures);
+    expect(capture.notes).toEqual(['[2.10] saving in /saveoops']);
     // The headers' address is in capture.json, and the region where the log says "reserved".
     expect(memory.crashRegion.how).toBe('elfcorehdr');
     expect(next.map(({ command }) => command ?? '').join('\n')).toMatch(

@@ -139,7 +139,9 @@ async function storedCapture(
   path: string,
   name: CaptureName,
 ): Promise<StoredCapture> {
-  const files = (await entries(image, system, path)).filter((file) => file.kind === 'file');
+  const files = (await entries(image, system, path))
+    .filter((file) => file.kind === 'file')
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   return {
     ...name,
     where: `${image}:${path}`,
