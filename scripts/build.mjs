@@ -1,6 +1,6 @@
 /**
- * `npm run build`: TypeScript to dist/, stubs/include/plan.h from its TypeScript definition, the bare-metal stubs to
- * dist/stubs, and the check that Syslinux exports everything that the COM32 module imports.
+ * `npm run build`: TypeScript to dist/, stubs/include/plan.h and saveoops.schema.json from their TypeScript
+ * definitions, the bare-metal stubs to dist/stubs, and the check that Syslinux exports everything that the COM32 module imports.
  *
  * Each step is skipped when nothing that it reads has changed. Without a C compiler the stubs that are already in
  * dist/stubs are used, if none of their sources is newer.
@@ -31,6 +31,7 @@ class BuildError extends Error {}
 try {
   compile();
   await renderHeader();
+  await renderConfigSchema();
   makeStubs();
   await checkImports();
 } catch (error) {
@@ -74,12 +75,25 @@ function compile() {
 
 /** stubs/include/plan.h, written only when it differs, so that make sees no change without one. */
 async function renderHeader() {
-  const { renderHeader: render } = await import(pathToFileURL(join(dist, 'src/stubs/shared-layout.js')).href);
-  const path = join(root, 'stubs', 'include', 'plan.h');
-  const wanted = render();
+  const { renderHeader: render } = await compiled('src/stubs/shared-layout.js');
+  writeGenerated('stubs/include/plan.h', render(), 'src/stubs/shared-layout.ts');
+}
+
+async function renderConfigSchema() {
+  const { renderSchema } = await compiled('src/config/config-schema.js');
+  const { configKeys } = await compiled('src/commands/options.js');
+  writeGenerated('saveoops.schema.json', renderSchema(configKeys), 'src/commands/options.ts');
+}
+
+function compiled(path) {
+  return import(pathToFileURL(join(dist, path)).href);
+}
+
+function writeGenerated(name, wanted, source) {
+  const path = join(root, name);
   if (existsSync(path) && readFileSync(path, 'utf8') === wanted) return;
   writeFileSync(path, wanted);
-  console.log('build: stubs/include/plan.h written anew from src/stubs/shared-layout.ts; commit it');
+  console.log(`build: ${name} written anew from ${source}; commit it`);
 }
 
 function makeStubs() {
@@ -105,7 +119,7 @@ function makeStubs() {
 }
 
 async function checkImports() {
-  const { unexportedImports } = await import(pathToFileURL(join(dist, 'src/testkit/module-imports.js')).href);
+  const { unexportedImports } = await compiled('src/testkit/module-imports.js');
   const bad = unexportedImports(
     readFileSync(join(dist, 'stubs', 'module.elf')),
     readFileSync(join(root, 'stubs', 'com32', 'syslinux-exports.txt'), 'utf8'),

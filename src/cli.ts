@@ -1,13 +1,21 @@
 #!/usr/bin/env node
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
-import { hideBin } from 'yargs/helpers';
-import { runBuild } from './commands/build.js';
+import { hideBin, Parser } from 'yargs/helpers';
+import type { DumpLevel } from './capture/save-words.js';
+import { runBooted } from './commands/booted.js';
+import { runBuild, type ComposeOptions } from './commands/build.js';
+import { runCaptures } from './commands/captures.js';
+import { renderConfig } from './commands/config.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
-import { commandSpecs, type CommandSpec } from './commands/options.js';
+import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
+import { runRepack } from './commands/repack.js';
+import { runReport } from './commands/report.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
+import { runUpdate } from './commands/update.js';
+import { readConfigFile, type ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { version } from './host/version.js';
 
@@ -20,6 +28,8 @@ const io = {
   },
 };
 
+const parserConfiguration = { 'camel-case-expansion': false, 'greedy-arrays': false };
+
 type Values = Readonly<Record<string, unknown>>;
 
 /** The value of an option that is no list: yargs gives an array when it was repeated. Throws `usage` then. */
@@ -30,6 +40,10 @@ function single(values: Values, name: string): unknown {
 }
 
 const text = (values: Values, name: string): string => String(single(values, name) ?? '');
+const list = (values: Values, name: string): string[] => {
+  const value = values[name];
+  return Array.isArray(value) ? value.map(String) : [];
+};
 const optional = (values: Values, name: string): string | undefined => {
   const value = single(values, name);
   return value === undefined ? undefined : String(value);
@@ -37,28 +51,52 @@ const optional = (values: Values, name: string): string | undefined => {
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
 const number = (values: Values, name: string): number => Number(single(values, name));
 
+function buildOptions(values: Values): ComposeOptions {
+  return {
+    kernel: text(values, 'kernel'),
+    initrd: list(values, 'initrd'),
+    initrdBeside: flag(values, 'initrd-beside'),
+    append: text(values, 'append'),
+    oopsPanic: flag(values, 'oops-panic'),
+    crashKernel: optional(values, 'crash-kernel'),
+    crashInitrd: optional(values, 'crash-initrd'),
+    crashAppend: text(values, 'crash-append'),
+    crashSize: optional(values, 'crash-size'),
+    resetVga: flag(values, 'reset-vga'),
+    resetPic: flag(values, 'reset-pic'),
+    save: optional(values, 'save'),
+    // yargs has checked it against the levels.
+    dump: text(values, 'dump') as DumpLevel,
+    dumpKey: optional(values, 'dump-key'),
+    keep: number(values, 'keep'),
+    maxCapturesInARow: number(values, 'max-captures-in-a-row'),
+    fallbackEntry: text(values, 'fallback-entry'),
+    captureTools: optional(values, 'capture-tools'),
+    modules: optional(values, 'modules'),
+    captureModule: list(values, 'capture-module'),
+    format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
+  };
+}
+
 /** Each command's exit code for a run that threw nothing. */
-const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => Promise<number>>> = {
+const handlers: Readonly<
+  Record<keyof typeof commandSpecs, (values: Values, config: ConfigFile | undefined) => Promise<number>>
+> = {
   build: async (values) => {
+    await runBuild({ ...buildOptions(values), out: text(values, 'out'), json: flag(values, 'json') }, io);
+    return 0;
+  },
+  repack: async (values) => {
     const initrd = values['initrd'];
-    await runBuild(
+    await runRepack(
       {
-        kernel: text(values, 'kernel'),
-        initrd: Array.isArray(initrd) ? initrd.map(String) : [],
-        initrdBeside: flag(values, 'initrd-beside'),
-        append: text(values, 'append'),
-        oopsPanic: flag(values, 'oops-panic'),
-        crashKernel: optional(values, 'crash-kernel'),
-        crashInitrd: optional(values, 'crash-initrd'),
-        crashAppend: text(values, 'crash-append'),
-        crashSize: optional(values, 'crash-size'),
-        resetVga: flag(values, 'reset-vga'),
-        resetPic: flag(values, 'reset-pic'),
-        dumpTools: flag(values, 'dump-tools'),
-        captureTools: optional(values, 'capture-tools'),
+        payload: text(values, 'payload'),
         out: text(values, 'out'),
-        format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
-        json: flag(values, 'json'),
+        append: optional(values, 'append'),
+        initrd: Array.isArray(initrd) && initrd.length > 0 ? initrd.map(String) : undefined,
+        crashAppend: optional(values, 'crash-append'),
+        crashInitrd: optional(values, 'crash-initrd'),
+        crashSize: optional(values, 'crash-size'),
       },
       io,
     );
@@ -86,14 +124,90 @@ const handlers: Readonly<Record<keyof typeof commandSpecs, (values: Values) => P
       },
       io,
     ),
+  booted: async (values) => {
+    await runBooted({ dir: list(values, 'dir') });
+    return 0;
+  },
   status: async (values) =>
-    runStatus({ root: text(values, 'root'), motd: flag(values, 'motd'), json: flag(values, 'json') }, io),
+    runStatus(
+      {
+        root: text(values, 'root'),
+        payload: optional(values, 'payload'),
+        motd: flag(values, 'motd'),
+        json: flag(values, 'json'),
+      },
+      io,
+    ),
+  update: async (values) => {
+    await runUpdate(
+      {
+        boot: text(values, 'boot'),
+        bootConfig: optional(values, 'boot-config'),
+        kernelVersion: optional(values, 'kernel-version'),
+        before: optional(values, 'before'),
+        remove: optional(values, 'remove'),
+        disable: flag(values, 'disable'),
+        force: flag(values, 'force'),
+        hook: flag(values, 'hook'),
+        build: buildOptions(values),
+      },
+      io,
+    );
+    return 0;
+  },
+  config: async (values, config) => {
+    const set = Object.entries(configKeys).flatMap(([name, { array }]) => {
+      const value = array === true ? values[name] : single(values, name);
+      return value === undefined ? [] : [[name, value]];
+    });
+    io.out(renderConfig(Object.fromEntries(set) as Values, config));
+    return 0;
+  },
+  captures: async (values) =>
+    runCaptures({ where: optional(values, 'where'), json: flag(values, 'json') }, io),
+  report: async (values) =>
+    runReport(
+      { capture: text(values, 'capture'), html: optional(values, 'html'), json: flag(values, 'json') },
+      io,
+    ),
 };
+
+/** The configuration file that argv asks for, read before yargs checks what is missing. */
+async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefined> {
+  const known = Object.values<CommandSpec>(commandSpecs).flatMap(({ options }) => Object.entries(options));
+  const names = (type: string): string[] =>
+    known.flatMap(([name, spec]) => (spec.type === type ? [name] : []));
+  const given: Values = Parser([...argv], {
+    string: names('string'),
+    boolean: [...names('boolean'), 'help'],
+    configuration: parserConfiguration,
+  });
+  const [command] = given['_'] as readonly unknown[];
+  const spec = Object.values<CommandSpec>(commandSpecs).find(({ name }) => name === command);
+  if (spec?.configurable !== true || flag(given, 'help')) return undefined;
+  const asked = single(given, 'config');
+  // Without its argument it is refused later, with all else that is wrong.
+  if (asked === '') return undefined;
+  return await readConfigFile(
+    asked === false ? false : optional(given, 'config'),
+    standardConfigFile,
+    configKeys,
+  );
+}
+
+function positional({ name, optional }: NonNullable<CommandSpec['positional']>): string {
+  return optional === true ? `[${name}]` : `<${name}>`;
+}
+
+/** The file is for several commands: each takes the keys that it has options for. */
+function valuesFor({ options }: CommandSpec, config: ConfigFile | undefined): Values {
+  return Object.fromEntries(Object.entries(config?.values ?? {}).filter(([name]) => name in options));
+}
 
 function addOptions(parser: Argv, spec: CommandSpec): Argv {
   if (spec.positional !== undefined) {
-    const { name, describe } = spec.positional;
-    parser.positional(name, { type: 'string', describe, demandOption: true });
+    const { name, describe, optional = false } = spec.positional;
+    parser.positional(name, { type: 'string', describe, demandOption: !optional });
   }
   for (const [name, option] of Object.entries(spec.options)) {
     const { type, describe, array, required, choices, default: standard } = option;
@@ -120,6 +234,7 @@ function usage(message: string): SaveoopsError {
 
 async function run(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
+  const config = await readConfig(argv);
   const parser = yargs([...argv])
     .scriptName('saveoops')
     .usage(
@@ -129,22 +244,21 @@ async function run(argv: readonly string[]): Promise<number> {
     .strict()
     .demandCommand(1, 'no command')
     .recommendCommands()
-    .parserConfiguration({
-      'camel-case-expansion': false,
-      'greedy-arrays': false,
-    })
+    .parserConfiguration(parserConfiguration)
     .exitProcess(false)
     .fail((message, error) => {
-      throw (error as Error | undefined) ?? usage(message);
+      const thrown = error as Error | undefined;
+      // yargs has an error of its own for an option that lacks its argument.
+      throw thrown === undefined || thrown.name === 'YError' ? usage(message) : thrown;
     });
   for (const [key, spec] of Object.entries(commandSpecs) as [keyof typeof commandSpecs, CommandSpec][]) {
-    const command = spec.positional === undefined ? spec.name : `${spec.name} <${spec.positional.name}>`;
+    const command = spec.positional === undefined ? spec.name : `${spec.name} ${positional(spec.positional)}`;
     parser.command(
       command,
       spec.describe,
-      (sub) => addOptions(sub, spec),
+      (sub) => addOptions(sub, spec).config(valuesFor(spec, config)),
       async (values) => {
-        exitCode = await handlers[key](values);
+        exitCode = await handlers[key](values, config);
       },
     );
   }

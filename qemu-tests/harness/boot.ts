@@ -6,7 +6,7 @@
 import { mkdtempSync } from 'node:fs';
 import { copyFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, expect } from '@jest/globals';
 import { logEnds } from '../../src/capture/markers.js';
 import { unattendedConfig } from '../../src/image/boot-config.js';
@@ -46,6 +46,8 @@ export interface BootOptions extends RunOptions {
   /** Added to the label's APPEND; default: the serial console. Give '' for a primary without one. */
   readonly extraAppend?: string;
   readonly media?: 'disk' | 'iso';
+  /** What the machine writes to its boot disk stays on it: bootDisk() gives the image. */
+  readonly writable?: boolean;
   /** Changes a copy of the folder, whose syslinux.cfg is the unattended one, before the medium is made of it. */
   readonly edit?: (imageFolder: string) => Promise<void>;
 }
@@ -70,8 +72,11 @@ export async function bootPayload(dir: string, options: BootOptions = {}): Promi
   const image = join(folder, options.media === 'iso' ? 'boot.iso' : 'boot.img');
   const files = await imageFiles(dir, folder, options);
   await (options.media === 'iso' ? makeIsoImage(files, image) : makeDiskImage(files, image));
-  const kind = options.media === 'iso' ? 'cdrom' : 'disk';
-  return await run(folder, { kind, image }, options, image);
+  const boot: BootSource =
+    options.media === 'iso'
+      ? { kind: 'cdrom', image }
+      : { kind: 'disk', image, writable: options.writable ?? false };
+  return await run(folder, boot, options, image);
 }
 
 /** As bootPayload(), from what the test made itself, which stays. */
@@ -110,6 +115,11 @@ async function run(
     throw withEvidence('lost', `QEMU ended with ${end.signal ?? `status ${end.code ?? '?'}`}`, told);
   }
   return told;
+}
+
+/** The image of a run's boot disk; it goes when the file's tests are through. */
+export function bootDisk({ serialLog }: ScenarioResult): string {
+  return join(dirname(serialLog), 'boot.img');
 }
 
 /** Runs the claims of a test; the error of the first that does not hold gets the evidence. */

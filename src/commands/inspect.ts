@@ -3,7 +3,7 @@ import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
 import { readManifest } from '../payload/com32-file.js';
 import { sha256Hex } from '../bytes/digests.js';
-import type { Manifest } from '../payload/manifest.js';
+import type { Manifest, ManifestRegion } from '../payload/manifest.js';
 
 export interface InspectOptions {
   readonly file: string;
@@ -17,14 +17,28 @@ export async function runInspect(
 ): Promise<void> {
   const bytes = await readInput(options.file, 'a saveoops.c32');
   const manifest = readManifest(bytes, options.file);
-  const damaged = manifest.regions.filter(
-    (region) => sha256Hex(bytes.subarray(region.offset, region.offset + region.size)) !== region.sha256,
-  );
+  const damaged = damagedRegions(bytes, manifest);
   if (options.json) io.out(`${JSON.stringify(manifest, null, 1)}\n`);
   else io.out(table(manifest, new Set(damaged.map((region) => region.name))));
+  refuseDamage(damaged, options.file);
+}
+
+/** Reads a payload and checks every digest. Throws `file`, `wrong-file`, `truncated`, or `digest`. */
+export async function verifyPayload(file: string): Promise<void> {
+  const bytes = await readInput(file, 'a saveoops.c32');
+  refuseDamage(damagedRegions(bytes, readManifest(bytes, file)), file);
+}
+
+function damagedRegions(bytes: Uint8Array, { regions }: Manifest): readonly ManifestRegion[] {
+  return regions.filter(
+    (region) => sha256Hex(bytes.subarray(region.offset, region.offset + region.size)) !== region.sha256,
+  );
+}
+
+function refuseDamage(damaged: readonly ManifestRegion[], file: string): void {
   if (damaged.length === 0) return;
   throw new SaveoopsError('digest', 'the payload is damaged', {
-    where: options.file,
+    where: file,
     found: damaged.map((region) => `${region.name}: other bytes than were written`).join(', '),
     wanted: 'the SHA-256 that the manifest holds for each region',
     hint: 'build the payload again, or copy it again from where it was built',

@@ -1,4 +1,7 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
+import { dumpLevels } from '../capture/save-words.js';
+import { plainEntry } from '../capture/in-a-row.js';
+
 export interface OptionSpec {
   readonly type: 'string' | 'number' | 'boolean';
   readonly describe: string;
@@ -10,18 +13,28 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   readonly name: string;
-  readonly positional?: { readonly name: string; readonly describe: string };
+  readonly positional?: { readonly name: string; readonly describe: string; readonly optional?: boolean };
   readonly describe: string;
+  /** Whether a configuration file may give `configKeys`. */
+  readonly configurable?: boolean;
   readonly options: Readonly<Record<string, OptionSpec>>;
 }
 
+/** The configuration file that is read unless --config names another one or --no-config says none. */
+export const standardConfigFile = '/etc/saveoops.yaml';
+
 const json: OptionSpec = { type: 'boolean', describe: 'print the result as JSON on standard output' };
 
-export const commandSpecs = {
+const namedSpecs = {
   build: {
     name: 'build',
     describe: 'Lay out a primary kernel and a crash kernel in one Syslinux payload',
+    configurable: true,
     options: {
+      config: {
+        type: 'string',
+        describe: `file with options in YAML (default: ${standardConfigFile} if there is one; --no-config: none)`,
+      },
       kernel: { type: 'string', required: true, describe: "the primary kernel's bzImage" },
       initrd: {
         type: 'string',
@@ -62,14 +75,51 @@ export const commandSpecs = {
         type: 'boolean',
         describe: 'at a panic, give the 8259 interrupt controllers the vectors that the BIOS gave them',
       },
-      'dump-tools': {
-        type: 'boolean',
-        default: false,
-        describe: 'put makedumpfile and save-dump into the built-in capture initramfs',
+      save: {
+        type: 'string',
+        describe:
+          'where captures are saved: none, boot (the file system Syslinux starts from), LABEL=NAME:/DIRECTORY, UUID=..., ' +
+          'PARTLABEL=... (default: none; boot in what saveoops image makes)',
+      },
+      dump: {
+        type: 'string',
+        choices: dumpLevels,
+        default: 'none',
+        describe: "what is saved of the dead kernel's memory beside its log",
+      },
+      'dump-key': {
+        type: 'string',
+        describe: 'file with public keys, of age or SSH, to which dumps are encrypted',
+      },
+      keep: {
+        type: 'number',
+        default: 0,
+        describe: 'captures to keep, 1 to 999: older ones are removed when a new one is saved (0: all)',
+      },
+      'max-captures-in-a-row': {
+        type: 'number',
+        default: 3,
+        describe:
+          'after so many captures without a good boot between them the fallback entry boots once (0: never)',
+      },
+      'fallback-entry': {
+        type: 'string',
+        default: plainEntry,
+        describe: 'label of the boot entry that boots then, for example that of a previous kernel',
       },
       'capture-tools': {
         type: 'string',
         describe: "folder with programs and libraries to use in it instead of the system's",
+      },
+      modules: {
+        type: 'string',
+        describe:
+          "folder with the crash kernel's modules, or a root that has it (default: beside it, else /lib)",
+      },
+      'capture-module': {
+        type: 'string',
+        array: true,
+        describe: 'a kernel module for the capture initramfs beside the default ones; repeatable',
       },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
@@ -79,6 +129,30 @@ export const commandSpecs = {
         describe: 'com32: payload and configuration; bzimage: the composed image alone, for other loaders',
       },
       json,
+    },
+  },
+  repack: {
+    name: 'repack',
+    positional: { name: 'payload', describe: 'a saveoops.c32' },
+    describe: 'Replace command lines or an initramfs in a payload, as fast as copying it',
+    options: {
+      out: {
+        type: 'string',
+        required: true,
+        describe: 'folder to write to, or a file whose name ends with .c32; may be where the payload is',
+      },
+      append: { type: 'string', describe: "the primary kernel's command line" },
+      initrd: {
+        type: 'string',
+        array: true,
+        describe: 'initramfs of the primary kernel, in place of all that the payload has; repeatable',
+      },
+      'crash-append': {
+        type: 'string',
+        describe: "words added to the crash kernel's command line, in place of those that build added",
+      },
+      'crash-initrd': { type: 'string', describe: "the crash kernel's initramfs" },
+      'crash-size': { type: 'string', describe: 'RAM to reserve' },
     },
   },
   inspect: {
@@ -116,11 +190,102 @@ export const commandSpecs = {
   },
   status: {
     name: 'status',
-    describe: 'Tell whether the running system is armed, and why not',
+    describe: 'Tell whether the running system is armed, and why not, and whether its payload is stale',
     options: {
-      root: { type: 'string', default: '/', describe: 'where sys/ is' },
-      motd: { type: 'boolean', describe: 'print one line when not armed, else nothing: for a login message' },
+      root: { type: 'string', default: '/', describe: 'where boot/, proc/ and sys/ are' },
+      payload: { type: 'string', describe: 'folder of the payload (default: those found in boot/)' },
+      motd: {
+        type: 'boolean',
+        describe: 'print a line when not armed, and one when stale, else nothing: for a login message',
+      },
+      json,
+    },
+  },
+  booted: {
+    name: 'booted',
+    describe: 'Tell that this boot was good: the row of captures before it has ended',
+    options: {
+      dir: {
+        type: 'string',
+        array: true,
+        describe: 'folder of captures; repeatable (default: /boot/saveoops, /boot/efi/saveoops, /saveoops)',
+      },
+    },
+  },
+  captures: {
+    name: 'captures',
+    positional: {
+      name: 'where',
+      describe: 'directory or disk image with captures (default: where this system saves them)',
+      optional: true,
+    },
+    describe: 'List what has been captured, newest first',
+    options: { json },
+  },
+  report: {
+    name: 'report',
+    positional: {
+      name: 'capture',
+      describe: 'a capture directory, a log, IMAGE:ID, the beginning of an ID, or "last"',
+    },
+    describe: 'Tell what died, from a capture or a log',
+    options: {
+      html: { type: 'string', describe: 'write the report to this file, with pictures' },
       json,
     },
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
+
+type Options = Readonly<Record<string, OptionSpec>>;
+
+/** What a machine's administrator decides, beside the options of build. */
+const machineOptions = {
+  'boot-config': {
+    type: 'string',
+    describe: 'syslinux.cfg or extlinux.conf that update adds its menu to; without it nothing is armed',
+  },
+} as const satisfies Options;
+
+/** Options that build demands may be missing where it is only asked what it would take. */
+function optional(options: Options): Options {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, spec]) => [name, { ...spec, required: false }]),
+  );
+}
+
+/** Options of build that hold for every kernel of a machine. */
+function payloadOptions(options: Options): Options {
+  const perPayload = ['kernel', 'initrd', 'out', 'format', 'json'];
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !perPayload.includes(name)));
+}
+
+export const commandSpecs = {
+  ...namedSpecs,
+  update: {
+    name: 'update',
+    describe: 'Build the payloads of the installed kernels, and the boot menu for them',
+    configurable: true,
+    options: {
+      'kernel-version': { type: 'string', describe: 'only this kernel (default: every kernel in /boot)' },
+      before: { type: 'string', describe: 'this kernel is about to change: boot its plain entry until then' },
+      remove: { type: 'string', describe: 'this kernel goes: remove its entries and payloads' },
+      disable: { type: 'boolean', describe: 'take back all that update has written; captures stay' },
+      force: { type: 'boolean', describe: 'build although nothing has changed' },
+      hook: { type: 'boolean', describe: 'say nothing when no boot configuration is named' },
+      boot: { type: 'string', default: '/boot', describe: 'folder with the kernels' },
+      ...machineOptions,
+      ...payloadOptions(namedSpecs.build.options),
+    },
+  },
+  config: {
+    name: 'config',
+    describe: 'Print the options of build, as configuration file and command line give them',
+    configurable: true,
+    options: { ...optional(namedSpecs.build.options), ...machineOptions },
+  },
+} satisfies Readonly<Record<string, CommandSpec>>;
+
+/** What the configuration file may hold. */
+export const configKeys: Options = Object.fromEntries(
+  Object.entries(commandSpecs.config.options).filter(([name]) => name !== 'config'),
+);

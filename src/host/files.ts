@@ -2,7 +2,7 @@
  * Files at the edge of the program: reading with typed errors, temporary folders that go away, and writing that
  * never leaves half a file under a final name.
  */
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import tmp from 'tmp';
 import { SaveoopsError } from '../errors.js';
@@ -26,15 +26,22 @@ export async function readInput(path: string, wanted: string): Promise<Uint8Arra
   }
 }
 
+/** For a file that is renamed when it is whole. */
+function temporaryName(): string {
+  return `.saveoops-${process.pid}-${Math.random().toString(36).slice(2)}.tmp`;
+}
+
+/** Whether a name is one of those: what a killed run left behind, when no other runs. */
+export function isTemporaryName(name: string): boolean {
+  return /^\.saveoops-\d+-[0-9a-z]*\.tmp$/.test(name);
+}
+
 /**
  * Writes `chunks` to a temporary name in the folder of `path`, syncs, and renames. On any failure the temporary
  * file is removed and an older file of that name stays as it was. Throws `file`.
  */
 export async function writeAtomic(path: string, chunks: readonly Uint8Array[], mode = 0o644): Promise<void> {
-  const temporary = join(
-    dirname(path),
-    `.saveoops-${process.pid}-${Math.random().toString(36).slice(2)}.tmp`,
-  );
+  const temporary = join(dirname(path), temporaryName());
   try {
     const file = await open(temporary, 'wx', mode);
     try {
@@ -47,6 +54,15 @@ export async function writeAtomic(path: string, chunks: readonly Uint8Array[], m
   } catch (error) {
     await rm(temporary, { force: true });
     throw fileError(path, 'a place that can be written', error);
+  }
+}
+
+/** Makes a folder and those that it lies in, where they are missing. Throws `file`. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    throw fileError(path, 'a folder to write to', error);
   }
 }
 

@@ -29,9 +29,17 @@ export interface BuiltPayload {
   readonly manifest: Manifest;
 }
 
-/** `saveoops build --kernel K --out folder args...`. Throws an Error with its messages when it fails. */
+/** `saveoops build --no-config --kernel K --out folder args...`. Throws an Error with its messages when it fails. */
 export function buildInto(folder: string, kernel: string, args: readonly string[] = []): BuiltPayload {
-  const { status, stderr } = runSaveoops(['build', '--kernel', kernel, '--out', folder, ...args]);
+  const { status, stderr } = runSaveoops([
+    'build',
+    '--no-config',
+    '--kernel',
+    kernel,
+    '--out',
+    folder,
+    ...args,
+  ]);
   if (status !== 0) throw new Error(`saveoops build: ${stderr}`);
   const file = join(folder, 'saveoops.c32');
   const manifest = JSON.parse(readFileSync(join(folder, 'saveoops.json'), 'utf8')) as Manifest;

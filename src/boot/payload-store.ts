@@ -1,0 +1,152 @@
+/**
+ * The payloads of an installed system, one folder for each kernel version V under /boot/saveoops:
+ *
+ *   V       what the menu's armed entry boots
+ *   V.old   the payload before it
+ *   V.new   being written; never named by the menu
+ *
+ * A folder holds saveoops.c32, saveoops.json, and update.json: the settings that the payload was built with.
+ */
+import { constants } from 'node:fs';
+import { mkdir, open, readFile, rename, rm, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sha256Hex } from '../bytes/digests.js';
+import { SaveoopsError } from '../errors.js';
+import { fileError, readInput } from '../host/files.js';
+import { runTool } from '../host/run-tool.js';
+import { readManifest } from '../image/payload-folder.js';
+import type { Manifest } from '../payload/manifest.js';
+
+export const payloadFile = 'saveoops.c32';
+export const settingsFile = 'update.json';
+
+export interface StoredPayload {
+  readonly manifest: Manifest;
+  /** Text of update.json. */
+  readonly settings: string;
+}
+
+/** undefined: there is none, or one that cannot be read, which is worth as much. */
+export async function readStored(store: string, name: string): Promise<StoredPayload | undefined> {
+  try {
+    const manifest = await readManifest(join(store, name));
+    const settings = await readFile(join(store, name, settingsFile), 'utf8');
+    return { manifest, settings };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * How well a payload fits the files that are in /boot now: `all`, the same kernel and initramfs; `kernel`, the same
+ * kernel, so that the modules on the root file system are its own, with an older initramfs; `nothing`.
+ */
+export async function fitOf(
+  { manifest }: StoredPayload,
+  digest: (role: 'kernel' | 'initrd') => Promise<string | undefined>,
+): Promise<'all' | 'kernel' | 'nothing'> {
+  const { primary, regions } = manifest;
+  if (primary.sha256 !== (await digest('kernel'))) return 'nothing';
+  // Beside the payload it is a file that the entry names: always the present one.
+  if (primary.initrdBeside) return 'all';
+  const embedded = regions.find(({ name }) => name === 'initrd-0')?.sha256;
+  return embedded === (await digest('initrd')) ? 'all' : 'kernel';
+}
+
+/** SHA-256 of a file, hex. Throws `file`. */
+export async function digestFile(path: string): Promise<string> {
+  return sha256Hex(await readInput(path, 'a file of an installed kernel'));
+}
+
+export interface NewFile {
+  readonly name: string;
+  readonly chunks: readonly Uint8Array[];
+}
+
+/**
+ * Writes V.new and sees it onto the disk. When there is no room for all of it beside what is there, V.old goes.
+ * Throws `no-space` before anything is written, or `file`.
+ */
+export async function writeNew(store: string, version: string, files: readonly NewFile[]): Promise<void> {
+  const folder = join(store, `${version}.new`);
+  await removeStored(store, `${version}.new`);
+  const need = files.reduce((sum, { chunks }) => sum + sizeOf(chunks), 0);
+  if ((await freeBytes(store)) < need + slack) await removeStored(store, `${version}.old`);
+  const free = await freeBytes(store);
+  if (free < need + slack) {
+    throw new SaveoopsError('no-space', 'no room for a second payload', {
+      where: store,
+      found: `${mib(free)} free`,
+      wanted: `${mib(need + slack)}: the new payload is written and checked beside the old one`,
+      hint: 'remove a kernel that is not needed, or set initrd-beside: true',
+    });
+  }
+  try {
+    await mkdir(folder);
+    for (const { name, chunks } of files) {
+      // An initramfs may hold secrets, and a payload holds an initramfs.
+      const file = await open(join(folder, name), 'wx', name === payloadFile ? 0o600 : 0o644);
+      try {
+        for (const chunk of chunks) await file.writeFile(chunk);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    }
+    await syncFolder(folder);
+    await syncFolder(store);
+  } catch (error) {
+    throw fileError(folder, 'a place that can be written', error);
+  }
+}
+
+/** Makes the kernel forget a file's pages, so that the next read comes from the disk: coreutils' dd, "nocache". */
+export async function forgetCached(file: string): Promise<void> {
+  await runTool('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none']);
+}
+
+/** V becomes V.old, V.new becomes V. Between the two there is no V: no menu may name it then. Throws `file`. */
+export async function promote(store: string, version: string): Promise<void> {
+  const folder = join(store, version);
+  try {
+    await removeStored(store, `${version}.old`);
+    await rename(folder, `${folder}.old`).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    });
+    await rename(`${folder}.new`, folder);
+    await syncFolder(store);
+  } catch (error) {
+    throw fileError(folder, 'a place that can be written', error);
+  }
+}
+
+/** Throws `file`. */
+export async function removeStored(store: string, name: string): Promise<void> {
+  try {
+    await rm(join(store, name), { recursive: true, force: true });
+  } catch (error) {
+    throw fileError(join(store, name), 'a place that can be written', error);
+  }
+}
+
+/** A rename is on the disk when its folder is. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Folders, block rounding and the menu. */
+const slack = 1 << 20;
+
+const sizeOf = (chunks: readonly Uint8Array[]): number => chunks.reduce((sum, { length }) => sum + length, 0);
+
+async function freeBytes(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
+}
+
+const mib = (bytes: number): string => `${(bytes / (1 << 20)).toFixed(1)} MiB`;
