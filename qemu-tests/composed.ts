@@ -15,11 +15,19 @@ export interface ComposedBoot {
   readonly name: string;
   readonly flavour: Flavour;
   readonly initrd?: string;
+  /** Behind the serial console on the primary's command line. */
+  readonly append?: string;
   readonly edit?: (image: Buffer, manifest: Manifest) => void | Promise<void>;
 }
 
 /** Builds, edits and boots; ends at a capture's end marker or when the guest ends. */
-export async function bootComposed({ name, flavour, initrd, edit }: ComposedBoot): Promise<ScenarioResult> {
+export async function bootComposed({
+  name,
+  flavour,
+  initrd,
+  append = '',
+  edit,
+}: ComposedBoot): Promise<ScenarioResult> {
   const folder = join(cache, 'runs', name);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
@@ -31,7 +39,7 @@ export async function bootComposed({ name, flavour, initrd, edit }: ComposedBoot
     await writeFile(kernel, image);
   }
   return await runScenario({
-    machine: { boot: { kind: 'kernel', kernel, initrd, append: serialConsole } },
+    machine: { boot: { kind: 'kernel', kernel, initrd, append: `${serialConsole} ${append}`.trimEnd() } },
     folder,
     timeout: 180,
     endAt: [new RegExp(`${logEnds}\\s*$`)],

@@ -1,13 +1,16 @@
 /** What boots: media, loaders, every entry of the configuration; and that `saveoops inspect` tells the same story. */
+import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { runInspect } from '../src/commands/inspect.js';
 import { withTemporaryFolder } from '../src/host/files.js';
+import { partitionStart, sectorSize } from '../src/image/fat-geometry.js';
 import { readManifest } from '../src/image/payload-folder.js';
+import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { bootComposed } from './composed.js';
-import { bootPayload, captured, check, guestBlock } from './harness/boot.js';
+import { bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { repository } from './harness/folders.js';
 import { guestInitramfs } from './harness/guest.js';
 import { payload } from './harness/payloads.js';
@@ -23,6 +26,21 @@ async function twoInitrds(): Promise<readonly string[]> {
     await guestInitramfs('echo "init of the first archive"\npoweroff -f\n', [{ path: 'first', source }]),
     await stateGuest([{ path: 'second', source }]),
   ];
+}
+
+/** As the host's blkid reads it from the image's only partition. */
+function uuidOf(image: string): string {
+  const args = ['-p', '-O', String(partitionStart * sectorSize), '-s', 'UUID', '-o', 'value', image];
+  return execFileSync('/usr/sbin/blkid', args, { encoding: 'utf8' }).trim();
+}
+
+/** What the crash kernel itself said on the serial port: behind the crash stub's last word. */
+function crashCommandLine({ serial }: ScenarioResult): string {
+  const said = /^\[ *\d+\.\d+\] Command line: (.*)$/;
+  return serialLines(serial.slice(serial.indexOf('starting the crash kernel')))
+    .flatMap((line) => said.exec(line)?.[1] ?? [])
+    .slice(0, 1)
+    .join();
 }
 
 describe('one payload', () => {
@@ -45,6 +63,12 @@ describe('one payload', () => {
         const { nodes, cmdline } = readState(guestBlock(result, 'state'));
         expect(nodes).toMatchObject([{ reason: 0 }]);
         expect(cmdline).toMatch(/^BOOT_IMAGE=saveoops\.c32 /);
+        // Syslinux knows the file system's UUID by itself, but no ISO's.
+        expect(cmdline.match(/ saveoops\.boot=.*/)?.[0]).toBe(
+          media === 'iso'
+            ? undefined
+            : ` saveoops.boot=${uuidOf(join(dirname(result.serialLog), 'boot.img'))}`,
+        );
         expect(guestBlock(result, 'files')).toEqual(expect.arrayContaining(['first', 'second']));
       });
     },
@@ -52,10 +76,17 @@ describe('one payload', () => {
   );
 
   test(
-    'as a bzImage alone boots from another loader, and is captured',
+    'as a bzImage alone boots from another loader, and is captured; words that do not fit are left out, and it says so',
     async () => {
-      const result = await bootComposed({ name: 'bzimage', flavour: 'cloud-amd64' });
+      const append = `saveoops.one=1 saveoops.long=${'x'.repeat(1900)}`;
+      const result = await bootComposed({ name: 'bzimage', flavour: 'cloud-amd64', append });
       captured(result, vfsPanic);
+      check(result, () => {
+        expect(serialLines(result.serial)).toContain(
+          'saveoops: E11 armed; the saveoops. words do not fit the crash command line',
+        );
+        expect(crashCommandLine(result)).toMatch(/ elfcorehdr=\d+K$/);
+      });
     },
     limit,
   );
@@ -108,10 +139,16 @@ describe('each entry of the configuration boots', () => {
   test(
     'saveoops-test: panics on purpose, whatever initrd there is, and is captured',
     async () => {
-      const result = await bootPayload(await build(), { label: 'saveoops-test' });
+      const words = 'saveoops.hold=1 saveoops.not saveoops.hold=0';
+      const extraAppend = `${serialConsole} ${words} nosaveoops.here=1 saveoops.boot=MINE`;
+      const result = await bootPayload(await build(), { label: 'saveoops-test', extraAppend });
       const log = captured(result, 'Kernel panic - not syncing: VFS: Unable to mount root fs');
       check(result, () => {
         expect(log).toContain('rdinit=/saveoops-test');
+        // The primary's words for Saveoops, in order; what is given by hand the loader leaves as it is.
+        expect(crashCommandLine(result)).toMatch(
+          new RegExp(` elfcorehdr=\\d+K ${words.replaceAll('.', '\\.')} saveoops\\.boot=MINE$`),
+        );
       });
     },
     limit,

@@ -208,7 +208,7 @@ function expectEndOfLog({ result, sights }: Looks): void {
   expect(text).toEqual(wrapped(serialLines(result.serial)).slice(-text.length));
 }
 
-const crashAppend = 'saveoops.after=halt saveoops.hold=0 vt.global_cursor_default=0';
+const crashAppend = 'saveoops.after=halt saveoops.hold=0 saveoops.save=boot vt.global_cursor_default=0';
 const drawingPayload = async (reset: boolean): Promise<string> =>
   await payload({
     flavour: 'amd64',
@@ -243,6 +243,19 @@ describe('a primary whose driver has switched to graphics', () => {
         expect(coloursOf(sights.atJump, 24)).toEqual(['000000', 'ffffff']);
         expect(vectors(sights.pic)).toEqual(['irq_base=70', 'irq_base=08']);
         expectEndOfLog(looks);
+        // One screen has what a person needs who comes to the machine.
+        const rows = readTextScreen(sights.end ?? sights.atJump, sights.glyphs);
+        for (const part of [
+          /^Call Trace:$/,
+          /^ panic\+0x/,
+          /^ __handle_sysrq\+0x/,
+          new RegExp(`^saveoops: ${panicMessage}$`),
+          /^saveoops: saved on \/dev\/sda1 \(vfat, boot, UUID [0-9A-F]{4}-[0-9A-F]{4}\)$/,
+          /^saveoops: in \/saveoops\/\S+: dmesg\.txt$/,
+          /^saveoops: halt in 0 seconds$/,
+        ]) {
+          expect(rows).toContainEqual(expect.stringMatching(part));
+        }
       });
     },
     8 * minutes,

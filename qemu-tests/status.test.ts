@@ -42,16 +42,17 @@ describe('the status node', () => {
 });
 
 describe('saveoops status, on what the running system shows in /sys', () => {
-  const shown = ['setup_data/*/type', 'setup_data/*/data'].map((each) => `kernel/boot_params/${each}`);
   const files = [
-    ...shown,
-    'kernel/boot_params/version',
-    'kernel/kexec_crash_loaded',
-    'kernel/kexec_crash_size',
+    '/sys/kernel/boot_params/setup_data/*/type',
+    '/sys/kernel/boot_params/setup_data/*/data',
+    '/sys/kernel/boot_params/version',
+    '/sys/kernel/kexec_crash_loaded',
+    '/sys/kernel/kexec_crash_size',
+    '/proc/iomem',
   ];
-  // Files of sysfs have no true size: they are copied first.
+  // Files of sysfs and proc have no true size: they are copied first.
   const copy = `
-for file in ${files.map((name) => `/sys/${name}`).join(' ')}; do
+for file in ${files.join(' ')}; do
   [ -e $file ] || continue
   mkdir -p /tmp/copy\${file%/*}
   cat $file >/tmp/copy$file
@@ -86,8 +87,10 @@ tar c -C /tmp/copy . | gzip | base64`;
         expect(plain.stdout).toMatch(says);
         expect(plain.stdout).toContain('kdump: not set up');
         expect(motd.stdout).toBe(exitCode === 0 ? '' : `${plain.stdout.split('\n')[0] ?? ''}\n`);
-        const { armed, regionSize } = JSON.parse(json.stdout) as SystemStatus;
+        const { armed, regionSize, region } = JSON.parse(json.stdout) as SystemStatus;
         expect([armed, regionSize]).toEqual(exitCode === 0 ? [true, memory.size] : [false, 0]);
+        const length = region && Number(region.end) + 1 - Number(region.start);
+        expect(length).toBe(exitCode === 0 ? memory.size : undefined);
       });
     },
     240_000,

@@ -1,8 +1,10 @@
 /**
- * The two ratios of `npm run bench`.
+ * The ratios of `npm run bench`.
  *
  *   build   wall-clock time of `saveoops build` with a 100 MiB initrd against a floor: decompress the kernel with the
  *           host's tool, read and SHA-256 both inputs, write the output and fsync it. Alternating pairs, medians.
+ *   repack  wall-clock time of `saveoops repack` of that payload to a file, against cp and sync of the same file; and
+ *           against a Node process that starts, reads the file, writes it and syncs. Alternating, medians.
  *   boot    guest instructions from the first instruction of the boot sector to start_kernel, armed against plain
  *           LINUX/INITRD of the same kernel. QEMU with -icount shift=0 counts one nanosecond of virtual time for each
  *           instruction, and the guest's TSC shows that time: at each stop the debugger makes the guest execute one
@@ -43,6 +45,7 @@ const self = fileURLToPath(import.meta.url);
 
 const [command, ...rest] = process.argv.slice(2);
 if (command === 'floor') await floor(...rest);
+else if (command === 'copy') copy(...rest);
 else await bench(process.argv.slice(2));
 
 async function bench(wanted) {
@@ -52,6 +55,7 @@ async function bench(wanted) {
       const format = payloadCompression(parseBzImage(readFileSync(kernel.vmlinuz), kernel.vmlinuz).payload);
       console.log(`\n${basename(kernel.vmlinuz)} (${format})`);
       if (wanted.length === 0 || wanted.includes('build')) benchBuild(kernel.vmlinuz, folder);
+      if (wanted.length === 0 || wanted.includes('repack')) benchRepack(kernel.vmlinuz, folder);
       if (wanted.length === 0 || wanted.includes('boot')) await benchBoot(kernel.vmlinuz, folder);
     }
   } finally {
@@ -64,17 +68,17 @@ async function bench(wanted) {
 function benchBuild(kernel, folder) {
   const initrd = randomFile(join(folder, 'initrd.img'), buildInitrd);
   const out = join(folder, 'built');
-  const build = [cli, 'build', '--kernel', kernel, '--initrd', initrd, '--out', out];
-  timed(build);
+  const build = [cli, 'build', '--no-config', '--kernel', kernel, '--initrd', initrd, '--out', out];
+  timed(process.execPath, build);
   const payload = [sizeOf(join(out, 'saveoops.c32'))];
   const all = readdirSync(out).map((name) => sizeOf(join(out, name)));
   const floorOf = (sizes) => [self, 'floor', kernel, initrd, join(folder, 'floor'), ...sizes.map(String)];
   const runs = { build: [], floor: [], floorAll: [] };
   for (let i = 0; i < pairs; i++) {
     rmSync(out, { recursive: true });
-    runs.build.push(timed(build));
-    runs.floor.push(timed(floorOf(payload)));
-    runs.floorAll.push(timed(floorOf(all)));
+    runs.build.push(timed(process.execPath, build));
+    runs.floor.push(timed(process.execPath, floorOf(payload)));
+    runs.floorAll.push(timed(process.execPath, floorOf(all)));
   }
   const [built, floored, flooredAll] = [runs.build, runs.floor, runs.floorAll].map(median);
   const seconds = (value) => `${value.toFixed(2)} s`;
@@ -84,6 +88,51 @@ function benchBuild(kernel, folder) {
       `ratio ${(built / flooredAll).toFixed(2)} (medians of ${pairs}, spread of build ` +
       `${seconds(Math.min(...runs.build))} to ${seconds(Math.max(...runs.build))})`,
   );
+}
+
+// ---- repack ----
+
+function benchRepack(kernel, folder) {
+  const initrd = randomFile(join(folder, 'initrd.img'), buildInitrd);
+  const out = join(folder, 'to-repack');
+  timed(process.execPath, [
+    cli,
+    'build',
+    '--no-config',
+    '--kernel',
+    kernel,
+    '--initrd',
+    initrd,
+    '--out',
+    out,
+  ]);
+  const payload = join(out, 'saveoops.c32');
+  const to = join(folder, 'copy.c32');
+  const ways = {
+    repack: [process.execPath, [cli, 'repack', payload, '--crash-append', 'saveoops.hold=60', '--out', to]],
+    cp: ['sh', ['-c', 'cp "$1" "$2" && sync "$2"', 'sh', payload, to]],
+    node: [process.execPath, [self, 'copy', payload, to]],
+  };
+  const runs = { repack: [], cp: [], node: [] };
+  for (let i = 0; i < pairs; i++) {
+    for (const [name, way] of Object.entries(ways)) {
+      rmSync(to, { force: true });
+      runs[name].push(timed(...way));
+    }
+  }
+  const [repack, cp, node] = [runs.repack, runs.cp, runs.node].map(median);
+  console.log(
+    `  repack, ${(sizeOf(payload) / MiB).toFixed(0)} MiB payload: ${repack.toFixed(2)} s; cp and sync: ${cp.toFixed(2)} s, ` +
+      `ratio ${(repack / cp).toFixed(2)}; the same copy in a Node process: ${node.toFixed(2)} s, ` +
+      `ratio ${(repack / node).toFixed(2)} (medians of ${pairs})`,
+  );
+}
+
+function copy(from, to) {
+  const file = openSync(to, 'w');
+  writeFileSync(file, readFileSync(from));
+  fsyncSync(file);
+  closeSync(file);
 }
 
 /** A process of its own, as the build is. Sizes: of the files to write. */
@@ -104,9 +153,10 @@ async function floor(kernel, initrd, out, ...sizes) {
   });
 }
 
-function timed(args) {
+/** Seconds. */
+function timed(program, args) {
   const started = performance.now();
-  const { status, stderr } = spawnSync(process.execPath, args, {
+  const { status, stderr } = spawnSync(program, args, {
     encoding: 'utf8',
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -134,7 +184,17 @@ function randomFile(path, size) {
 async function benchBoot(kernel, folder) {
   const initrd = randomFile(join(folder, 'initrd.img'), bootInitrd);
   const out = join(folder, `boot-${basename(kernel)}`);
-  timed([cli, 'build', '--kernel', kernel, '--initrd', initrd, '--out', out]);
+  timed(process.execPath, [
+    cli,
+    'build',
+    '--no-config',
+    '--kernel',
+    kernel,
+    '--initrd',
+    initrd,
+    '--out',
+    out,
+  ]);
   const manifest = JSON.parse(readFileSync(join(out, 'saveoops.json'), 'utf8'));
   const symbols = await readKernelSymbols(join(out, manifest.primary.kernelFile));
   const target = functionAddress(symbols, 'start_kernel');

@@ -16,7 +16,7 @@ node scripts/build.mjs
 echo 'done'
 
 step '3/5 saveoops build: that kernel, armed, with itself as crash kernel, in one Syslinux payload'
-node dist/src/cli.js build --kernel "$kernel" --out "$out/payload"
+node dist/src/cli.js build --no-config --kernel "$kernel" --out "$out/payload"
 
 step '4/5 saveoops test: boot it with Syslinux in QEMU; without a root file system the kernel must panic'
 node dist/src/cli.js test "$out/payload" --keep "$out/run"

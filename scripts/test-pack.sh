@@ -11,6 +11,6 @@ npm pack --silent --pack-destination "$work" >/dev/null
 mkdir "$work/empty"
 cd "$work/empty"
 npm install --prefer-offline --no-audit --no-fund --silent "$work"/saveoops-*.tgz
-npx saveoops build --kernel "$kernel" --out payload
+npx saveoops build --no-config --kernel "$kernel" --out payload
 npx saveoops inspect payload/saveoops.c32 >/dev/null
 npx saveoops test payload --panic start_kernel

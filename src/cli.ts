@@ -2,11 +2,16 @@
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin, Parser } from 'yargs/helpers';
-import { runBuild, type BuildOptions } from './commands/build.js';
+import type { DumpLevel } from './capture/save-words.js';
+import { runBooted } from './commands/booted.js';
+import { runBuild, type ComposeOptions } from './commands/build.js';
+import { runCaptures } from './commands/captures.js';
 import { renderConfig } from './commands/config.js';
 import { runImage } from './commands/image.js';
 import { runInspect } from './commands/inspect.js';
 import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
+import { runRepack } from './commands/repack.js';
+import { runReport } from './commands/report.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
 import { runUpdate } from './commands/update.js';
@@ -35,6 +40,10 @@ function single(values: Values, name: string): unknown {
 }
 
 const text = (values: Values, name: string): string => String(single(values, name) ?? '');
+const list = (values: Values, name: string): string[] => {
+  const value = values[name];
+  return Array.isArray(value) ? value.map(String) : [];
+};
 const optional = (values: Values, name: string): string | undefined => {
   const value = single(values, name);
   return value === undefined ? undefined : String(value);
@@ -42,11 +51,10 @@ const optional = (values: Values, name: string): string | undefined => {
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
 const number = (values: Values, name: string): number => Number(single(values, name));
 
-function buildOptions(values: Values): Omit<BuildOptions, 'out' | 'json'> {
-  const initrd = values['initrd'];
+function buildOptions(values: Values): ComposeOptions {
   return {
     kernel: text(values, 'kernel'),
-    initrd: Array.isArray(initrd) ? initrd.map(String) : [],
+    initrd: list(values, 'initrd'),
     initrdBeside: flag(values, 'initrd-beside'),
     append: text(values, 'append'),
     oopsPanic: flag(values, 'oops-panic'),
@@ -56,8 +64,16 @@ function buildOptions(values: Values): Omit<BuildOptions, 'out' | 'json'> {
     crashSize: optional(values, 'crash-size'),
     resetVga: flag(values, 'reset-vga'),
     resetPic: flag(values, 'reset-pic'),
-    dumpTools: flag(values, 'dump-tools'),
+    save: optional(values, 'save'),
+    // yargs has checked it against the levels.
+    dump: text(values, 'dump') as DumpLevel,
+    dumpKey: optional(values, 'dump-key'),
+    keep: number(values, 'keep'),
+    maxCapturesInARow: number(values, 'max-captures-in-a-row'),
+    fallbackEntry: text(values, 'fallback-entry'),
     captureTools: optional(values, 'capture-tools'),
+    modules: optional(values, 'modules'),
+    captureModule: list(values, 'capture-module'),
     format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
   };
 }
@@ -68,6 +84,22 @@ const handlers: Readonly<
 > = {
   build: async (values) => {
     await runBuild({ ...buildOptions(values), out: text(values, 'out'), json: flag(values, 'json') }, io);
+    return 0;
+  },
+  repack: async (values) => {
+    const initrd = values['initrd'];
+    await runRepack(
+      {
+        payload: text(values, 'payload'),
+        out: text(values, 'out'),
+        append: optional(values, 'append'),
+        initrd: Array.isArray(initrd) && initrd.length > 0 ? initrd.map(String) : undefined,
+        crashAppend: optional(values, 'crash-append'),
+        crashInitrd: optional(values, 'crash-initrd'),
+        crashSize: optional(values, 'crash-size'),
+      },
+      io,
+    );
     return 0;
   },
   inspect: async (values) => {
@@ -92,8 +124,20 @@ const handlers: Readonly<
       },
       io,
     ),
+  booted: async (values) => {
+    await runBooted({ dir: list(values, 'dir') });
+    return 0;
+  },
   status: async (values) =>
-    runStatus({ root: text(values, 'root'), motd: flag(values, 'motd'), json: flag(values, 'json') }, io),
+    runStatus(
+      {
+        root: text(values, 'root'),
+        payload: optional(values, 'payload'),
+        motd: flag(values, 'motd'),
+        json: flag(values, 'json'),
+      },
+      io,
+    ),
   update: async (values) => {
     await runUpdate(
       {
@@ -119,6 +163,13 @@ const handlers: Readonly<
     io.out(renderConfig(Object.fromEntries(set) as Values, config));
     return 0;
   },
+  captures: async (values) =>
+    runCaptures({ where: optional(values, 'where'), json: flag(values, 'json') }, io),
+  report: async (values) =>
+    runReport(
+      { capture: text(values, 'capture'), html: optional(values, 'html'), json: flag(values, 'json') },
+      io,
+    ),
 };
 
 /** The configuration file that argv asks for, read before yargs checks what is missing. */
@@ -144,6 +195,10 @@ async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefin
   );
 }
 
+function positional({ name, optional }: NonNullable<CommandSpec['positional']>): string {
+  return optional === true ? `[${name}]` : `<${name}>`;
+}
+
 /** The file is for several commands: each takes the keys that it has options for. */
 function valuesFor({ options }: CommandSpec, config: ConfigFile | undefined): Values {
   return Object.fromEntries(Object.entries(config?.values ?? {}).filter(([name]) => name in options));
@@ -151,8 +206,8 @@ function valuesFor({ options }: CommandSpec, config: ConfigFile | undefined): Va
 
 function addOptions(parser: Argv, spec: CommandSpec): Argv {
   if (spec.positional !== undefined) {
-    const { name, describe } = spec.positional;
-    parser.positional(name, { type: 'string', describe, demandOption: true });
+    const { name, describe, optional = false } = spec.positional;
+    parser.positional(name, { type: 'string', describe, demandOption: !optional });
   }
   for (const [name, option] of Object.entries(spec.options)) {
     const { type, describe, array, required, choices, default: standard } = option;
@@ -197,7 +252,7 @@ async function run(argv: readonly string[]): Promise<number> {
       throw thrown === undefined || thrown.name === 'YError' ? usage(message) : thrown;
     });
   for (const [key, spec] of Object.entries(commandSpecs) as [keyof typeof commandSpecs, CommandSpec][]) {
-    const command = spec.positional === undefined ? spec.name : `${spec.name} <${spec.positional.name}>`;
+    const command = spec.positional === undefined ? spec.name : `${spec.name} ${positional(spec.positional)}`;
     parser.command(
       command,
       spec.describe,

@@ -6,7 +6,7 @@
 import { mkdtempSync } from 'node:fs';
 import { copyFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, expect } from '@jest/globals';
 import { logEnds } from '../../src/capture/markers.js';
 import { unattendedConfig } from '../../src/image/boot-config.js';
@@ -32,6 +32,8 @@ export interface BootOptions {
   /** Wall-clock seconds; default 180. */
   readonly timeout?: number;
   readonly media?: 'disk' | 'iso';
+  /** What the machine writes to its boot disk stays on it: bootDisk() gives the image. */
+  readonly writable?: boolean;
   /**
    * Lines that end the run. Default: those of a capture, its end marker and what tells that none will come. QEMU's
    * own end (the guest reset or powered off) always ends it.
@@ -68,7 +70,10 @@ export async function bootPayload(dir: string, options: BootOptions = {}): Promi
   const result = await atShortName(folder, (short) =>
     runScenario({
       machine: {
-        boot: { kind: options.media === 'iso' ? 'cdrom' : 'disk', image },
+        boot:
+          options.media === 'iso'
+            ? { kind: 'cdrom', image }
+            : { kind: 'disk', image, writable: options.writable ?? false },
         ...(options.memory !== undefined && { memory: options.memory }),
         ...(options.cpus !== undefined && { cpus: options.cpus }),
         ...(options.extra !== undefined && { extra: options.extra }),
@@ -89,6 +94,11 @@ export async function bootPayload(dir: string, options: BootOptions = {}): Promi
     throw withEvidence('lost', `QEMU ended with ${end.signal ?? `status ${end.code ?? '?'}`}`, told);
   }
   return told;
+}
+
+/** The image of a run's boot disk; it goes when the file's tests are through. */
+export function bootDisk({ serialLog }: ScenarioResult): string {
+  return join(dirname(serialLog), 'boot.img');
 }
 
 /** Runs the claims of a test; the error of the first that does not hold gets the evidence. */

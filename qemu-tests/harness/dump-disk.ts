@@ -3,30 +3,10 @@
  * the crash kernel mounts with the modules of its package. Only mke2fs and debugfs touch it here, so no root rights.
  */
 import { execFileSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { gzipSync } from 'node:zlib';
-import { buildCaptureInitramfs } from '../../src/capture/build-initramfs.js';
-import { writeCpioArchive, type ArchiveEntry } from '../../src/capture/cpio-archive.js';
-import { cache, digestOf, makeOnce } from './folders.js';
-import { guestHead } from './guest.js';
-import { stockKernel } from './payloads.js';
-
-/** In the order in which they need each other (depends= of their .modinfo). */
-const diskModules = [
-  ...['virtio_ring', 'virtio', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci', 'virtio_blk'],
-  ...['crc16', 'mbcache', 'jbd2', 'crc32c_generic', 'ext4'],
-];
+import { join } from 'node:path';
+import { captureRunning } from './capture-guest.js';
 
 const run = (program: string, args: readonly string[]): string =>
   execFileSync(program, args, {
@@ -83,49 +63,17 @@ export class DumpDisk {
 }
 
 /**
- * The built-in capture initramfs with the dump tools, where another script takes the place of /init: it finds the
- * dump disk mounted on /mnt, and the machine is switched off behind it. Gives a path under .cache/guests.
+ * The built-in capture initramfs running `script`, which finds the dump disk mounted on /mnt.
  * @param flavour of the crash kernel, whose modules come along
  */
 export async function captureWith(script: string, flavour: string): Promise<string> {
-  const init = [
-    guestHead,
-    ...diskModules.map((name) => `insmod /lib/modules/${name}.ko`),
+  const lines = [
+    // What a kernel has built in is no error, and the mount tells.
+    'modprobe -qa virtio_pci virtio_blk ext4',
     'mkdir -p /mnt',
     'mount -t ext4 /dev/vda /mnt',
     script,
     'umount /mnt',
-    'poweroff -f',
-    '',
-  ].join('\n');
-  const base = await buildCaptureInitramfs({ dumpTools: true });
-  const modules = readModules(flavour);
-  const key = digestOf(init, base.bytes, ...modules.flatMap(({ path, bytes }) => [path, bytes]));
-  return await makeOnce(join(cache, 'guests', `capture-${key}.cpio.gz`), async (out) => {
-    const overlay: ArchiveEntry[] = [
-      { path: 'init', mode: 0o755, kind: 'file', bytes: Buffer.from(init) },
-      ...modules.map(({ path, bytes }): ArchiveEntry => ({ path, mode: 0o644, kind: 'file', bytes })),
-    ];
-    // The kernel unpacks archives one after the other; of two files of one name the later stays.
-    await writeFile(out, Buffer.concat([base.bytes, gzipSync(await writeCpioArchive(overlay))]));
-  });
-}
-
-function readModules(flavour: string): readonly { path: string; bytes: Uint8Array }[] {
-  const folder = dirname(stockKernel(flavour).vmlinuz);
-  // Debian puts the image into /boot, since 7.x beside the modules; these into /lib, since 6.12 into /usr/lib.
-  const places = ['../lib/modules', '../usr/lib/modules'].map((place) => join(folder, place));
-  const modules = places.find((place) => existsSync(place)) ?? folder;
-  const found = new Map<string, Uint8Array>();
-  for (const entry of readdirSync(modules, { recursive: true, withFileTypes: true })) {
-    const [, name = '', packing] = /^(.*)\.ko(\.xz)?$/.exec(entry.name) ?? [];
-    if (!diskModules.includes(name)) continue;
-    const path = join(entry.parentPath, entry.name);
-    found.set(
-      name,
-      packing === undefined ? readFileSync(path) : execFileSync('xz', ['-dc', path], { maxBuffer: 1 << 25 }),
-    );
-  }
-  // A module that a kernel does not have is built in.
-  return [...found].map(([name, bytes]) => ({ path: `lib/modules/${name}.ko`, bytes }));
+  ];
+  return await captureRunning(lines.join('\n'), flavour);
 }

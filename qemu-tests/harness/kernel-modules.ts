@@ -35,5 +35,8 @@ function neededBy(path: string): string[] {
     .toString('latin1')
     .split('\0');
   const depends = fields.find((field) => field.startsWith('depends='))?.slice('depends='.length) ?? '';
-  return depends.split(',').filter((each) => each !== '');
+  return depends
+    .split(',')
+    .filter((each) => each !== '')
+    .map((each) => each.replaceAll('-', '_'));
 }

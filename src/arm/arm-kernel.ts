@@ -8,10 +8,12 @@ import { offsetInImage } from '../kernel/flat-image.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { KernelEdit, KernelFact } from '../kernel/evidence.js';
 import { kernelSymbolNames, type KernelSymbolName } from '../stubs/shared-layout.js';
+import { checkArmed, type EditedBytes, type HookPointer } from './check-armed.js';
+import { findReference } from './code-references.js';
 import { refuseControlFlowIntegrity } from './control-flow-integrity.js';
 import { findCurrentTask, type CurrentTask } from './current-task.js';
 import { earlyHaltNames, findEarlyHalt } from './early-halt.js';
-import { findGap } from './find-gap.js';
+import { findGaps, type Gap } from './find-gap.js';
 import { hookSize, linkHook } from './link-hook.js';
 import { unpublishedSymbols } from './vmcoreinfo.js';
 
@@ -35,13 +37,6 @@ export interface ArmedKernel {
   readonly symbols: ReadonlyMap<KernelSymbolName, bigint>;
   readonly edits: readonly KernelEdit[];
   readonly facts: readonly KernelFact[];
-}
-
-interface EditedBytes {
-  readonly what: string;
-  readonly offset: number;
-  readonly before: Uint8Array;
-  readonly after: Uint8Array;
 }
 
 /** Symbols without which a capture cannot work; the others are used when they exist. */
@@ -110,7 +105,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   }
   const currentTask = findCurrentTask(kernel);
   if (currentTask !== undefined) facts.push(...currentTask.facts);
-  const gap = findGap(kernel, hookSize(hookObject));
+  const gap = chooseGap(kernel, hookSize(hookObject));
   facts.push({
     name: 'gap',
     value: `${hex(gap.address)} +${gap.size}`,
@@ -153,16 +148,27 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
       word(native('kdump_nmi_shootdown_cpus')),
     ),
   ];
-  const pointers = [smpOps + BigInt(stopOffset), smpOps + BigInt(crashStopOffset)];
+  const pointers: HookPointer[] = [
+    { address: smpOps + BigInt(stopOffset), entry: 'hook_stop' },
+    { address: smpOps + BigInt(crashStopOffset), entry: 'hook_crash_stop' },
+  ];
   if (halt !== undefined) {
     const before = halt.names['native_halt'] ?? 0n;
     edits.push(edit(kernel, 'pv_ops.irq.halt', halt.pointer, word(entry('hook_halt')), word(before)));
-    pointers.push(halt.pointer);
+    pointers.push({ address: halt.pointer, entry: 'hook_halt' });
   }
-  checkRelocated(kernel, pointers, gap);
+  checkRelocated(
+    kernel,
+    pointers.map(({ address }) => address),
+  );
   const bytes = image.bytes.slice();
   for (const { offset, after } of edits) bytes.set(after, offset);
-  checkArmed(kernel, bytes, edits);
+  checkArmed(kernel, bytes, edits, {
+    object: hookObject,
+    address: gap.address,
+    pointers,
+    unused: halt === undefined ? earlyHaltNames : new Set(),
+  });
   return {
     bytes,
     hookSlots: entry('hook_slots'),
@@ -211,52 +217,33 @@ function edit(
   });
 }
 
-/** KASLR must move both pointers, and must not touch the gap. */
-function checkRelocated(
-  kernel: Kernel,
-  pointers: readonly bigint[],
-  gap: { address: bigint; size: number },
-): void {
-  const { words64, words32, inverse32 } = kernel.relocations;
-  if (words64.length + words32.length === 0) return;
-  const low = (address: bigint): number => Number(BigInt.asUintN(32, address));
-  const unmoved = pointers.filter((address) => !words64.includes(low(address)));
-  const first = low(gap.address) - 8;
-  const last = low(gap.address) + gap.size;
-  const inGap = [words64, words32, inverse32].some((list) =>
-    list.some((place) => place > first && place < last),
-  );
-  if (unmoved.length === 0 && !inGap) return;
-  throw new SaveoopsError('unsupported', 'the relocation lists do not fit the hook', {
-    where: `${kernel.image.source}, relocation lists`,
-    found: inGap ? 'a relocation inside the gap' : 'a function pointer of smp_ops without an entry',
-    wanted: 'entries for both smp_ops pointers and none in the gap',
+/** The largest gap that nothing in the kernel refers to. Throws `unsupported` when there is none. */
+function chooseGap(kernel: Kernel, size: number): Gap {
+  const references: string[] = [];
+  for (const gap of findGaps(kernel, size)) {
+    const reference = findReference(kernel, gap.address, size);
+    if (reference === undefined) return gap;
+    references.push(`0x${gap.address.toString(16)}: ${reference}`);
+  }
+  throw new SaveoopsError('unsupported', 'the kernel has no room for the hook that is certainly unused', {
+    where: `${kernel.image.source}, .text`,
+    found: references.join('; '),
+    wanted: 'a gap that nothing refers to',
+    hint: 'please report the kernel package: stock kernels have such gaps',
   });
 }
 
-/**
- * The independent check: compares the armed image with the original byte by byte outside the declared edits, and
- * the declared bytes with what was declared. Throws `invariant`.
- */
-export function checkArmed(kernel: Kernel, armed: Uint8Array, edits: readonly EditedBytes[]): void {
-  const original = kernel.image.bytes;
-  const sorted = [...edits].sort((a, b) => a.offset - b.offset);
-  let from = 0;
-  for (const each of [...sorted, { offset: original.length, after: new Uint8Array() }]) {
-    const same =
-      Buffer.compare(original.subarray(from, each.offset), armed.subarray(from, each.offset)) === 0;
-    const end = each.offset + each.after.length;
-    const declared = Buffer.compare(armed.subarray(each.offset, end), each.after) === 0;
-    if (!same || !declared || armed.length !== original.length) {
-      throw new SaveoopsError('invariant', 'the armed kernel differs outside the declared edits', {
-        where: `image offsets ${from} to ${end}`,
-        found: 'an undeclared difference',
-        wanted: 'only the declared bytes changed',
-        hint: 'this is a bug in Saveoops: please report it',
-      });
-    }
-    from = end;
-  }
+/** KASLR must move every pointer to the hook. */
+function checkRelocated(kernel: Kernel, pointers: readonly bigint[]): void {
+  const { words64, words32 } = kernel.relocations;
+  if (words64.length + words32.length === 0) return;
+  const unmoved = pointers.filter((address) => !words64.includes(Number(BigInt.asUintN(32, address))));
+  if (unmoved.length === 0) return;
+  throw new SaveoopsError('unsupported', 'the relocation lists do not fit the hook', {
+    where: `${kernel.image.source}, relocation lists`,
+    found: `no entry for ${unmoved.map((address) => `0x${address.toString(16)}`).join(', ')}`,
+    wanted: 'entries for all function pointers that lead to the hook',
+  });
 }
 
 function missingSymbols(kernel: Kernel, names: readonly string[]): SaveoopsError {

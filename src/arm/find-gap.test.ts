@@ -1,16 +1,17 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Kernel } from '../kernel/load-kernel.js';
-import { findGap } from './find-gap.js';
+import { findGaps } from './find-gap.js';
 
 const base = 0xffffffff81000000n;
 const need = 200;
+const none = { address: 0n, size: 0, after: '' };
 
 interface Run {
   readonly at: number;
   readonly size: number;
 }
 
-/** A kernel of which only .text and some symbols exist: all that findGap looks at. */
+/** A kernel of which only .text and some symbols exist: all that findGaps looks at. */
 function kernelWith(
   runs: readonly Run[],
   symbols: Readonly<Record<string, number>> = {},
@@ -34,9 +35,9 @@ function kernelWith(
   } as unknown as Kernel;
 }
 
-describe('findGap', () => {
+describe('findGaps', () => {
   test('takes the largest run, at a distance from the function before it, aligned', () => {
-    const gap = findGap(
+    const [gap = none] = findGaps(
       kernelWith(
         [
           { at: 0x1000, size: 400 },
@@ -54,8 +55,8 @@ describe('findGap', () => {
 
   test('finds a run wherever it begins and ends', () => {
     for (const at of [0, 1, 63, 64, 327, 328, 329, 0x800000 - 328]) {
-      const gap = findGap(kernelWith([{ at, size: 328 }]), need);
-      expect(gap.size).toBeGreaterThanOrEqual(need);
+      const [gap] = findGaps(kernelWith([{ at, size: 328 }]), need);
+      expect(gap?.size).toBeGreaterThanOrEqual(need);
     }
   });
 
@@ -73,7 +74,7 @@ describe('findGap', () => {
       { __entry_text_start: 0x201000, __entry_text_end: 0x202000 },
     ],
   ])('does not take %s', (_, runs, symbols) => {
-    expect(() => findGap(kernelWith(runs, symbols as Record<string, number>), need)).toThrow(
+    expect(() => findGaps(kernelWith(runs, symbols as Record<string, number>), need)).toThrow(
       'no room for the hook',
     );
   });

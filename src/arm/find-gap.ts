@@ -27,14 +27,14 @@ export interface Gap {
   readonly after: string;
 }
 
-/** The largest gap of .text that holds `size` bytes. Throws `unsupported` when there is none. */
-export function findGap(kernel: Kernel, size: number): Gap {
+/** All gaps of .text that hold `size` bytes, the largest first. Throws `unsupported` when there is none. */
+export function findGaps(kernel: Kernel, size: number): readonly Gap[] {
   const { elf, kallsyms } = kernel;
   const section = elf.requireSection('.text');
   const text = elf.sectionBytes(section);
   const start = section.sh_addr;
   const shown = userVisibleText(kernel);
-  let best: Gap | undefined;
+  const gaps: Gap[] = [];
   for (const run of runsOf(text, size + guard + alignment)) {
     const address = start + BigInt(alignUp(run.offset + guard, alignment));
     const end = start + BigInt(run.offset + run.size);
@@ -42,10 +42,9 @@ export function findGap(kernel: Kernel, size: number): Gap {
     const before = kallsyms.symbolBefore(end - 1n);
     // A symbol inside the run means that the bytes are somebody's code or data after all.
     if (before === undefined || before.address > start + BigInt(run.offset)) continue;
-    const gap = { address, size: Number(end - address), after: before.name };
-    if (best === undefined || gap.size > best.size) best = gap;
+    gaps.push({ address, size: Number(end - address), after: before.name });
   }
-  if (best !== undefined) return best;
+  if (gaps.length > 0) return gaps.sort((a, b) => b.size - a.size);
   throw new SaveoopsError('unsupported', 'the kernel has no room for the hook', {
     where: `${elf.source}, .text`,
     found: 'no gap of int3 bytes that is large enough',

@@ -6,10 +6,13 @@ import { gunzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { SaveoopsError } from '../errors.js';
 import { withTemporaryFolder } from '../host/files.js';
+import type { GatherOptions } from './capture-files.js';
 import { buildCaptureInitramfs, type CaptureInitramfs } from './build-initramfs.js';
 import { writeCpioArchive } from './cpio-archive.js';
 import { initApplets, initScript } from './init.js';
+import { loadModulesApplets, loadModulesScript } from './load-modules.js';
 import { logBegins, logEnds } from './markers.js';
+import { saveCaptureApplets, saveCaptureScript } from './save-capture.js';
 import { saveDumpApplets, saveDumpScript } from './save-dump.js';
 
 /** A tool used as oracle, independent of the code under test. */
@@ -46,8 +49,9 @@ describe('the capture initramfs', () => {
     const lines = oracle('cpio', ['-itv', '--quiet'], archive).trimEnd().split('\n');
     for (const line of lines) expect(line).toMatch(/^[-dl]\S+ +\d+ root +root .* Jan +1 +2000 /);
     const names = lines.map((line) => line.split(/ 2000 /)[1]?.split(' -> ')[0]);
-    const implied = ['bin', 'dev', 'lib', 'lib64', 'proc', 'run', 'sys', 'tmp'];
-    const links = initApplets.map((name) => `bin/${name}`);
+    const implied = ['bin', 'dev', 'etc', 'etc/saveoops', 'lib', 'lib64', 'proc', 'run', 'sys', 'tmp'];
+    const applets = new Set([...initApplets, ...saveCaptureApplets, ...saveDumpApplets]);
+    const links = [...applets].map((name) => `bin/${name}`);
     expect(names).toEqual([...implied, ...links, ...built.files.map((file) => file.path)].sort());
   });
 
@@ -97,16 +101,17 @@ describe('the capture initramfs', () => {
     }
   });
 
-  test('has save-dump and makedumpfile when dumps are asked for, only then', async () => {
-    const withTools = await buildCaptureInitramfs({ dumpTools: true });
-    const added = ['bin/makedumpfile', 'bin/save-dump'];
-    const paths = withTools.files.map((file) => file.path);
-    expect(paths).toEqual(expect.arrayContaining(added));
-    for (const { path } of built.files) expect(added).not.toContain(path);
-    const names = oracle('cpio', ['-it', '--quiet'], gunzipSync(withTools.bytes)).split('\n');
-    expect(names).toEqual(
-      expect.arrayContaining([...saveDumpApplets.map((name) => `bin/${name}`), ...added]),
-    );
+  test('has makedumpfile for dumps, age for encrypted ones, only then', async () => {
+    const paths = async (options: GatherOptions): Promise<string[]> => {
+      const { files } = await buildCaptureInitramfs(options);
+      return files.map((file) => file.path);
+    };
+    const plain = built.files.map((file) => file.path);
+    const added = (all: readonly string[]): string[] => all.filter((path) => !plain.includes(path));
+    expect(added(await paths({ dumps: true }))).toContain('bin/makedumpfile');
+    expect(plain).not.toContain('bin/makedumpfile');
+    const dumpKey = Buffer.from('# none');
+    expect(added(await paths({ dumpKey }))).toEqual(['etc/saveoops/dump-key', 'bin/age']);
   });
 
   test('takes programs, libraries and the loader from a given folder first', async () => {
@@ -226,20 +231,22 @@ describe('what the machine lacks', () => {
 /** What stands where a command may stand, once strings, comments, arithmetic and the patterns of `case` are gone. */
 function commandWords(script: string): string[] {
   const code = script
-    .replace(/"[^"]*"/g, '')
     .replace(/(^|\s)#.*$/gm, '')
+    .replace(/'[^']*'|"(?:\\.|[^"\\])*"/g, '')
     .replace(/\$\(\(+/g, '$[')
     .replace(/^[^(\n]*\)(?= |$)/gm, '');
   return [
     ...code.matchAll(
-      /(?:^|[|(;{!]|&&|\b(?:then|do|watched|timeout (?:-k \S+ )?\S+))\s*([a-z][a-z0-9-]*)(?= |$)(?! [-+*/] )/gm,
+      /(?:^|[|(;{!]|&&|\b(?:then|do|(?:limited|watched|timeout(?: -k \S+)?) \S+))\s*([a-z][a-z0-9-]*)(?= |$)(?! [-+*/] )/gm,
     ),
   ].flatMap(([, word]) => word ?? []);
 }
 
 describe.each([
   ['init', initScript, initApplets],
-  ['save-dump', saveDumpScript, [...initApplets, ...saveDumpApplets]],
+  ['save-capture', saveCaptureScript, saveCaptureApplets],
+  ['save-dump', saveDumpScript, saveDumpApplets],
+  ['load-modules', loadModulesScript, [...initApplets, ...loadModulesApplets]],
 ] as const)('%s', (name, script, links) => {
   test('is a script that busybox sh can read', async () => {
     await withTemporaryFolder(async (folder) => {
@@ -257,8 +264,8 @@ describe.each([
     expect(words.length).toBeGreaterThan(20);
     const shell = new Set(
       (
-        'case if then else elif fi do done while for esac echo export set kill wait return shift exit read exec ' +
-        'busybox vmcore-dmesg makedumpfile'
+        'case if then else elif fi do done while until for esac echo export set kill wait return shift exit read exec ' +
+        'umask break continue busybox vmcore-dmesg makedumpfile blkid load-modules save-capture save-dump'
       ).split(' '),
     );
     const own = new Set([...script.matchAll(/^([a-z_]+)\(\) \{/gm)].map((match) => match[1]));

@@ -8,6 +8,7 @@ import { gzip } from 'node:zlib';
 import { alignUp } from '../bytes/align.js';
 import { type CaptureFile, gatherCaptureFiles, type GatherOptions } from './capture-files.js';
 import { writeCpioArchive } from './cpio-archive.js';
+import { gatherModules, type ModuleChoice } from './gather-modules.js';
 
 /** A regular file of the initramfs, for the manifest. */
 export interface CaptureMember {
@@ -29,6 +30,11 @@ export interface CaptureInitramfs {
   readonly files: readonly CaptureMember[];
 }
 
+export interface CaptureOptions extends GatherOptions {
+  /** Kernel modules to carry; default none. */
+  readonly modules?: ModuleChoice | undefined;
+}
+
 const pageSize = 4096;
 
 /**
@@ -38,10 +44,17 @@ const pageSize = 4096;
  * gzip, because every kernel that Debian ships can unpack it (CONFIG_RD_GZIP) and node:zlib writes it without a
  * name or a time in its header.
  *
- * Throws `tool` (busybox-static, kexec-tools or cpio missing, with the apt line) or `file`.
+ * Throws `tool` (busybox-static, kexec-tools or cpio missing, with the apt line) or `file`, and what gatherModules()
+ * throws.
  */
-export async function buildCaptureInitramfs(options: GatherOptions = {}): Promise<CaptureInitramfs> {
-  const gathered = await gatherCaptureFiles(options);
+export async function buildCaptureInitramfs(options: CaptureOptions = {}): Promise<CaptureInitramfs> {
+  const { modules } = options;
+  const all = [
+    ...(await gatherCaptureFiles(options)),
+    ...(modules === undefined ? [] : await gatherModules(modules)),
+  ];
+  // Several scripts bring the link of one busybox tool.
+  const gathered = [...new Map(all.map((file) => [file.path, file])).values()];
   const archive = await writeCpioArchive(gathered);
   const files = gathered.flatMap((file) => member(file) ?? []);
   return {

@@ -11,9 +11,13 @@ import { ELFCLASS64, EM_X86_64 } from '../formats/elf/elf-tables.js';
 import { type Elf, parseElf } from '../formats/elf/parse-elf.js';
 import { fileError, readInput } from '../host/files.js';
 import { type ArchiveEntry } from './cpio-archive.js';
+import { bootOnceApplets, bootOnceScript } from './boot-once.js';
 import { readElfNeeds } from './elf-needs.js';
+import { feedWatchdogApplets, feedWatchdogScript } from './feed-watchdog.js';
+import { generator } from '../host/version.js';
 import { initApplets, initScript } from './init.js';
-import { saveDumpApplets, saveDumpScript } from './save-dump.js';
+import { saveCaptureApplets, saveCaptureScript } from './save-capture.js';
+import { dumpKeyPath, saveDumpApplets, saveDumpScript } from './save-dump.js';
 
 /** A member of the archive and where it came from: a path of this machine, or "saveoops" for what we write. */
 export type CaptureFile = ArchiveEntry & { readonly source: string };
@@ -40,6 +44,21 @@ const vmcoreDmesg: CaptureProgram = {
   places: ['/usr/sbin/vmcore-dmesg', '/sbin/vmcore-dmesg'],
   debianPackage: 'kexec-tools',
 };
+const blkid: CaptureProgram = {
+  name: 'blkid',
+  places: ['/usr/sbin/blkid', '/sbin/blkid'],
+  debianPackage: 'util-linux',
+};
+const age: CaptureProgram = {
+  name: 'age',
+  places: ['/usr/bin/age'],
+  debianPackage: 'age',
+};
+const extlinux: CaptureProgram = {
+  name: 'extlinux',
+  places: ['/usr/bin/extlinux', '/sbin/extlinux'],
+  debianPackage: 'extlinux',
+};
 const makedumpfile: CaptureProgram = {
   name: 'makedumpfile',
   places: ['/usr/bin/makedumpfile', '/usr/sbin/makedumpfile'],
@@ -63,10 +82,14 @@ const emptyFolders: readonly string[] = ['dev', 'proc', 'run', 'sys', 'tmp'];
 export interface GatherOptions {
   /** Another static busybox than the installed one; its places replace the usual ones. */
   readonly busyboxPlaces?: readonly string[];
-  /** Programs beside busybox; default vmcore-dmesg, and makedumpfile with `dumpTools`. */
+  /** Programs beside busybox; default vmcore-dmesg and blkid, and what the options add. */
   readonly programs?: readonly CaptureProgram[];
-  /** Adds save-dump and what it needs. */
-  readonly dumpTools?: boolean | undefined;
+  /** Adds makedumpfile; without it a dump is a copy of all memory. */
+  readonly dumps?: boolean | undefined;
+  /** Adds extlinux, which tells Syslinux what to boot next. */
+  readonly bootOnce?: boolean | undefined;
+  /** age recipients, checked: dumps are encrypted to them. */
+  readonly dumpKey?: Uint8Array | undefined;
   /** Folder in which programs and their libraries are looked for first, flat. */
   readonly toolFolder?: string | undefined;
 }
@@ -77,16 +100,32 @@ export interface GatherOptions {
  * `file` when `toolFolder` is no folder.
  */
 export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<CaptureFile[]> {
-  const { dumpTools = false, toolFolder } = options;
+  const { dumps = false, bootOnce = false, dumpKey, toolFolder } = options;
   if (toolFolder !== undefined) await requireFolder(toolFolder);
   const places = options.busyboxPlaces ?? busybox.places;
-  const programs = options.programs ?? [vmcoreDmesg, ...(dumpTools ? [makedumpfile] : [])];
-  const applets = [...initApplets, ...(dumpTools ? saveDumpApplets : [])];
+  const programs = options.programs ?? [
+    ...[vmcoreDmesg, blkid],
+    ...(dumps ? [makedumpfile] : []),
+    ...(bootOnce ? [extlinux] : []),
+    ...(dumpKey === undefined ? [] : [age]),
+  ];
+  const applets = [
+    ...initApplets,
+    ...feedWatchdogApplets,
+    ...saveCaptureApplets,
+    ...saveDumpApplets,
+    ...bootOnceApplets,
+  ];
   const files = new Map<string, CaptureFile>();
   const add = (file: CaptureFile) => files.set(file.path, file);
 
   add(executable('init', Buffer.from(initScript), 'saveoops'));
-  if (dumpTools) add(executable('bin/save-dump', Buffer.from(saveDumpScript), 'saveoops'));
+  add(executable('bin/boot-once', Buffer.from(bootOnceScript), 'saveoops'));
+  add(executable('bin/feed-watchdog', Buffer.from(feedWatchdogScript), 'saveoops'));
+  add(executable('bin/save-capture', Buffer.from(saveCaptureScript), 'saveoops'));
+  add(executable('bin/save-dump', Buffer.from(saveDumpScript), 'saveoops'));
+  add(readable('etc/saveoops/generator', Buffer.from(`${generator}\n`)));
+  if (dumpKey !== undefined) add(readable(dumpKeyPath, dumpKey));
   for (const path of emptyFolders) add({ path, mode: 0o755, kind: 'directory', source: 'saveoops' });
   add(await gatherBusybox({ ...busybox, places }, toolFolder));
   for (const name of applets) {
@@ -144,6 +183,10 @@ async function gatherProgram(program: CaptureProgram, toolFolder?: string): Prom
 
 function executable(path: string, bytes: Uint8Array, source: string): CaptureFile {
   return { path, mode: 0o755, kind: 'file', bytes, source };
+}
+
+function readable(path: string, bytes: Uint8Array): CaptureFile {
+  return { path, mode: 0o644, kind: 'file', bytes, source: 'saveoops' };
 }
 
 /** All programs share one C library and one loader, and these two must be of the same build. */

@@ -1,6 +1,6 @@
 /**
  * The crash kernel's own command line; never the primary's, whose console=, root= or panic_on_warn could keep the
- * crash kernel from coming up. The words are those that kdump distributions have converged on, each with its reason.
+ * crash kernel from coming up (its `saveoops.` words alone are copied, by the entry stub). The words are those that kdump distributions have converged on, each with its reason.
  */
 export const captureCommandLine: readonly string[] = [
   'nr_cpus=1', // a crash on an AP must not wake the BSP by INIT, and memory is short
@@ -15,6 +15,8 @@ export const captureCommandLine: readonly string[] = [
   'transparent_hugepage=never',
   'acpi_no_memhotplug',
   'panic=10', // a crash kernel that panics itself reboots
+  'softlockup_panic=1', // so does one that loops in the kernel: on its one CPU nothing else runs, no time limit either
+  'nmi_watchdog=panic', // nor does that with interrupts off
   'console=tty0',
   'console=ttyS0,115200',
 ];

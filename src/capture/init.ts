@@ -6,27 +6,30 @@
  * under a time limit. A watchdog beside the script ends it when the limits fail. And if the script itself dies,
  * the kernel panics over the loss of process 1 and `panic=` of its command line reboots.
  */
+import { deadlineFile } from './feed-watchdog.js';
+import { limitedApplets, limitedFunctions } from './limited.js';
 import { logBegins, logEnds } from './markers.js';
 
 /** The busybox tools that init calls by name; the initramfs has a link for each. */
 export const initApplets: readonly string[] = [
-  'cat',
-  'cttyhack',
-  'dd',
-  'dmesg',
-  'grep',
-  'halt',
-  'mount',
-  'poweroff',
-  'reboot',
-  'setsid',
-  'sh',
-  'sleep',
-  'stty',
-  'sync',
-  'tail',
-  'timeout',
-  'wc',
+  ...limitedApplets,
+  ...[
+    'cat',
+    'cttyhack',
+    'cut',
+    'dd',
+    'dmesg',
+    'grep',
+    'halt',
+    'head',
+    'mkdir',
+    'mount',
+    'mv',
+    'poweroff',
+    'reboot',
+    'sed',
+  ],
+  ...['setsid', 'sh', 'sleep', 'stty', 'sync', 'tail', 'timeout', 'wc'],
 ];
 
 /** Times in seconds. */
@@ -37,11 +40,20 @@ const limits = {
   chunk: 60,
   /** Everything but the log's size: mounts, extraction, start of the consoles. */
   base: 180,
+  /** From the start of saving until the log is on the disk; then it is printed, whatever saving does. */
+  safe: 60,
+  /** Between two signs of life of save-capture, whose own limits are shorter. */
+  saving: 300,
+  /** Until feed-watchdog has stopped the watchdogs. */
+  stop: 4,
   /** After the call that should have ended this kernel, before it is ended by force. */
   leave: 15,
 } as const;
 
 const chunkBytes = 8192;
+
+/** Lines of the dead kernel's log that the summary repeats: with it they fit a screen of 25 lines. */
+const excerptLines = 16;
 
 /** The script's text. */
 export const initScript = String.raw`#!/bin/sh
@@ -59,11 +71,18 @@ dmesg -n 1
 after=reboot
 hold=10
 elfcorehdr=
+export save=none dump=none keep=0 boot= max_in_a_row=0 entry=
 set -f # a word of the command line is not a file pattern
 for word in $(cat /proc/cmdline); do
   case $word in
     saveoops.after=*) after=${'${word#*=}'} ;;
     saveoops.hold=*) hold=${'${word#*=}'} ;;
+    saveoops.save=*) save=${'${word#*=}'} ;;
+    saveoops.dump=*) dump=${'${word#*=}'} ;;
+    saveoops.keep=*) keep=${'${word#*=}'} ;;
+    saveoops.boot=*) boot=${'${word#*=}'} ;;
+    saveoops.max-in-a-row=*) max_in_a_row=${'${word#*=}'} ;;
+    saveoops.entry=*) entry=${'${word#*=}'} ;;
     elfcorehdr=*) elfcorehdr=$word ;;
   esac
 done
@@ -85,10 +104,18 @@ saveoops: saveoops.hold=$hold is no number of seconds from 0 to 9999: holding 10
     ;;
 esac
 
+${limitedFunctions}
 # --- the end, by the clean way and then by force ---
 # Runs its steps in the background: a call that hangs must not keep the next one from being tried.
 leave() {
-  timeout 10 sync
+  limited 10 sync
+  case $after in
+    halt)
+      echo off >${deadlineFile}
+      sleep ${limits.stop}
+      ;;
+    *) echo 0 >${deadlineFile} ;;
+  esac
   case $after in
     poweroff) (poweroff -f) & ;;
     halt) (halt -f) & ;;
@@ -99,12 +126,18 @@ leave() {
   while :; do sleep 60; done
 }
 
-# Ends this kernel in $1 seconds, unless it is set anew. Not with a person at a shell.
+# Ends this kernel in $1 seconds, unless it is set anew. Not with a person at a shell. When leaving hangs, hardware
+# watchdogs end it soon after that.
 watchdog=
 set_watchdog() {
   [ -z "$watchdog" ] || kill $watchdog
   watchdog=
-  [ $after != shell ] || return
+  if [ $after = shell ]; then
+    echo never >${deadlineFile}
+    return
+  fi
+  read -r now rest </proc/uptime
+  echo $((${'${now%.*}'} + $1 + ${limits.leave})) >${deadlineFile}
   (
     sleep $1
     echo "saveoops: giving up after $1 seconds" >/dev/console &
@@ -112,13 +145,18 @@ set_watchdog() {
   ) &
   watchdog=$!
 }
+mount -t tmpfs -o mode=0700 tmpfs /run
+state=/run/capture
+mkdir $state
+: >$state/notes
 set_watchdog ${limits.base}
+feed-watchdog &
 
 # --- the log ---
-mount -t tmpfs -o mode=0700 tmpfs /run
-log=/run/log
-errors=/run/errors
-report=/run/report
+log=$state/log
+errors=$state/errors
+report=$state/report
+summary=$state/summary
 : >$log
 : >$errors
 
@@ -146,9 +184,9 @@ extract() {
   room=$((${'${available:-4096}'} / 4))
   {
     timeout -k 5 ${limits.extract} vmcore-dmesg /proc/vmcore 2>$errors
-    echo $? >/run/status
+    echo $? >$state/status
   } | tail -c $((room * 1024)) >$log
-  status=$(cat /run/status)
+  status=$(cat $state/status)
   size=$(wc -c <$log)
   # A log that was cut off need not end with a line; the end marker must stand on its own.
   [ -z "$(tail -c 1 $log)" ] || echo >>$log
@@ -156,23 +194,62 @@ extract() {
     137 | 143) verdict="saveoops: vmcore-dmesg stopped after ${limits.extract} seconds, $size bytes of log" ;;
     *) verdict="saveoops: vmcore-dmesg exit status $status, $size bytes of log" ;;
   esac
-  [ $size -lt $((room * 1024)) ] || verdict="$verdict (the last part of a larger log)"
+  [ $size -lt $((room * 1024)) ] && return
+  verdict="$verdict (the last part of a larger log)"
+  [ $status != 0 ] || : >$state/log-is-cut
 }
 
-# The last panic line: one that "end Kernel panic" closes is older than what brought us here.
-panic_line() {
-  line=$(grep "Kernel panic - not syncing" $log | grep -v "end Kernel panic" | tail -n 1)
-  if [ -n "$line" ]; then
-    echo "saveoops: Kernel panic - not syncing${'${line#*Kernel panic - not syncing}'}"
+# What happened: $kind and $message. The last panic line; one that "end Kernel panic" closes is older than what brought
+# us here.
+diagnose() {
+  message=$(grep "Kernel panic - not syncing" $log | grep -v "end Kernel panic" | tail -n 1)
+  if [ -n "$message" ]; then
+    kind=panic
+    message="Kernel panic - not syncing${'${message#*Kernel panic - not syncing}'}"
     return
   fi
   # An exception before the kernel had handlers of its own: it prints registers and halts, without panic().
-  line=$(grep -o "RIP: .*" $log | tail -n 1)
-  echo "saveoops: no panic message in the log${'${line:+; the last exception: $line}'}"
+  message=$(grep -o "RIP: .*" $log | tail -n 1)
+  kind=unknown
+  [ -z "$message" ] || kind=exception
 }
 
+# The end of the log for a screen: from the last call trace on when that is longer, because its first lines say most.
+excerpt() {
+  sed 's/^\[ *[0-9.]*\] //' $log | cut -c 1-79 >$state/plain
+  trace=$(grep -n "Call Trace:" $state/plain | tail -n 1)
+  trace=${'${trace%%:*}'}
+  lines=$(wc -l <$state/plain)
+  first=$((lines - ${excerptLines - 1}))
+  [ -z "$trace" ] || [ $trace -ge $first ] || first=$trace
+  [ $first -ge 1 ] || first=1
+  tail -n +$first $state/plain | head -n ${excerptLines}
+}
+
+# What a person who comes to the screen needs: what happened, where it is saved, what comes next.
+summarise() {
+  [ ! -e /proc/vmcore ] || excerpt
+  case $kind in
+    panic) echo "saveoops: $message" ;;
+    exception) echo "saveoops: no panic message in the log; the last exception: $message" ;;
+    unknown) echo "saveoops: no panic message in the log" ;;
+  esac
+  while read -r line; do echo "saveoops: $line"; done <$state/outcome
+  [ -z "$complaint" ] || echo "$complaint"
+  case $after in
+    reboot | poweroff | halt) echo "saveoops: $after in $hold seconds" ;;
+    shell) echo "saveoops: shell on /dev/console; leave it to reboot" ;;
+  esac
+}
+
+kind=
+: >$state/outcome
+saver=
 if [ -e /proc/vmcore ]; then
   extract
+  diagnose
+  echo $kind >$state/kind
+  echo "$message" >$state/message
   {
     echo
     echo "${logBegins}"
@@ -180,45 +257,87 @@ if [ -e /proc/vmcore ]; then
     echo "${logEnds}"
     echo "$verdict"
     while read -r line; do echo "saveoops: vmcore-dmesg: $line"; done <$errors
-    panic_line
   } >$report
+  case $save in
+    none) echo "not saved to a disk: none is named (saveoops.save=)" >$state/outcome ;;
+    *)
+      save-capture >$state/outcome 2>&1 &
+      saver=$!
+      ;;
+  esac
 else
   {
     echo
     echo "saveoops: no /proc/vmcore: $(why_no_vmcore)"
   } >$report
 fi
-[ -z "$complaint" ] || echo "$complaint" >>$report
-case $after in
-  reboot | poweroff | halt) echo "saveoops: $after in $hold seconds" >>$report ;;
-  shell) echo "saveoops: shell on /dev/console; leave it to reboot" >>$report ;;
-esac
+
+# The log goes to the disk first, which takes a second, while a slow console takes minutes. But not to a disk that hangs.
+waited=0
+while [ -n "$saver" ] && [ ! -e $state/safe ] && [ $waited -lt ${limits.safe * 10} ] && kill -0 $saver 2>/dev/null; do
+  sleep 0.1
+  waited=$((waited + 1))
+done
 
 # --- print it on every console ---
 # Each console has a process of its own, so that one that is slow or blocked cannot stop the others. The limit is
 # for one chunk, not for all: a slow line may take its time as long as it moves.
-chunks=$((($(wc -c <$report) + ${chunkBytes - 1}) / ${chunkBytes}))
+chunks_of() {
+  echo $((($(wc -c <$1) + ${chunkBytes - 1}) / ${chunkBytes}))
+}
+
+# A file on the console that is open as 3.
+show() {
+  chunks=$(chunks_of $1)
+  i=0
+  while [ $i -lt $chunks ]; do
+    timeout ${limits.chunk} dd if=$1 bs=${chunkBytes} skip=$i count=1 2>/dev/null >&3 || return
+    i=$((i + 1))
+  done
+}
+
 show_on() {
   [ -c /dev/$1 ] || return
   timeout ${limits.chunk} sh -c ": >/dev/$1" || return
   exec 3>/dev/$1
-  i=0
-  while [ $i -lt $chunks ]; do
-    timeout ${limits.chunk} dd if=$report bs=${chunkBytes} skip=$i count=1 2>/dev/null >&3 || return
-    i=$((i + 1))
-  done
+  show $report || return
+  while [ ! -e $summary ]; do sleep 0.1; done
+  show $summary || return
   # Setting a mode waits until all is sent, and a reboot would cut off what is not.
   timeout ${limits.chunk} stty -F /dev/$1 opost 2>/dev/null
 }
 
 consoles=$(cat /sys/class/tty/console/active)
 # A chunk a minute is what show_on puts up with, so no console that still moves is cut off by the watchdog.
-set_watchdog $((${limits.base} + hold + (chunks + 2) * ${limits.chunk}))
+patience=$((${limits.base} + hold + ($(chunks_of $report) + 4) * ${limits.chunk}))
+set_watchdog $patience
 printers=
 for console in ${'${consoles:-console}'}; do
   show_on $console &
   printers="$printers $!"
 done
+
+# A dump takes as long as it takes, but something must move.
+waited=0
+pulse=
+while [ -n "$saver" ] && kill -0 $saver 2>/dev/null; do
+  seen="$(cat $state/pulse 2>/dev/null) $(wc -c <$state/notes)"
+  if [ "$seen" != "$pulse" ]; then
+    pulse=$seen
+    waited=0
+  fi
+  if [ $waited -ge ${limits.saving * 2} ]; then
+    kill -9 $saver
+    echo "saving did not end: $(tail -n 1 $state/notes)" >>$state/outcome
+    saver=
+  fi
+  waited=$((waited + 1))
+  [ $((waited % 60)) != 0 ] || set_watchdog $patience
+  sleep 0.5
+done
+set_watchdog $patience
+summarise >$summary.part
+mv $summary.part $summary
 wait $printers
 
 # --- and go ---

@@ -1,69 +1,57 @@
 /**
- * /bin/save-dump of the capture initramfs, a script for busybox sh: writes what /proc/vmcore holds to a folder, in
- * the order that always saves something. docs/capture.md, "Dumps", describes it for users.
+ * /bin/save-dump of the capture initramfs, a script for busybox sh: writes the dead kernel's memory to a folder, in the
+ * order that saves something whenever it can. docs/capture.md, "Dumps", describes it for users.
  *
- * The log comes first: it is small, it is what most readers want, and vmcore-dmesg works at every point of the boot.
  * makedumpfile needs the dead kernel's memory map, which an early panic has not made yet, and knows the kernels of
  * its own time only; then /proc/vmcore is copied as it is, which needs nothing of the dead kernel at all.
  */
+import { limitedApplets, limitedFunctions } from './limited.js';
 
-/** The busybox tools that save-dump calls beside those of init. */
-export const saveDumpApplets: readonly string[] = ['kill', 'mkdir', 'mv', 'rm', 'stat', 'tr'];
+/** Where the initramfs has the public keys that dumps are encrypted to. */
+export const dumpKeyPath = 'etc/saveoops/dump-key';
 
-/** Times in seconds. */
-const limits = {
-  /** vmcore-dmesg never ends on some broken notes. */
-  log: 60,
-  /**
-   * A dump's size, and so its time, is the machine's; what can be told is whether it still grows. makedumpfile
-   * reads the memory map before it writes: seconds for each 100 GiB.
-   */
-  stall: 120,
-} as const;
+/** The busybox tools that save-dump calls. */
+export const saveDumpApplets: readonly string[] = [
+  ...limitedApplets,
+  ...['dd', 'echo', 'grep', 'mkdir', 'mv', 'rm', 'setsid', 'sh', 'sync', 'tail', 'tr'],
+];
 
-/** The script's text. Its exit status: 0 saved what was asked for, 1 not all of it, 2 wrong arguments. */
+/** The script's text. Its exit status: 0 saved, 1 not, 2 wrong arguments. */
 export const saveDumpScript = String.raw`#!/bin/sh
-# save-dump none|filtered|full DIRECTORY: saves the dead kernel's log, and a dump of its memory, in DIRECTORY.
+# save-dump filtered|full DIRECTORY: saves a dump of the dead kernel's memory in DIRECTORY.
+# Says one line for each attempt: "saved NAME (SIZE bytes, HOW)" or "failed HOW (REASON)".
 level=$1
 folder=$2
 case $level in
-  none | filtered | full) ;;
+  filtered | full) ;;
   *) folder= ;;
 esac
 if [ -z "$folder" ]; then
-  echo "usage: save-dump none|filtered|full DIRECTORY" >&2
+  echo "usage: save-dump filtered|full DIRECTORY" >&2
   exit 2
 fi
+umask 077
 
 core=/proc/vmcore
+key=/${dumpKeyPath}
 messages=/tmp/save-dump.$$
-saved=
-failed=
-
-size_of() {
-  stat -c %s "$1" 2>/dev/null || echo 0
-}
-
-# Runs a command until it ends, or until $out has not grown for ${limits.stall} seconds: then its status is 124.
-watched() {
-  "$@" >$messages 2>&1 &
-  worker=$!
-  seen=
-  idle=0
-  while kill -0 $worker 2>/dev/null; do
-    size=$(size_of "$out")
-    idle=$((idle + 1))
-    [ "$size" = "$seen" ] || idle=0
-    seen=$size
-    if [ $idle -ge ${limits.stall} ]; then
-      kill -9 $worker
-      return 124
-    fi
-    sleep 1
-  done
-  wait $worker
-}
-
+# $1 of the shell that runs an attempt is the file to write.
+if [ -e $key ]; then
+  file=vmcore.age
+  # The flattened format, because a pipe cannot be written out of order.
+  makedumpfile="makedumpfile -F"
+  suffix=" | age"
+  to_file=" | age -R $key >\"\$1\""
+  into=$to_file
+else
+  file=vmcore
+  makedumpfile=makedumpfile
+  suffix=
+  to_file=' "$1"'
+  into=' >"$1"'
+fi
+out=$folder/$file.incomplete
+${limitedFunctions}
 # Less than 1 MiB is left.
 disk_full() {
   set -- $(stat -f -c '%a %S' "$folder")
@@ -83,61 +71,30 @@ reason() {
   esac
 }
 
-# save NAME WHAT COMMAND...: one attempt at the file NAME, which bears its name only when it is whole.
+# save HOW COMMAND: one attempt. The file bears its name only when it is whole and on the disk.
 save() {
-  name=$1
-  what=$2
-  out=$folder/$name.incomplete
-  shift 2
-  "$@"
+  watched "$out" sh -c "set -o pipefail; $2" sh "$out" >$messages 2>&1
   status=$?
-  if [ $status = 0 ] && sync "$out" 2>$messages && mv "$out" "$folder/$name" 2>$messages; then
-    saved="$saved${'${saved:+, }'}$name ($(size_of "$folder/$name") bytes, $what)"
-    return
+  if [ $status = 0 ] && limited 120 sync "$out" 2>$messages && mv "$out" "$folder/$file" 2>$messages; then
+    echo "saved $file ($(stat -c %s "$folder/$file") bytes, $1$suffix)"
+    exit 0
   fi
-  failed="$failed${'${failed:+, }'}$what ($(reason $status))"
-  return 1
-}
-
-log() {
-  timeout -k 5 ${limits.log} vmcore-dmesg $core >"$out" 2>$messages
+  echo "failed $1$suffix ($(reason $status))"
+  # A larger file has no room either. What there is then is the best that fits: makedumpfile marks it so that crash(8)
+  # opens it.
+  ! disk_full || exit 1
+  rm -f "$out"
 }
 
 # $1: pages to leave out, as in makedumpfile(8). Only errors are told.
 filter() {
-  watched makedumpfile --message-level 4 -l -d $1 $core "$out"
-}
-
-raw() {
-  watched dd if=$core of="$out" bs=1M
-}
-
-# After a failure for lack of space a larger file fails, too; what is there then is the best that fits, and
-# makedumpfile marks it so that crash(8) opens it.
-next() {
-  disk_full && return 1
-  rm -f "$out"
-}
-
-dump() {
-  if [ $level = filtered ]; then
-    save vmcore "makedumpfile -l -d 31" filter 31 && return
-    next || return
-  fi
-  save vmcore "makedumpfile -l -d 1" filter 1 && return
-  next || return
-  save vmcore "copy of $core" raw
+  save "$makedumpfile -l -d $1" "$makedumpfile --message-level 4 -l -d $1 $core$to_file"
 }
 
 : >$messages
-mkdir -p "$folder" 2>$messages
-save vmcore-dmesg.txt vmcore-dmesg log
-complete=$?
-if [ $level != none ]; then
-  dump
-  complete=$((complete + $?))
-fi
-echo "saveoops: saved ${'${saved:-nothing}'}${'${failed:+; failed: $failed}'}"
-rm -f $messages
-[ $complete = 0 ]
+mkdir -p "$folder"
+[ $level = full ] || filter 31
+filter 1
+save "copy of $core" "dd if=$core bs=1M$into"
+exit 1
 `;

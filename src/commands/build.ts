@@ -1,19 +1,31 @@
 /** `saveoops build`: reads the inputs, builds the payload, writes the folder. */
-import { mkdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { buildCaptureInitramfs } from '../capture/build-initramfs.js';
 import { captureCommandLine } from '../capture/command-line.js';
+import { checkRowOptions, rowWords, type RowOptions } from '../capture/in-a-row.js';
+import { readDumpKey } from '../capture/dump-key.js';
+import { checkSaveOptions, saveWords, type SaveOptions } from '../capture/save-words.js';
+import { findModules } from '../capture/module-tree.js';
 import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, readInput, writeAtomic } from '../host/files.js';
+import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
+import { moduleNameOf } from '../formats/modules/modules-dep.js';
+import { makeFolder, readInput, writeAtomic } from '../host/files.js';
 import { generator } from '../host/version.js';
 import { loadKernel } from '../kernel/load-kernel.js';
-import { buildPayload, type InputFile, type Payload } from '../payload/build-payload.js';
+import { buildPayload, foreignCrashInitrd, type InputFile, type Payload } from '../payload/build-payload.js';
 import { digestInitrd, encodeManifest } from '../payload/com32-file.js';
+import {
+  captureFile,
+  configFile,
+  configTemplate,
+  manifestFile,
+  namesBeside,
+  payloadFile,
+} from './payload-files.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 
-export interface BuildOptions {
+export interface BuildOptions extends SaveOptions, RowOptions {
   readonly kernel: string;
   readonly initrd: readonly string[];
   readonly initrdBeside: boolean;
@@ -26,8 +38,13 @@ export interface BuildOptions {
   readonly crashSize: string | undefined;
   readonly resetVga: boolean;
   readonly resetPic: boolean;
-  readonly dumpTools: boolean;
+  /** File with public keys to which dumps are encrypted. */
+  readonly dumpKey: string | undefined;
   readonly captureTools: string | undefined;
+  /** Folder of the crash kernel's modules, or a root that has it. */
+  readonly modules: string | undefined;
+  /** Kernel modules that the capture initramfs gets beside the default ones. */
+  readonly captureModule: readonly string[];
   readonly out: string;
   readonly format: 'com32' | 'bzimage';
   readonly json: boolean;
@@ -37,23 +54,25 @@ export interface BuildIo {
   readonly out: (text: string) => void;
 }
 
-const captureFile = 'saveoops-capture.img';
 const imageFile = 'saveoops.bzimage';
-const template = join(fileURLToPath(import.meta.url), '../../../../syslinux-config/syslinux.cfg.template');
 const MiB = 1 << 20;
 
 /** Throws every kind of SaveoopsError; nothing is written unless the whole payload was built. */
 export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void> {
-  const { payload, files } = await composeFiles(options);
+  const { payload, files, capture } = await composeFiles(options);
   await makeFolder(options.out);
   for (const { name, chunks } of files) await writeAtomic(join(options.out, name), chunks);
   report(
     options,
     payload,
+    capture,
     files.map((file) => file.name),
     io,
   );
 }
+
+/** What the files are made from: all that `build` is told but where they go. */
+export type ComposeOptions = Omit<BuildOptions, 'out' | 'json'>;
 
 /** A file of the result: its name in the folder, and its bytes in pieces. */
 export interface ComposedFile {
@@ -62,23 +81,41 @@ export interface ComposedFile {
 }
 
 /** Everything that `build` writes, built and not yet written. Throws every kind of SaveoopsError. */
-export async function composeFiles(
-  options: Omit<BuildOptions, 'out' | 'json'>,
-): Promise<{ payload: Payload; files: readonly ComposedFile[] }> {
+export async function composeFiles(options: ComposeOptions): Promise<{
+  readonly payload: Payload;
+  readonly files: readonly ComposedFile[];
+  readonly capture: Capture;
+}> {
   checkAppend('--append', options.append);
   checkAppend('--crash-append', options.crashAppend);
   checkOopsPanic(options);
+  checkSaveOptions(options);
+  checkRowOptions(options);
   checkCaptureOptions(options);
   const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
   const names = nameFiles(options);
-  const kernelBytes = await readInput(options.kernel, 'a bzImage');
-  // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
-  const [loaded, crashBytes, stubs, configTemplate, crashInitrd, ...initrds] = await Promise.all([
-    loadKernel(kernelBytes, names.kernel),
+  const [kernelBytes, crashBytes] = await Promise.all([
+    readInput(options.kernel, 'a bzImage'),
     options.crashKernel === undefined ? undefined : readInput(options.crashKernel, 'a bzImage'),
+  ]);
+  const crashAppend = [
+    ...captureCommandLine,
+    ...saveWords(options),
+    ...(limitsRow(options) ? rowWords(options) : []),
+    options.crashAppend,
+  ]
+    .filter((word) => word !== '')
+    .join(' ');
+  const { release } =
+    crashBytes === undefined
+      ? parseBzImage(kernelBytes, names.kernel)
+      : parseBzImage(crashBytes, names.crashKernel);
+  // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
+  const [loaded, stubs, template, capture, ...initrds] = await Promise.all([
+    loadKernel(kernelBytes, names.kernel),
     loadStubObjects(),
-    readInput(template, 'the configuration template of the package'),
-    readCrashInitrd(options),
+    readInput(configTemplate, 'the configuration template of the package'),
+    readCapture(options, release, crashAppend),
     ...options.initrd.map(async (path, index) =>
       digestInitrd(names.initrds[index] ?? '', await readInput(path, 'an initramfs')),
     ),
@@ -86,7 +123,7 @@ export async function composeFiles(
   const kernel: InputFile = { name: names.kernel, bytes: kernelBytes };
   const same = crashBytes === undefined || Buffer.compare(crashBytes, kernelBytes) === 0;
   const crashKernel: InputFile = same ? kernel : { name: names.crashKernel, bytes: crashBytes };
-  const crashAppend = [...captureCommandLine, options.crashAppend].filter((word) => word !== '').join(' ');
+  const crashInitrd = capture.initramfs;
   const payload = await buildPayload({
     generator,
     kernel,
@@ -94,14 +131,17 @@ export async function composeFiles(
     initrds,
     initrdBeside: options.initrdBeside,
     append: armedAppend(options),
+    plainAppend: options.append,
+    oopsPanic: options.oopsPanic,
     crashKernel,
     crashInitrd,
     crashAppend,
+    ownCrashAppend: options.crashAppend,
     crashSize,
     reset: { vga: options.resetVga, pic: options.resetPic },
     stubs,
   });
-  const config = renderSyslinuxConfig(Buffer.from(configTemplate).toString(), {
+  const config = renderSyslinuxConfig(Buffer.from(template).toString(), {
     release: payload.manifest.primary.release,
     kernelFile: kernel.name,
     initrdFiles: initrds.map((initrd) => initrd.name),
@@ -120,46 +160,50 @@ export async function composeFiles(
           ...(same ? [] : [{ name: crashKernel.name, chunks: [crashKernel.bytes] }]),
           { name: captureFile, chunks: [crashInitrd.bytes] },
           ...initrds.map(({ name, bytes }) => ({ name, chunks: [bytes] })),
-          { name: 'saveoops.c32', chunks: payload.com32.chunks },
-          { name: 'syslinux.cfg', chunks: [Buffer.from(config)] },
+          { name: payloadFile, chunks: payload.com32.chunks },
+          { name: configFile, chunks: [Buffer.from(config)] },
         ];
-  files.push({ name: 'saveoops.json', chunks: [encodeManifest(payload.manifest)] });
-  return { payload, files };
+  files.push({ name: manifestFile, chunks: [encodeManifest(payload.manifest)] });
+  return { payload, files, capture };
 }
 
-async function readCrashInitrd({
-  crashInitrd: path,
-  dumpTools,
-  captureTools: toolFolder,
-}: Pick<BuildOptions, 'crashInitrd' | 'dumpTools' | 'captureTools'>): Promise<{
-  bytes: Uint8Array;
-  unpackedSize: number;
-}> {
-  if (path === undefined) return buildCaptureInitramfs({ dumpTools, toolFolder });
-  const bytes = await readInput(path, 'an initramfs for the crash kernel');
-  // How much a foreign archive unpacks to is not known: dracut and initramfs-tools images grow about threefold.
-  return { bytes, unpackedSize: 3 * bytes.length };
+/** Whether the capture can make Syslinux boot another entry: it counts on the disk, and only Syslinux has entries. */
+function limitsRow({ maxCapturesInARow, save, format, crashInitrd }: ComposeOptions): boolean {
+  return maxCapturesInARow > 0 && save !== 'none' && format === 'com32' && crashInitrd === undefined;
 }
 
-/** File names beside the payload: what Syslinux can name (no spaces), each once. */
-function nameFiles(options: Pick<BuildOptions, 'kernel' | 'crashKernel' | 'initrd'>): {
-  kernel: string;
-  crashKernel: string;
-  initrds: string[];
-} {
-  const taken = new Set(['saveoops.c32', 'saveoops.json', 'syslinux.cfg', 'ldlinux.c32', captureFile]);
-  const name = (path: string): string => {
-    const plain = basename(path).replace(/[^A-Za-z0-9._+-]/g, '_');
-    let free = plain;
-    for (let i = 2; taken.has(free.toLowerCase()); i++) free = `${i}-${plain}`;
-    taken.add(free.toLowerCase());
-    return free;
-  };
-  return {
-    kernel: name(options.kernel),
-    crashKernel: name(options.crashKernel ?? options.kernel),
-    initrds: options.initrd.map(name),
-  };
+interface Capture {
+  readonly initramfs: { readonly bytes: Uint8Array; readonly unpackedSize: number };
+  /** Where its kernel modules are from, and how many; undefined when it has none. */
+  readonly modules?: { readonly folder: string; readonly count: number } | undefined;
+}
+
+/** @param release uname -r of the crash kernel */
+async function readCapture(options: ComposeOptions, release: string, append: string): Promise<Capture> {
+  const { crashInitrd: path, captureTools: toolFolder } = options;
+  if (path === undefined) {
+    const tree = await findModules(release, options.crashKernel ?? options.kernel, options.modules);
+    const initramfs = await buildCaptureInitramfs({
+      dumps: options.dump !== 'none',
+      bootOnce: limitsRow(options),
+      dumpKey: options.dumpKey === undefined ? undefined : await readDumpKey(options.dumpKey),
+      toolFolder,
+      modules: tree && { tree, release, extra: options.captureModule },
+    });
+    const count = initramfs.files.filter((file) => moduleNameOf(file.path) !== undefined).length;
+    if (tree !== undefined && count > 0) return { initramfs, modules: { folder: tree.folder, count } };
+    checkNoModules(options, release, append);
+    return { initramfs };
+  }
+  return { initramfs: foreignCrashInitrd(await readInput(path, 'an initramfs for the crash kernel')) };
+}
+
+function nameFiles(options: ComposeOptions): { kernel: string; crashKernel: string; initrds: string[] } {
+  const [kernel = ''] = namesBeside([options.kernel]);
+  const [crashKernel = kernel] = namesBeside(options.crashKernel === undefined ? [] : [options.crashKernel], [
+    kernel,
+  ]);
+  return { kernel, crashKernel, initrds: namesBeside(options.initrd, [kernel, crashKernel]) };
 }
 
 /** An option that would do nothing, or that the command line speaks against, is refused. Throws `usage`. */
@@ -169,28 +213,65 @@ function checkOopsPanic({
   format,
 }: Pick<BuildOptions, 'oopsPanic' | 'append' | 'format'>): void {
   if (!oopsPanic) return;
-  const refuse = (found: string, wanted: string): never => {
-    throw new SaveoopsError('usage', 'a contradiction', { where: '--oops-panic', found, wanted });
-  };
   if (format === 'bzimage') {
-    refuse('--format bzimage', 'oops=panic in the command line that your loader gives: this image has none');
+    throw contradiction(
+      '--format bzimage',
+      'oops=panic in the command line that your loader gives: this image has none',
+    );
   }
-  // The kernel knows no other value and would take oops=panic beside it.
-  const other = append.split(' ').find((word) => word.startsWith('oops=') && word !== oopsPanicWord);
-  if (other !== undefined) refuse(`${other} in --append`, 'one of the two');
+  checkOopsWord(append);
 }
 
-/** The tools go into the built-in initramfs only. Throws `usage`. */
-function checkCaptureOptions({
-  crashInitrd,
-  dumpTools,
-  captureTools,
-}: Omit<BuildOptions, 'out' | 'json'>): void {
-  if (crashInitrd === undefined || (!dumpTools && captureTools === undefined)) return;
-  throw new SaveoopsError('usage', 'a contradiction', {
-    where: dumpTools ? '--dump-tools' : '--capture-tools',
-    found: `--crash-initrd ${crashInitrd}`,
-    wanted: 'one of the two: the tools go into the built-in capture initramfs',
+/** Refuses a command line with another `oops=` than --oops-panic adds. Throws `usage`. */
+export function checkOopsWord(append: string): void {
+  // The kernel knows no other value and would take oops=panic beside it.
+  const other = append.split(' ').find((word) => word.startsWith('oops=') && word !== oopsPanicWord);
+  if (other !== undefined) throw contradiction(`${other} in --append`, 'one of the two');
+}
+
+function contradiction(found: string, wanted: string): SaveoopsError {
+  return new SaveoopsError('usage', 'a contradiction', { where: '--oops-panic', found, wanted });
+}
+
+/** Options for the built-in capture initramfs only, and one that would do nothing. Throws `usage`. */
+function checkCaptureOptions(options: ComposeOptions): void {
+  const { crashInitrd, save, dump, dumpKey, keep, captureTools, modules, captureModule } = options;
+  const refuse = (where: string, found: string, wanted: string): never => {
+    throw new SaveoopsError('usage', 'a contradiction', { where, found, wanted });
+  };
+  if (dumpKey !== undefined && dump === 'none') {
+    refuse('--dump-key', '--dump none', 'a dump to encrypt: --dump filtered or --dump full');
+  }
+  if (crashInitrd === undefined) return;
+  const given = Object.entries({
+    '--save': save !== undefined,
+    '--dump': dump !== 'none',
+    '--keep': keep !== 0,
+    '--capture-tools': captureTools !== undefined,
+    '--modules': modules !== undefined,
+    '--capture-module': captureModule.length > 0,
+  }).find(([, isGiven]) => isGiven);
+  if (given === undefined) return;
+  refuse(
+    given[0],
+    `--crash-initrd ${crashInitrd}`,
+    'one of the two: only the built-in capture initramfs heeds it',
+  );
+}
+
+/**
+ * A capture initramfs without kernel modules prints the log and reaches no disk. That must not come out at the crash.
+ * Throws `missing-fact` when it is to save the log, or modules were asked for.
+ */
+function checkNoModules({ modules, captureModule }: ComposeOptions, release: string, append: string): void {
+  const save = append.split(' ').findLast((word) => word.startsWith('saveoops.save='));
+  const saves = save !== undefined && save !== 'saveoops.save=none';
+  if (!saves && modules === undefined && captureModule.length === 0) return;
+  throw new SaveoopsError('missing-fact', 'no kernel modules for the capture initramfs', {
+    where: modules ?? `/lib/modules/${release}`,
+    found: `none for disks or file systems${saves ? `, and ${save} needs them` : ''}`,
+    wanted: `the modules of ${release}, the crash kernel`,
+    hint: 'install its package, or unpack it and give the folder with --modules',
   });
 }
 
@@ -207,15 +288,13 @@ export function parseSize(text: string): number {
   });
 }
 
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (error) {
-    throw fileError(path, 'a folder to write to', error);
-  }
-}
-
-function report(options: BuildOptions, payload: Payload, files: readonly string[], io: BuildIo): void {
+function report(
+  options: BuildOptions,
+  payload: Payload,
+  { modules }: Capture,
+  files: readonly string[],
+  io: BuildIo,
+): void {
   const { manifest, com32, image } = payload;
   const size = options.format === 'bzimage' ? image.bytes.length : com32.size;
   if (options.json) {
@@ -225,6 +304,7 @@ function report(options: BuildOptions, payload: Payload, files: readonly string[
       size,
       reserved: manifest.memory.size,
       memory: manifest.memory.parts,
+      modules: modules ?? null,
       primary: manifest.primary.release,
       crash: manifest.crash.release,
     };
@@ -232,10 +312,14 @@ function report(options: BuildOptions, payload: Payload, files: readonly string[
     return;
   }
   const mib = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`.padStart(10);
-  const main = options.format === 'bzimage' ? imageFile : 'saveoops.c32';
+  const main = options.format === 'bzimage' ? imageFile : payloadFile;
   io.out(`Linux ${manifest.primary.release} armed, crash kernel ${manifest.crash.release}\n`);
   io.out(`${mib(size)}  ${join(options.out, main)}\n`);
   io.out(`${mib(manifest.memory.size)}  RAM reserved for the crash kernel:\n`);
   for (const part of manifest.memory.parts) io.out(`${mib(part.bytes)}    ${part.what}\n`);
+  if (modules !== undefined) io.out(`${modules.count} kernel modules from ${modules.folder}\n`);
+  else if (options.crashInitrd === undefined) {
+    io.out('No kernel modules of the crash kernel found: the capture prints the log and reaches no disk\n');
+  }
   io.out(`Prove it: saveoops test ${options.out}\n`);
 }

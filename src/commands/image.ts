@@ -1,4 +1,9 @@
 /** `saveoops image DIR --out FILE [--iso]`: a bootable medium from a payload folder. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { saveWord } from '../capture/save-words.js';
+import { withTemporaryFolder } from '../host/files.js';
+import { addToAppend, type BootConfig, type BootEntry } from '../image/boot-config.js';
 import { makeDiskImage } from '../image/disk-image.js';
 import { makeIsoImage } from '../image/iso-image.js';
 import { readPayloadFolder } from '../image/payload-folder.js';
@@ -16,11 +21,36 @@ export interface ImageIo {
   readonly out: (text: string) => void;
 }
 
+const configFile = 'syslinux.cfg';
+
+const says = (entry: BootEntry): boolean =>
+  entry.append.split(/\s+/).some((word) => word.startsWith(saveWord));
+
+/**
+ * The configuration of a disk that keeps its own captures. Where `saveoops build --save` or a person has said something
+ * about it, in the crash kernel's entry or in the armed one, that stays.
+ */
+export function savingOnMedium(text: string, config: BootConfig): string {
+  if (config.entries.some((entry) => entry.kind !== 'COM32' && says(entry))) return text;
+  return addToAppend(
+    text,
+    `${saveWord}boot`,
+    (entry) => entry.kind === 'COM32' && entry.file === 'saveoops.c32' && !says(entry),
+  );
+}
+
 /** Throws `file`, `usage`, `tool`, `no-space`, `unsupported`. */
 export async function runImage(options: ImageOptions, io: ImageIo): Promise<void> {
-  const { files } = await readPayloadFolder(options.dir);
+  const { files, configText, config } = await readPayloadFolder(options.dir);
   const made =
-    options.iso === true ? await makeIsoImage(files, options.out) : await makeDiskImage(files, options.out);
+    options.iso === true
+      ? await makeIsoImage(files, options.out)
+      : await withTemporaryFolder(async (folder) => {
+          const source = join(folder, configFile);
+          await writeFile(source, savingOnMedium(configText, config));
+          const changed = files.map((file) => (file.name === configFile ? { ...file, source } : file));
+          return await makeDiskImage(changed, options.out);
+        });
   const mebibytes = (made.size / (1 << 20)).toFixed(1);
   io.out(
     `${options.out}: ${mebibytes} MiB, ${made.fileSystem}, ${files.map((file) => file.name).join(', ')}\n`,

@@ -1,4 +1,7 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
+import { dumpLevels } from '../capture/save-words.js';
+import { plainEntry } from '../capture/in-a-row.js';
+
 export interface OptionSpec {
   readonly type: 'string' | 'number' | 'boolean';
   readonly describe: string;
@@ -10,7 +13,7 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   readonly name: string;
-  readonly positional?: { readonly name: string; readonly describe: string };
+  readonly positional?: { readonly name: string; readonly describe: string; readonly optional?: boolean };
   readonly describe: string;
   /** Whether a configuration file may give `configKeys`. */
   readonly configurable?: boolean;
@@ -72,14 +75,51 @@ const namedSpecs = {
         type: 'boolean',
         describe: 'at a panic, give the 8259 interrupt controllers the vectors that the BIOS gave them',
       },
-      'dump-tools': {
-        type: 'boolean',
-        default: false,
-        describe: 'put makedumpfile and save-dump into the built-in capture initramfs',
+      save: {
+        type: 'string',
+        describe:
+          'where captures are saved: none, boot (the file system Syslinux starts from), LABEL=NAME:/DIRECTORY, UUID=..., ' +
+          'PARTLABEL=... (default: none; boot in what saveoops image makes)',
+      },
+      dump: {
+        type: 'string',
+        choices: dumpLevels,
+        default: 'none',
+        describe: "what is saved of the dead kernel's memory beside its log",
+      },
+      'dump-key': {
+        type: 'string',
+        describe: 'file with public keys, of age or SSH, to which dumps are encrypted',
+      },
+      keep: {
+        type: 'number',
+        default: 0,
+        describe: 'captures to keep, 1 to 999: older ones are removed when a new one is saved (0: all)',
+      },
+      'max-captures-in-a-row': {
+        type: 'number',
+        default: 3,
+        describe:
+          'after so many captures without a good boot between them the fallback entry boots once (0: never)',
+      },
+      'fallback-entry': {
+        type: 'string',
+        default: plainEntry,
+        describe: 'label of the boot entry that boots then, for example that of a previous kernel',
       },
       'capture-tools': {
         type: 'string',
         describe: "folder with programs and libraries to use in it instead of the system's",
+      },
+      modules: {
+        type: 'string',
+        describe:
+          "folder with the crash kernel's modules, or a root that has it (default: beside it, else /lib)",
+      },
+      'capture-module': {
+        type: 'string',
+        array: true,
+        describe: 'a kernel module for the capture initramfs beside the default ones; repeatable',
       },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
@@ -89,6 +129,30 @@ const namedSpecs = {
         describe: 'com32: payload and configuration; bzimage: the composed image alone, for other loaders',
       },
       json,
+    },
+  },
+  repack: {
+    name: 'repack',
+    positional: { name: 'payload', describe: 'a saveoops.c32' },
+    describe: 'Replace command lines or an initramfs in a payload, as fast as copying it',
+    options: {
+      out: {
+        type: 'string',
+        required: true,
+        describe: 'folder to write to, or a file whose name ends with .c32; may be where the payload is',
+      },
+      append: { type: 'string', describe: "the primary kernel's command line" },
+      initrd: {
+        type: 'string',
+        array: true,
+        describe: 'initramfs of the primary kernel, in place of all that the payload has; repeatable',
+      },
+      'crash-append': {
+        type: 'string',
+        describe: "words added to the crash kernel's command line, in place of those that build added",
+      },
+      'crash-initrd': { type: 'string', describe: "the crash kernel's initramfs" },
+      'crash-size': { type: 'string', describe: 'RAM to reserve' },
     },
   },
   inspect: {
@@ -126,10 +190,47 @@ const namedSpecs = {
   },
   status: {
     name: 'status',
-    describe: 'Tell whether the running system is armed, and why not',
+    describe: 'Tell whether the running system is armed, and why not, and whether its payload is stale',
     options: {
-      root: { type: 'string', default: '/', describe: 'where sys/ is' },
-      motd: { type: 'boolean', describe: 'print one line when not armed, else nothing: for a login message' },
+      root: { type: 'string', default: '/', describe: 'where boot/, proc/ and sys/ are' },
+      payload: { type: 'string', describe: 'folder of the payload (default: those found in boot/)' },
+      motd: {
+        type: 'boolean',
+        describe: 'print a line when not armed, and one when stale, else nothing: for a login message',
+      },
+      json,
+    },
+  },
+  booted: {
+    name: 'booted',
+    describe: 'Tell that this boot was good: the row of captures before it has ended',
+    options: {
+      dir: {
+        type: 'string',
+        array: true,
+        describe: 'folder of captures; repeatable (default: /boot/saveoops, /boot/efi/saveoops, /saveoops)',
+      },
+    },
+  },
+  captures: {
+    name: 'captures',
+    positional: {
+      name: 'where',
+      describe: 'directory or disk image with captures (default: where this system saves them)',
+      optional: true,
+    },
+    describe: 'List what has been captured, newest first',
+    options: { json },
+  },
+  report: {
+    name: 'report',
+    positional: {
+      name: 'capture',
+      describe: 'a capture directory, a log, IMAGE:ID, the beginning of an ID, or "last"',
+    },
+    describe: 'Tell what died, from a capture or a log',
+    options: {
+      html: { type: 'string', describe: 'write the report to this file, with pictures' },
       json,
     },
   },

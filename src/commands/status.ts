@@ -1,12 +1,20 @@
-/** `saveoops status`: whether the running system is armed, and why not, from what its kernel shows in /sys. */
+/**
+ * `saveoops status`: whether the running system is armed, and why not, from what its kernel shows in /sys; and whether the
+ * payloads in /boot are older than the kernels and initramfs there.
+ */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../host/files.js';
+import { findReserved, type PhysicalRange } from '../system/crash-region.js';
+import { findFallback, type Fallback } from '../system/fallback.js';
+import { installedPayloads, type InstalledPayload } from '../system/installed-payloads.js';
 import { parseStatusNode, statusNodeType, unarmedReasons, type StatusNode } from '../system/status-node.js';
 
 export interface StatusOptions {
-  /** Where sys/ is: "/" of the running system. */
+  /** Where boot/, proc/ and sys/ are: "/" of the running system. */
   readonly root: string;
+  /** Folder of the payload; undefined: those in boot/. */
+  readonly payload: string | undefined;
   readonly motd: boolean;
   readonly json: boolean;
 }
@@ -19,34 +27,52 @@ export interface SystemStatus {
   readonly advice: string | undefined;
   /** Of the crash region, bytes. */
   readonly regionSize: number;
+  /** The reserved range that holds the crash region, as root sees it. */
+  readonly region: PhysicalRange | undefined;
+  readonly payloads: readonly InstalledPayload[];
   /** kdump of userspace: a loaded crash kernel goes first. */
   readonly kdump: { readonly loaded: boolean; readonly reserved: number };
+  /** Set when this boot is one instead of a kernel that panicked again and again. */
+  readonly fallback: Fallback | undefined;
 }
 
 /** Exit codes, for monitoring. */
-export const statusExitCodes = { armed: 0, unarmed: 1, notStarted: 2 } as const;
+export const statusExitCodes = { armed: 0, unarmed: 1, notStarted: 2, stale: 3 } as const;
 
 const MiB = 1 << 20;
 
-/** Gives the exit code. Throws `file` when the kernel shows no boot_params, `truncated` or `unsupported`. */
+/**
+ * Gives the exit code. Throws `file` when the kernel shows no boot_params or --payload names no payload, `truncated`,
+ * `unsupported`, `format`.
+ */
 export async function runStatus(
   options: StatusOptions,
   io: { readonly out: (text: string) => void },
 ): Promise<number> {
-  const node = await readStatusNode(options.root);
-  const status = describe(node, await readKdump(options.root));
+  const { root } = options;
+  const node = await readStatusNode(root);
+  const regionSize = node?.reason === 0 ? node.regionSize : 0;
+  const status: SystemStatus = {
+    ...describe(node),
+    regionSize,
+    region: findReserved(await readFile(join(root, 'proc/iomem'), 'latin1').catch(() => ''), regionSize),
+    payloads: await installedPayloads(join(root, 'boot'), options.payload),
+    kdump: await readKdump(root),
+    fallback: await findFallback(root),
+  };
   if (options.json) io.out(`${JSON.stringify(status, null, 2)}\n`);
-  else if (options.motd) io.out(status.armed ? '' : `${headline(status)}\n`);
+  else if (options.motd) io.out(motd(status));
   else io.out(render(status));
-  if (status.armed) return statusExitCodes.armed;
-  return node === undefined ? statusExitCodes.notStarted : statusExitCodes.unarmed;
+  if (!status.armed) return node === undefined ? statusExitCodes.notStarted : statusExitCodes.unarmed;
+  return isStale(status) ? statusExitCodes.stale : statusExitCodes.armed;
 }
 
-function describe(node: StatusNode | undefined, kdump: SystemStatus['kdump']): SystemStatus {
-  if (node?.reason === 0) {
-    const none = { reason: undefined, why: undefined, advice: undefined };
-    return { armed: true, ...none, regionSize: node.regionSize, kdump };
-  }
+function isStale({ payloads }: SystemStatus): boolean {
+  return payloads.some(({ stale }) => stale.length > 0);
+}
+
+function describe(node: StatusNode | undefined): Pick<SystemStatus, 'armed' | 'reason' | 'why' | 'advice'> {
+  if (node?.reason === 0) return { armed: true, reason: undefined, why: undefined, advice: undefined };
   const known =
     node === undefined
       ? {
@@ -57,7 +83,28 @@ function describe(node: StatusNode | undefined, kdump: SystemStatus['kdump']): S
           why: 'for a reason that this version does not know',
           advice: '',
         });
-  return { armed: false, reason: node?.reason, ...known, regionSize: 0, kdump };
+  return { armed: false, reason: node?.reason, ...known };
+}
+
+/** What a person who logs in should know; nothing when all is well. */
+function motd(status: SystemStatus): string {
+  const old = status.payloads.filter(({ stale }) => stale.length > 0);
+  const lines = [
+    ...(status.fallback !== undefined ? explain(status.fallback) : status.armed ? [] : [headline(status)]),
+    ...old.map(({ folder, stale }) => `saveoops: the payload in ${folder} is stale: ${stale.join('; ')}`),
+  ];
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+/** Why this boot is not the usual one. */
+function explain({ capture, folder, release, message, inARow }: Fallback): string[] {
+  const kernel = release === undefined ? 'the usual kernel' : `Linux ${release}`;
+  const times = inARow === undefined ? 'again and again' : `${inARow} times in a row`;
+  return [
+    `saveoops: ${kernel} panicked ${times}, so this entry was started instead, once`,
+    ...(message === undefined ? [] : [`  ${message}`]),
+    `  the last capture: ${folder ?? `${capture}, on a file system that is not mounted`}`,
+  ];
 }
 
 function headline({ armed, reason, why, regionSize }: SystemStatus): string {
@@ -67,14 +114,30 @@ function headline({ armed, reason, why, regionSize }: SystemStatus): string {
 }
 
 function render(status: SystemStatus): string {
+  const { region } = status;
   const { loaded, reserved } = status.kdump;
   const lines = [headline(status)];
+  if (status.fallback !== undefined) lines.unshift(...explain(status.fallback));
   if (status.advice !== undefined && status.advice !== '') lines.push(`  do: ${status.advice}`);
+  if (region !== undefined)
+    lines.push(`crash region: in the reserved RAM from ${region.start} to ${region.end}`);
+  for (const payload of status.payloads) lines.push(...renderPayload(payload));
+  if (status.payloads.length === 0) lines.push('payload: none found in /boot');
   if (loaded) lines.push('kdump: a crash kernel is loaded; it goes first');
   else if (reserved > 0)
     lines.push(`kdump: ${Math.round(reserved / MiB)} MiB reserved by crashkernel=, nothing loaded`);
   else lines.push('kdump: not set up');
   return `${lines.join('\n')}\n`;
+}
+
+function renderPayload({ folder, release, stale, unchecked }: InstalledPayload): string[] {
+  const name = `payload: ${folder}${release === null ? '' : `, Linux ${release}`}`;
+  return [
+    `${name}: ${stale.length > 0 ? 'stale' : unchecked.length > 0 ? 'not compared' : 'up to date'}`,
+    ...stale.map((each) => `  ${each}`),
+    ...unchecked.map((each) => `  not compared: ${each}`),
+    ...(stale.length > 0 ? ['  do: build the payload again'] : []),
+  ];
 }
 
 /** undefined: there is no such node. */

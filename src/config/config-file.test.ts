@@ -98,6 +98,10 @@ describe('hostile files are refused, each in less than 5 seconds', () => {
     ['nested lists', '['.repeat(65_000)],
     ['nested maps', '{a: '.repeat(16_000)],
     ['nested compact lists', '- '.repeat(32_000)],
+    ['nested explicit keys', '? '.repeat(32_000)],
+    ['nested empty keys', ': '.repeat(32_000)],
+    ['nested by indentation', Array.from({ length: 350 }, (_, i) => `${' '.repeat(i)}a:`).join('\n')],
+    ['nested lists by indentation', Array.from({ length: 350 }, (_, i) => `${' '.repeat(i)}-`).join('\n')],
     ['thousands of keys', Array.from({ length: 8000 }, (_, i) => `k${i}: 1`).join('\n')],
     ['one key a thousand times', 'append: x\n'.repeat(6500)],
     ['anchors without end', `append: ${'&a '.repeat(20_000)}`],
@@ -105,13 +109,13 @@ describe('hostile files are refused, each in less than 5 seconds', () => {
     ['10 MB', `append: ${'x'.repeat(10_000_000)}`],
     ['merges of merges', `<<: &a {<<: &b {<<: [*a, *b]}}`],
   ]);
-  // Names only: jest makes regular expressions of what it is given here.
+  // Names only: jest would print the texts.
   test.each([...texts.keys()])('%s', (name) => {
     const started = performance.now();
     const said = verdict(texts.get(name) ?? '');
     expect(performance.now() - started).toBeLessThan(5000);
-    expect(said).toBeInstanceOf(SaveoopsError);
-    expect(['format', 'usage']).toContain((said as SaveoopsError).kind);
+    // Values that were taken by mistake are too large to be printed.
+    expect(said instanceof SaveoopsError ? said.kind : 'taken').toMatch(/^(format|usage)$/);
   });
 
   test('a large file is not read', async () => {

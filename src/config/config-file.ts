@@ -6,7 +6,18 @@
  * are refused where they stand and never expanded.
  */
 import { stat } from 'node:fs/promises';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node } from 'yaml';
+import {
+  CST,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type Node,
+} from 'yaml';
 import { SaveoopsError, type ErrorKind } from '../errors.js';
 import { fileError, readInput } from '../host/files.js';
 import type { OptionSpec } from '../commands/options.js';
@@ -24,6 +35,10 @@ type Options = Readonly<Record<string, OptionSpec>>;
 
 /** Bytes. Command lines have at most 2000 characters: a larger file is another file. */
 const largestFile = 64 << 10;
+
+/** Levels in one line: a map with a list is two. */
+const deepestNesting = 8;
+const blockIndicators: ReadonlySet<string> = new Set(['seq-item-ind', 'explicit-key-ind', 'map-value-ind']);
 
 /**
  * @param asked value of --config; false: --no-config; undefined: `standard` is read if it exists
@@ -70,6 +85,7 @@ function decode(bytes: Uint8Array, path: string): string {
 }
 
 function parseYaml(text: string, path: string, lines: LineCounter): Document.Parsed {
+  refuseNesting(text, path);
   // uniqueKeys compares each key with each: ConfigReader does it in linear time.
   const document = parseDocument(text, {
     lineCounter: lines,
@@ -87,6 +103,31 @@ function parseYaml(text: string, path: string, lines: LineCounter): Document.Par
     wanted: 'lines of the form "key: value" (YAML 1.2)',
     cause: error,
   });
+}
+
+/**
+ * The parser recurses where lists and maps are nested, and Node does not survive every place where its stack can run
+ * out. What is left, nesting by indentation, takes n^2/2 bytes for n levels.
+ */
+function refuseNesting(text: string, path: string): void {
+  let line = 1;
+  let brackets = 0;
+  let indicators = 0;
+  for (const source of new Lexer().lex(text)) {
+    const type = CST.tokenType(source);
+    if (type === 'newline') {
+      line += 1;
+      indicators = 0;
+    } else if (type === 'flow-seq-start' || type === 'flow-map-start') brackets += 1;
+    else if (type === 'flow-seq-end' || type === 'flow-map-end') brackets -= 1;
+    else if (brackets === 0 && type !== null && blockIndicators.has(type)) indicators += 1;
+    if (brackets <= deepestNesting && indicators <= deepestNesting) continue;
+    throw new SaveoopsError('format', 'lists or maps are nested too deeply', {
+      where: `${path}, line ${line}`,
+      found: `more than ${deepestNesting} levels`,
+      wanted: 'options with texts, numbers, truth values or lists of texts',
+    });
+  }
 }
 
 class ConfigReader {

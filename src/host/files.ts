@@ -2,7 +2,7 @@
  * Files at the edge of the program: reading with typed errors, temporary folders that go away, and writing that
  * never leaves half a file under a final name.
  */
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import tmp from 'tmp';
 import { SaveoopsError } from '../errors.js';
@@ -54,6 +54,15 @@ export async function writeAtomic(path: string, chunks: readonly Uint8Array[], m
   } catch (error) {
     await rm(temporary, { force: true });
     throw fileError(path, 'a place that can be written', error);
+  }
+}
+
+/** Makes a folder and those that it lies in, where they are missing. Throws `file`. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    throw fileError(path, 'a folder to write to', error);
   }
 }
 

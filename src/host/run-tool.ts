@@ -7,6 +7,7 @@ import { SaveoopsError } from '../errors.js';
 
 /** Debian package of each tool that Saveoops calls, for the hint when it is missing. */
 const packageOf: Readonly<Record<string, string>> = {
+  age: 'age',
   bzip2: 'bzip2',
   cpio: 'cpio',
   'dpkg-deb': 'dpkg',

@@ -102,15 +102,38 @@ const unattendedDrops = new Set([
   'CONSOLE',
 ]);
 
-function* directives(text: string): Generator<{ keyword: string; value: string; line: string }> {
+/**
+ * The text with `word` added to the APPEND of each entry that `wanted` says, all else as it was. An entry without APPEND
+ * gets none.
+ */
+export function addToAppend(text: string, word: string, wanted: (entry: BootEntry) => boolean): string {
+  const labels = new Set(
+    parseBootConfig(text)
+      .entries.filter(wanted)
+      .map((entry) => entry.label),
+  );
+  const lines = text.split('\n');
+  let inside: string | undefined;
+  for (const { keyword, value, index } of directives(text)) {
+    if (keyword === 'LABEL') inside = value;
+    if (keyword !== 'APPEND' || inside === undefined || !labels.has(inside)) continue;
+    const bare = value === '-' ? (lines[index] ?? '').replace(/-\s*$/, '') : (lines[index] ?? '');
+    lines[index] = `${bare.trimEnd()} ${word}`;
+  }
+  return lines.join('\n');
+}
+
+function* directives(
+  text: string,
+): Generator<{ keyword: string; value: string; line: string; index: number }> {
   let insideText = false;
-  for (const raw of text.split(/\r?\n/)) {
+  for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim();
     const [, word = '', rest = ''] = /^(\S+)\s*(.*)$/.exec(line) ?? [];
     const keyword = word.toUpperCase();
     // TEXT HELP ... ENDTEXT is prose for a menu; a word in it is no directive.
     if (insideText) insideText = keyword !== 'ENDTEXT';
     else if (keyword === 'TEXT') insideText = true;
-    else if (keyword !== '' && !keyword.startsWith('#')) yield { keyword, value: rest, line };
+    else if (keyword !== '' && !keyword.startsWith('#')) yield { keyword, value: rest, line, index };
   }
 }

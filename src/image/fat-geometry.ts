@@ -11,8 +11,8 @@ export const sectorSize = 512;
 /** Where the partition starts: 1 MiB, as every partitioning tool does today. */
 export const partitionStart = 2048;
 
-/** Room that stays free: a person can edit the configuration or add a menu module on the medium. */
-const freeBytes = 4 << 20;
+/** Room that stays free, for captures: a log takes less than 0.2 MiB, a filtered dump of a small machine 20 to 60. */
+const freeBytes = 64 << 20;
 /** Syslinux's own ldlinux.sys (59392 bytes) and ldlinux.c32 (119532 bytes), rounded up. */
 const syslinuxBytes = 1 << 20;
 

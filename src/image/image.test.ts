@@ -77,7 +77,7 @@ describe('boot media', () => {
       expect(said.join('')).toContain('FAT16');
       const { stdout: kind } = await execa('file', ['-b', out]);
       expect(kind).toMatch(
-        /DOS\/MBR boot sector; partition 1 : ID=0xe, active, .*startsector 2048, 34816 sectors/,
+        /DOS\/MBR boot sector; partition 1 : ID=0xe, active, .*startsector 2048, 141312 sectors/,
       );
       const { stdout: list } = await execa('mdir', ['-b', '-i', `${out}@@1048576`, '::/syslinux']);
       expect(list.split('\n').map((path) => path.split('/').at(-1))).toEqual([
@@ -192,5 +192,50 @@ LABEL plain
   APPEND root=/dev/sda1
 `);
     expect(unattendedConfig(config, 'saveoops-test', 'x')).toContain('  com32 saveoops.c32\n  APPEND x\n');
+  });
+});
+
+describe('saveoops image', () => {
+  /** The APPEND lines on the medium. */
+  const appends = async (text: string, iso: boolean): Promise<readonly string[]> =>
+    await withTemporaryFolder(async (folder) => {
+      await writePayload(folder);
+      await writeFile(join(folder, 'syslinux.cfg'), text);
+      const out = join(folder, 'out');
+      await runImage({ dir: folder, out, iso }, { out: () => undefined });
+      const copy = join(folder, 'copy.cfg');
+      if (iso)
+        await execa('xorriso', ['-osirrox', 'on', '-indev', out, '-extract', '/isolinux/syslinux.cfg', copy]);
+      else await execa('mcopy', ['-i', `${out}@@${1 << 20}`, '::/syslinux/syslinux.cfg', copy]);
+      const lines = (await readFile(copy, 'utf8')).split('\n');
+      return lines.filter((line) => line.includes('APPEND')).map((line) => line.trim());
+    });
+  const crashEntry = (words: string): string => `LABEL saveoops-crash\n  LINUX vmlinuz\n  APPEND ${words}\n`;
+  const armed = 'APPEND root=/dev/sda1 quiet';
+  const plain = 'APPEND root=/dev/sda1';
+
+  test.each([
+    ['captures are saved on it', config, false, [`${armed} saveoops.save=boot`, plain]],
+    ['but not on an ISO image', config, true, [armed, plain]],
+    [
+      'unless build --save has said where',
+      config + crashEntry('saveoops.save=none'),
+      false,
+      [armed, plain, 'APPEND saveoops.save=none'],
+    ],
+    [
+      'or the entry does',
+      config.replace('quiet', 'saveoops.save=LABEL=x'),
+      false,
+      ['APPEND root=/dev/sda1 saveoops.save=LABEL=x', plain],
+    ],
+    [
+      'an entry with an empty APPEND',
+      config.replace(/root=.*quiet/, '-'),
+      false,
+      ['APPEND saveoops.save=boot', plain],
+    ],
+  ])('%s', async (_, text, iso, expected) => {
+    expect(await appends(text, iso)).toEqual(expected);
   });
 });

@@ -2,7 +2,8 @@
 
 /** What the machine starts from. */
 export type BootSource =
-  | { readonly kind: 'disk'; readonly image: string }
+  /** Unless `writable`, the guest's writes go to a temporary file, so that the image stays what was built. */
+  | { readonly kind: 'disk'; readonly image: string; readonly writable?: boolean }
   | { readonly kind: 'cdrom'; readonly image: string }
   | {
       readonly kind: 'kernel';
@@ -61,15 +62,18 @@ export function qemuArguments(spec: MachineSpec, sockets: ControlSockets = {}): 
 function bootArguments(boot: BootSource): readonly string[] {
   switch (boot.kind) {
     case 'disk':
-      // snapshot: the guest's writes go to a temporary file, so the image stays what was built.
       return [
-        ...['-drive', `if=none,id=disk,format=raw,snapshot=on,file=${commas(boot.image)}`],
-        ...['-device', 'ide-hd,drive=disk,bus=ide.0'],
+        ...[
+          '-drive',
+          `if=none,id=disk,format=raw,snapshot=${boot.writable === true ? 'off' : 'on'},file=${commas(boot.image)}`,
+        ],
+        // Whatever other disks `extra` plugs in.
+        ...['-device', 'ide-hd,drive=disk,bus=ide.0,bootindex=0'],
       ];
     case 'cdrom':
       return [
         ...['-drive', `if=none,id=cd,media=cdrom,readonly=on,format=raw,file=${commas(boot.image)}`],
-        ...['-device', 'ide-cd,drive=cd,bus=ide.0'],
+        ...['-device', 'ide-cd,drive=cd,bus=ide.0,bootindex=0'],
       ];
     case 'kernel':
       return [

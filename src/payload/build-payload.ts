@@ -8,8 +8,9 @@ import { runTool } from '../host/run-tool.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import { findTextFont, textFontFact } from '../kernel/text-font.js';
 import { planCrashRegion } from '../layout/crash-region.js';
-import { composeImage, scratchSize, type ComposedImage, type DeviceResets } from './compose-image.js';
-import { writeCom32, type Com32File, type Initrd } from './com32-file.js';
+import type { ComposedImage } from './assemble-image.js';
+import { composeImage, scratchSize, type DeviceResets } from './compose-image.js';
+import { moduleParts, writeCom32, type Com32File, type Initrd } from './com32-file.js';
 import { sha256Hex } from '../bytes/digests.js';
 import type { KernelFact } from '../kernel/evidence.js';
 import type { Manifest } from './manifest.js';
@@ -22,6 +23,17 @@ export interface InputFile {
   readonly bytes: Uint8Array;
 }
 
+/** An initramfs for the crash kernel, and what it takes once unpacked, bytes. */
+export interface CrashInitrd {
+  readonly bytes: Uint8Array;
+  readonly unpackedSize: number;
+}
+
+/** How much a foreign archive unpacks to is not known: dracut and initramfs-tools images grow about threefold. */
+export function foreignCrashInitrd(bytes: Uint8Array): CrashInitrd {
+  return { bytes, unpackedSize: 3 * bytes.length };
+}
+
 export interface PayloadInputs {
   readonly generator: string;
   readonly kernel: InputFile;
@@ -29,10 +41,16 @@ export interface PayloadInputs {
   readonly loaded: Kernel;
   readonly initrds: readonly Initrd[];
   readonly initrdBeside: boolean;
+  /** The primary's command line when armed. */
   readonly append: string;
+  /** --append and --oops-panic. */
+  readonly plainAppend: string;
+  readonly oopsPanic: boolean;
   readonly crashKernel: InputFile;
-  readonly crashInitrd: { readonly bytes: Uint8Array; readonly unpackedSize: number };
+  readonly crashInitrd: CrashInitrd;
   readonly crashAppend: string;
+  /** --crash-append: the end of crashAppend. */
+  readonly ownCrashAppend: string;
   /** --crash-size, bytes. */
   readonly crashSize: number | undefined;
   readonly reset: DeviceResets;
@@ -81,7 +99,11 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
       initSize: crashKernel.header.init_size,
       initrdSize: inputs.crashInitrd.bytes.length,
       unpackedSize: inputs.crashInitrd.unpackedSize,
-      scratchSize: scratchSize({ kernel, compressed, stubs: inputs.stubs }),
+      scratchSize: scratchSize({
+        original: kernel.bzImage.protectedMode.length,
+        compressed: compressed.length,
+        entryStub: inputs.stubs.entry.bytes.length,
+      }),
     },
     inputs.crashSize,
   );
@@ -102,7 +124,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
   const embedded = inputs.initrdBeside ? [] : inputs.initrds;
   const entrySymbol = (name: string): number =>
     Number(requireSymbol(inputs.stubs.entry.symbols, name, 'entry.elf').value);
-  const com32 = writeCom32(inputs.stubs.module, image, embedded, (regions) => ({
+  const com32 = writeCom32(moduleParts(inputs.stubs.module), image, embedded, (regions) => ({
     format: 1,
     generator: inputs.generator,
     primary: {
@@ -111,17 +133,25 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
       initrdFiles: inputs.initrds.map((initrd) => initrd.name),
       initrdBeside: inputs.initrdBeside,
       append: inputs.append,
+      plainAppend: inputs.plainAppend,
+      oopsPanic: inputs.oopsPanic,
       sha256: sha256Hex(inputs.kernel.bytes),
     },
     crash: {
       release: crashKernel.release,
       kernelFile: inputs.crashKernel.name,
       append: inputs.crashAppend,
+      ownAppend: inputs.ownCrashAppend,
       samePrimary,
       sha256: sha256Hex(inputs.crashKernel.bytes),
     },
     reset: inputs.reset,
-    memory: { size: region.size, parts: region.sum },
+    memory: {
+      size: region.size,
+      asked: inputs.crashSize ?? null,
+      unpacked: inputs.crashInitrd.unpackedSize,
+      parts: region.sum,
+    },
     regions,
     edits: [...image.headerEdits, ...armed.edits],
     facts: [

@@ -15,7 +15,7 @@ import { ByteWriter } from '../bytes/byte-writer.js';
 import { ByteView } from '../bytes/byte-reader.js';
 import { SaveoopsError } from '../errors.js';
 import { ELF32_SHDR_SIZE, SHT_NOTE, SHT_PROGBITS, SHT_STRTAB } from '../formats/elf/elf-tables.js';
-import { parseElf } from '../formats/elf/parse-elf.js';
+import { parseElf, type Elf } from '../formats/elf/parse-elf.js';
 import { sha256, sha256Hex, xxh32 } from '../bytes/digests.js';
 import type { Manifest, ManifestRegion } from './manifest.js';
 import {
@@ -28,7 +28,7 @@ import {
 } from '../stubs/shared-layout.js';
 import { moduleSymbolOffset } from '../stubs/stub-objects.js';
 import { StructureWriter } from '../stubs/structure-writer.js';
-import type { ComposedImage } from './compose-image.js';
+import type { ComposedImage } from './assemble-image.js';
 
 const page = 4096;
 const sectionPrefix = '.saveoops.';
@@ -60,12 +60,47 @@ interface Extent {
   readonly size: number;
 }
 
+/** The COM32 module as it was linked: what the payload's section headers are added to. */
+export interface ModuleParts {
+  /** The file up to where section names are added. */
+  readonly bytes: Uint8Array;
+  /** Its own sections but for their names, as parsed from `elf`. */
+  readonly sections: readonly { readonly name: string; readonly header: Uint8Array }[];
+  /** File offset of the load table. */
+  readonly loadTable: number;
+}
+
+/** @param file the linked module. Throws `invariant` when it has no load table. */
+export function moduleParts(file: Uint8Array): ModuleParts {
+  return partsOf(parseElf(file, 'module.elf'), file, file.length);
+}
+
+/** The same of a payload. Throws `wrong-file` for what is none. */
+export function moduleOfPayload(elf: Elf, file: Uint8Array): ModuleParts {
+  return partsOf(elf, file, elf.requireSection('.shstrtab').sh_offset);
+}
+
+function partsOf(elf: Elf, file: Uint8Array, size: number): ModuleParts {
+  const view = new ByteView(file, elf.source);
+  const sections = elf.sections
+    .filter(({ name }) => name !== '.shstrtab' && name !== noteSection && !name.startsWith(sectionPrefix))
+    .map(({ name, index }) => {
+      const at = elf.header.e_shoff + index * ELF32_SHDR_SIZE;
+      return { name, header: view.slice(at, ELF32_SHDR_SIZE, 'section header').bytes };
+    });
+  return {
+    bytes: view.slice(0, size, 'COM32 module').bytes,
+    sections,
+    loadTable: moduleSymbolOffset(elf, 'load_table'),
+  };
+}
+
 /**
  * @param describe makes the manifest from the finished list of regions
  * Throws `usage` for too many initrds, `no-space` for a file that Syslinux cannot read (4 GiB).
  */
 export function writeCom32(
-  module: Uint8Array,
+  module: ModuleParts,
   image: ComposedImage,
   initrds: readonly Initrd[],
   describe: (regions: ManifestRegion[]) => Manifest,
@@ -94,7 +129,6 @@ export function writeCom32(
     ...image.regions.map((region) => ({
       ...region,
       offset: headSize + region.offset,
-      sha256: sha256Hex(image.bytes.subarray(region.offset, region.offset + region.size)),
     })),
     ...initrds.map((initrd, index) => ({
       name: `initrd-${index}`,
@@ -149,38 +183,36 @@ function sectionName(name: string): string {
   return name === 'notes' ? noteSection : sectionPrefix + name;
 }
 
-function headSizeFor(module: Uint8Array, names: readonly string[]): number {
-  const elf = parseElf(module, 'module.elf');
-  const all = [...elf.sections.map((section) => section.name), ...names.map(sectionName)];
+function headSizeFor(module: ModuleParts, names: readonly string[]): number {
+  const own = module.sections.map((section) => section.name);
+  const all = [...own, '.shstrtab', ...names.map(sectionName)];
   const strings = all.reduce((sum, name) => sum + name.length + 1, 64);
-  return alignUp(module.length + strings + (all.length + 2) * ELF32_SHDR_SIZE + 16, page);
+  return alignUp(module.bytes.length + strings + (all.length + 2) * ELF32_SHDR_SIZE + 16, page);
 }
 
 function writeHead(
-  module: Uint8Array,
+  module: ModuleParts,
   headSize: number,
   image: ComposedImage,
   initrds: readonly Initrd[],
   extents: readonly Extent[],
 ): Uint8Array {
-  const elf = parseElf(module, 'module.elf');
   const writer = ByteWriter.ofSize(headSize);
-  writer.put(0, module);
-  writer.put(moduleSymbolOffset(elf, 'load_table'), loadTable(headSize, image, initrds));
+  writer.put(0, module.bytes);
+  writer.put(module.loadTable, loadTable(headSize, image, initrds));
 
-  const kept = elf.sections.filter((section) => section.name !== '.shstrtab');
+  const kept = module.sections;
   const added = extents.map((extent) => ({ ...extent, name: sectionName(extent.name) }));
   const names = [...kept.map((section) => section.name), ...added.map((extent) => extent.name), '.shstrtab'];
   const strings = Buffer.from(`\0${names.join('\0')}\0`, 'latin1');
   const nameOffset = (index: number): number =>
     1 + names.slice(0, index).reduce((sum, name) => sum + name.length + 1, 0);
-  const stringsAt = module.length;
+  const stringsAt = module.bytes.length;
   writer.put(stringsAt, strings);
   const table = alignUp(stringsAt + strings.length, 4);
   kept.forEach((section, index) => {
-    const from = elf.header.e_shoff + section.index * ELF32_SHDR_SIZE;
-    writer.put(table + index * ELF32_SHDR_SIZE, module.subarray(from, from + ELF32_SHDR_SIZE));
-    writer.u32(table + index * ELF32_SHDR_SIZE, section.index === 0 ? 0 : nameOffset(index));
+    writer.put(table + index * ELF32_SHDR_SIZE, section.header);
+    writer.u32(table + index * ELF32_SHDR_SIZE, index === 0 ? 0 : nameOffset(index));
   });
   const header = (index: number, type: number, offset: number, size: number): void => {
     const at = table + index * ELF32_SHDR_SIZE;

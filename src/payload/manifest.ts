@@ -25,13 +25,18 @@ export interface Manifest {
     readonly initrdFiles: readonly string[];
     /** True when the initrds are files beside the payload (`--initrd-beside`). */
     readonly initrdBeside: boolean;
+    /** The command line when armed; plain (`--append`); whether `--oops-panic` makes the difference. */
     readonly append: string;
+    readonly plainAppend: string;
+    readonly oopsPanic: boolean;
     readonly sha256: string;
   };
   readonly crash: {
     readonly release: string;
     readonly kernelFile: string;
     readonly append: string;
+    /** `--crash-append`: the end of `append`. */
+    readonly ownAppend: string;
     /** True when the crash kernel is the primary's own bzImage, stored once. */
     readonly samePrimary: boolean;
     readonly sha256: string;
@@ -41,6 +46,10 @@ export interface Manifest {
   /** RAM taken from the primary, bytes, and the sum that shows why. */
   readonly memory: {
     readonly size: number;
+    /** `--crash-size`, or null for the computed size. */
+    readonly asked: number | null;
+    /** What the capture initramfs takes once unpacked, bytes: for a foreign one an estimate. */
+    readonly unpacked: number;
     readonly parts: readonly { readonly what: string; readonly bytes: number }[];
   };
   readonly regions: readonly ManifestRegion[];

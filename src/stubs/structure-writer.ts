@@ -14,6 +14,13 @@ export class StructureWriter {
     this.bytes = this.writer.bytes;
   }
 
+  /** A copy of a structure that was written before. Throws `invariant` for one of another size. */
+  static of(def: StructDef, bytes: Uint8Array): StructureWriter {
+    const copy = new StructureWriter(def);
+    copy.writer.put(0, bytes);
+    return copy;
+  }
+
   /** A u32 or u64 field; `index` for arrays of u64. Throws `invariant` for a value that does not fit. */
   set(name: string, value: number | bigint, index = 0): void {
     const { offset, size } = this.field(name);

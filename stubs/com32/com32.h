@@ -24,6 +24,7 @@ void *memset(void *to, int value, usize bytes);
 usize strlen(const char *text);
 int memcmp(const void *a, const void *b, usize bytes);
 const char *com32_cmdline(void);
+const char *fs_uuid(void); /* of the file system that Syslinux was started from, as blkid prints it; NULL: unknown */
 int loadfile(const char *name, void **data, usize *size);
 struct initramfs *initramfs_init(void);
 int initramfs_add_data(struct initramfs *list, const void *data, usize data_size, usize size, usize align);

@@ -14,6 +14,8 @@
 #define READ_SIZE (1u << 20) /* smaller reads are several times slower (measured with Syslinux 6.04) */
 #define PLAIN_ENTRY "saveoops-plain"
 #define CMDLINE_SIZE 4096
+#define CMDLINE_SIZE_FIELD 0x238 /* of the setup header: Documentation/arch/x86/boot.rst */
+#define BOOT_OPTION "saveoops.boot="
 
 struct load_table load_table = { .magic = LOAD_TABLE_MAGIC }; /* in .data: the build fills it in */
 
@@ -52,16 +54,17 @@ static int read_all(FILE *file, void *to, u32 size)
 	return 0;
 }
 
-/* The value of the last `initrd=` word of the command line, which the loader and not the kernel obeys; or NULL. */
-static const char *initrd_option(const char *cmdline)
+/* The value of the last word of the command line that begins with name, which ends in '='; or NULL. */
+static const char *last_option(const char *cmdline, const char *name)
 {
 	const char *p = cmdline, *found = NULL;
+	usize n = strlen(name);
 
 	while (*p) {
 		while (*p == ' ')
 			p++;
-		if (strlen(p) > 7 && !memcmp(p, "initrd=", 7))
-			found = p + 7;
+		if (strlen(p) >= n && !memcmp(p, name, n))
+			found = p + n;
 		while (*p && *p != ' ')
 			p++;
 	}
@@ -87,6 +90,25 @@ static int add_beside(struct initramfs *list, const char *names)
 			return -1;
 	}
 	return 0;
+}
+
+/*
+ * Tells the primary, and by the entry stub the crash kernel, which file system Syslinux was started from. A line that is
+ * full stays as it is: the kernel, whose setup header says how many characters it takes, would cut it off.
+ */
+static void add_boot_file_system(char *cmdline, const u8 *kernel)
+{
+	const char *uuid = fs_uuid();
+	usize used = strlen(cmdline), limit = CMDLINE_SIZE - 1;
+	u32 cmdline_size;
+
+	memcpy(&cmdline_size, kernel + CMDLINE_SIZE_FIELD, sizeof(cmdline_size));
+	limit = MIN(limit, cmdline_size);
+	if (!uuid || last_option(cmdline, BOOT_OPTION) || used + 1 + strlen(BOOT_OPTION) + strlen(uuid) > limit)
+		return;
+	cmdline[used++] = ' ';
+	memcpy(cmdline + used, BOOT_OPTION, strlen(BOOT_OPTION));
+	memcpy(cmdline + used + strlen(BOOT_OPTION), uuid, strlen(uuid) + 1);
 }
 
 int main(int argc, char **argv)
@@ -135,7 +157,7 @@ int main(int argc, char **argv)
 	fclose(file);
 	if (!image)
 		return fail(20, "the load table names no kernel image");
-	if (add_beside(initrds, initrd_option(rest)))
+	if (add_beside(initrds, last_option(rest, "initrd=")))
 		return fail(25, "cannot load an initrd file");
 	printf("\n");
 
@@ -147,6 +169,7 @@ int main(int argc, char **argv)
 	memcpy(cmdline + 11, argv[0], name_size);
 	cmdline[11 + name_size] = ' ';
 	memcpy(cmdline + 12 + name_size, rest, rest_size + 1);
+	add_boot_file_system(cmdline, image);
 	syslinux_boot_linux(image, image_size, initrds, NULL, cmdline);
 	return fail(27, "Syslinux could not boot the kernel: not enough memory?");
 }

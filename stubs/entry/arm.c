@@ -91,8 +91,11 @@ static void describe_text_mode(u8 *screen)
 	screen[0x10] = 16;      /* orig_video_points */
 }
 
-/* Finishes the crash kernel's boot_params and command line with what only this machine knows. */
-static void finish_crash_parameters(void)
+/*
+ * Finishes the crash kernel's boot_params and command line with what only this machine knows. -1 when the words for
+ * Saveoops on the primary's command line found no room on the crash kernel's.
+ */
+static int finish_crash_parameters(void)
 {
 	struct boot_params *bp = at(state.region + PLACE_BOOT_PARAMS);
 	char *cmdline = at(state.region + PLACE_CMDLINE);
@@ -112,6 +115,7 @@ static void finish_crash_parameters(void)
 	add_decimal(&address, (state.region + PLACE_ELFCOREHDR) / 1024);
 	add_text(&address, "K");
 	memcpy(cmdline + n, address.text, address.used + 1);
+	return append_words(cmdline, MIN(bp->cmdline_size, PLACE_FONT - PLACE_CMDLINE - 1), "saveoops.");
 }
 
 /* KASLR moves every SYMBOL() of the synthesised VMCOREINFO: sixteen hexadecimal digits each. */
@@ -193,7 +197,8 @@ int arm(void)
 		if (e->type == E820_RAM)
 			table->ram[table->ram_count++] = (struct ram_range){ e->start, e->size };
 	}
-	finish_crash_parameters();
+	if (finish_crash_parameters())
+		tell("saveoops: E11 armed; the saveoops. words do not fit the crash command line\n");
 	move_symbols();
 	check_later(table, "boot_params", region + PLACE_BOOT_PARAMS, PLACE_ELFCOREHDR - PLACE_BOOT_PARAMS, NULL);
 	check_later(table, "crash kernel", region + plan.part[PART_CRASH_KERNEL].place,

@@ -36,17 +36,20 @@ struct boot_params {
 	u32 ramdisk_size;               /* 0x21c */
 	u8 pad7[0x228 - 0x220];
 	u32 cmd_line_ptr;               /* 0x228 */
-	u8 pad8[0x250 - 0x22c];
+	u8 pad8[0x238 - 0x22c];
+	u32 cmdline_size;               /* 0x238: the longest line the kernel takes, characters */
+	u8 pad9[0x250 - 0x23c];
 	u64 setup_data;                 /* 0x250 */
-	u8 pad9[0x260 - 0x258];
+	u8 pad10[0x260 - 0x258];
 	u32 init_size;                  /* 0x260 */
-	u8 pad10[0x2d0 - 0x264];
+	u8 pad11[0x2d0 - 0x264];
 	struct e820_entry e820[E820_MAX]; /* 0x2d0 */
-	u8 pad11[0x1000 - 0x2d0 - 20 * E820_MAX];
+	u8 pad12[0x1000 - 0x2d0 - 20 * E820_MAX];
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct boot_params) == 4096, "boot_params");
 _Static_assert(__builtin_offsetof(struct boot_params, init_size) == 0x260, "init_size");
+_Static_assert(__builtin_offsetof(struct boot_params, cmdline_size) == 0x238, "cmdline_size");
 _Static_assert(__builtin_offsetof(struct boot_params, setup_data) == 0x250, "setup_data");
 
 struct setup_data {

@@ -37,6 +37,37 @@ int option_is(const char *name, const char *value)
 	return found && length_of(found) >= n && !memcmp(found, value, n) && (found[n] == ' ' || !found[n]);
 }
 
+/*
+ * Appends every word of the command line that begins with prefix to line, each behind a space, in order. 0, or -1 when
+ * line would become longer than limit: it then stays as it was.
+ */
+int append_words(char *line, usize limit, const char *prefix)
+{
+	const char *p = command_line();
+	usize before = length_of(line), used = before, n = length_of(prefix);
+
+	while (p && *p) {
+		usize size = 0;
+
+		while (*p == ' ')
+			p++;
+		while (p[size] && p[size] != ' ')
+			size++;
+		if (size >= n && !memcmp(p, prefix, n)) {
+			if (used + 1 + size > limit) {
+				line[before] = 0;
+				return -1;
+			}
+			line[used++] = ' ';
+			memcpy(line + used, p, size);
+			used += size;
+		}
+		p += size;
+	}
+	line[used] = 0;
+	return 0;
+}
+
 /* A number with the suffixes K, M, G, T, as the kernel's memparse() takes it; 0 when there is none. */
 u64 parse_size(const char *p)
 {

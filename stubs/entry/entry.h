@@ -63,10 +63,14 @@ static inline const void *part_bytes(int index)
 void leave_image(u64 copy);
 void enter_kernel(u64 entry, u64 delta, u64 boot_params, u64 pml5);
 
+/* main.c */
+void tell(const char *text);
+
 /* command-line.c */
 const char *command_line(void);
 const char *find_option(const char *name);
 int option_is(const char *name, const char *value);
+int append_words(char *line, usize limit, const char *prefix);
 u64 parse_size(const char *p);
 
 /* places.c */

@@ -27,11 +27,19 @@ struct entry_state state;
 
 /* ---- messages ---- */
 
-static void unarmed(enum reason reason, const char *why)
+/* A whole line, with its end. */
+void tell(const char *text)
 {
 	const u8 *screen = state.boot_params->screen_info;
-	struct line line = { .used = 0 };
 	int text_mode = screen[6] == 3 || screen[6] == 2;
+
+	say_serial(text);
+	say_screen(text, text_mode ? screen[7] : 0, text_mode ? screen[0xe] : 0);
+}
+
+static void unarmed(enum reason reason, const char *why)
+{
+	struct line line = { .used = 0 };
 
 	add_text(&line, "saveoops: E");
 	if (reason < 10)
@@ -40,8 +48,7 @@ static void unarmed(enum reason reason, const char *why)
 	add_text(&line, " not armed: ");
 	add_text(&line, why);
 	add_text(&line, "\n");
-	say_serial(line.text);
-	say_screen(line.text, text_mode ? screen[7] : 0, text_mode ? screen[0xe] : 0);
+	tell(line.text);
 }
 
 /* ---- parity with the kernel's decompressor ---- */

@@ -1,0 +1,226 @@
+/**
+ * A disk with a minimal Debian 13 as its own packages install it: extlinux on an ext4 /boot, ext4 root, swap. The host
+ * makes the file systems and unpacks the packages (no root rights, no loop device); a guest, Debian 12's kernel with
+ * a busybox script, runs dpkg in a chroot. scripts/debian-packages.sh has fetched the packages.
+ */
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { syslinuxFiles } from '../../src/image/requirements.js';
+import { runScenario } from '../../src/machine/scenario.js';
+import { serialLines } from '../../src/machine/serial-text.js';
+import { cache, digestOf, makeOnce } from '../harness/folders.js';
+import { guestInitramfs, type GuestFile } from '../harness/guest.js';
+import { modulesOf } from '../harness/kernel-modules.js';
+import { stockKernel } from '../harness/payloads.js';
+
+const MiB = 1 << 20;
+const sector = 512;
+
+/** Places in MiB. The gap in front holds the partition table. */
+export const partitions = {
+  boot: { start: 1, size: 767, type: 0x83 },
+  root: { start: 768, size: 2304, type: 0x83 },
+  swap: { start: 3072, size: 1024, type: 0x82 },
+} as const;
+const diskSize = 4096 * MiB;
+
+/** Fixed, so that the boot configuration can name them before they exist. */
+export const uuids = {
+  boot: '5a5e0095-0000-4000-8000-00000000b007',
+  root: '5a5e0095-0000-4000-8000-000000000007',
+  swap: '5a5e0095-0000-4000-8000-0000000005a9',
+} as const;
+
+/** On the kernel's command line in every entry of the boot menu. */
+export const rootWords = `root=UUID=${uuids.root} ro console=tty0 console=ttyS0,115200`;
+
+const run = (program: string, args: readonly string[]): string =>
+  execFileSync(program, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' },
+  });
+
+/** Files of the system that no package has. */
+const configuration: Readonly<Record<string, string>> = {
+  'etc/fstab': `UUID=${uuids.root} / ext4 errors=remount-ro 0 1
+UUID=${uuids.boot} /boot ext4 defaults 0 2
+UUID=${uuids.swap} none swap sw 0 0
+`,
+  'etc/hostname': 'debian\n',
+  // The drivers of this machine alone: the emulated processor packs and unpacks the initramfs.
+  'etc/initramfs-tools/conf.d/small': `MODULES=dep\nCOMPRESS=lz4\nRESUME=UUID=${uuids.swap}\n`,
+  'etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf': `[Service]
+ExecStart=
+ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200 - vt220
+`,
+  // What a test wants done comes in QEMU's fw_cfg, and is done once a boot by the shell that logs in.
+  'root/.bash_profile': `orders=/sys/firmware/qemu_fw_cfg/by_name/opt/saveoops/orders/raw
+modprobe -q qemu_fw_cfg
+if [ -e $orders ] && mkdir /run/orders 2>/dev/null; then
+  dmesg -n 1
+  bash $orders
+fi
+`,
+  'usr/sbin/policy-rc.d': '#!/bin/sh\nexit 101\n',
+};
+
+/** What the preparing guest does; its marker lines tell the host how it went. */
+const preparing = `set -e
+trap 'echo "preparing ended with status $?"; poweroff -f' EXIT
+for module in $(cat /modules/order); do insmod /modules/$module.ko; done
+mkdir -p /t /packages
+mount -t ext4 /dev/sda2 /t
+mount -t ext4 /dev/sda1 /t/boot
+mount -t ext4 -o ro /dev/sdb /packages
+mkdir -p /t/packages /t/dev /t/proc /t/sys /t/run
+mount --bind /packages /t/packages
+mount --bind /proc /t/proc
+mount --bind /sys /t/sys
+mount --bind /dev /t/dev
+mount -t tmpfs tmpfs /t/run
+cat >/t/prepare <<'END'
+set -e
+export PATH=/usr/sbin:/usr/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
+chown -R 0:0 /bin/ /boot /etc /lib/ /lib64/ /root /sbin/ /usr /var
+cd /packages
+ldconfig
+# libc6's scripts look the running kernel up, base-passwd's make the users.
+dpkg --force-depends --force-unsafe-io --install base-passwd_*.deb
+dpkg --force-depends --force-unsafe-io --install base-files_*.deb
+echo "step: unpack"
+dpkg --force-depends --force-unsafe-io --force-overwrite --unpack *.deb
+echo "step: configure"
+mkswap -q -U ${uuids.swap} /dev/sda3
+# The kernel's hooks and a trigger would make the initramfs twice; once takes minutes.
+INITRD=No dpkg --force-unsafe-io --configure --pending
+release=$(ls /lib/modules)
+update-initramfs -c -k $release
+echo "step: boot loader"
+sed -i 's/^root:[^:]*:/root::/' /etc/shadow
+mkdir -p /boot/extlinux
+cp /usr/lib/syslinux/modules/bios/*.c32 /boot/extlinux/
+cat >/boot/extlinux/extlinux.conf <<CONF
+PROMPT 0
+TIMEOUT 30
+DEFAULT linux
+LABEL linux
+  LINUX /vmlinuz-$release
+  INITRD /initrd.img-$release
+  APPEND ${rootWords}
+LABEL kdump
+  LINUX /vmlinuz-$release
+  INITRD /initrd.img-$release
+  APPEND ${rootWords} crashkernel=256M
+CONF
+extlinux --install /boot/extlinux
+rm /usr/sbin/policy-rc.d
+END
+chroot /t bash /prepare
+rm /t/prepare
+umount /t/run /t/dev /t/sys /t/proc /t/packages
+rmdir /t/packages
+umount /t/boot
+umount /t
+echo 'the system is installed'
+`;
+
+/** The disk image, under .cache/debian, made once: some minutes. Throws an Error with the guest's last lines. */
+export async function debianImage(): Promise<string> {
+  const packages = join(cache, 'debian', 'packages');
+  const names = readdirSync(packages).sort();
+  const guest = await preparingGuest();
+  const key = digestOf(JSON.stringify([names, partitions, configuration, rootWords]), readFileSync(guest));
+  return await makeOnce(join(cache, 'debian', `system-${key}.img`), async (image) => {
+    const work = await mkdtemp(join(tmpdir(), 'svo-'));
+    try {
+      const tree = join(work, 'root');
+      await mkdir(tree);
+      // base-files has the links from /bin to /usr/bin, which must be there before the rest.
+      const first = names.filter((name) => name.startsWith('base-files_'));
+      for (const name of [...first, ...names]) run('dpkg-deb', ['-x', join(packages, name), tree]);
+      for (const [path, text] of Object.entries(configuration)) {
+        mkdirSync(dirname(join(tree, path)), { recursive: true });
+        writeFileSync(join(tree, path), text, { mode: path.startsWith('usr/sbin') ? 0o755 : 0o644 });
+      }
+      run('rm', ['-rf', join(tree, 'boot')]);
+      mkdirSync(join(tree, 'boot'));
+      writePartitionTable(image);
+      // extlinux reads neither 64-bit block numbers nor checksums of metadata.
+      makeFileSystem(image, 'boot', ['-O', '^64bit,^metadata_csum']);
+      makeFileSystem(image, 'root', ['-d', tree]);
+      const packed = join(work, 'packages.img');
+      run('mke2fs', ['-q', '-t', 'ext4', '-O', '^has_journal', '-d', packages, packed, '1G']);
+      await prepare(image, packed, guest, work);
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
+  });
+}
+
+async function prepare(image: string, packages: string, guest: string, folder: string): Promise<void> {
+  const result = await runScenario({
+    machine: {
+      boot: {
+        kind: 'kernel',
+        kernel: stockKernel('amd64').vmlinuz,
+        initrd: guest,
+        append: 'console=ttyS0,115200',
+      },
+      extra: [
+        ...['-drive', `if=none,id=system,format=raw,cache=unsafe,file=${image}`],
+        ...['-device', 'ide-hd,drive=system,bus=ide.0'],
+        ...['-drive', `if=none,id=packages,format=raw,snapshot=on,file=${packages}`],
+        ...['-device', 'ide-hd,drive=packages,bus=ide.1'],
+      ],
+    },
+    folder,
+    timeout: 3000,
+  });
+  const lines = serialLines(result.serial);
+  if (lines.includes('the system is installed')) return;
+  throw new Error(
+    ['lost: Debian was not installed', ...lines.slice(-40), result.qemuMessages, result.reproduce].join('\n'),
+  );
+}
+
+async function preparingGuest(): Promise<string> {
+  const modules = new Map<string, GuestFile>();
+  for (const name of ['ahci', 'sd_mod', 'crc32c_generic', 'ext4']) {
+    for (const file of modulesOf('amd64', name)) modules.set(file.path, file);
+  }
+  const order = join(cache, 'guests', 'debian-modules');
+  mkdirSync(dirname(order), { recursive: true });
+  writeFileSync(order, [...modules.values()].map(({ path }) => basename(path, '.ko')).join('\n'));
+  return await guestInitramfs(preparing, [...modules.values(), { path: 'modules/order', source: order }]);
+}
+
+/** Syslinux's MBR and three primary partitions, the first one active. */
+function writePartitionTable(path: string): void {
+  const mbr = Buffer.alloc(sector);
+  mbr.set(readFileSync(syslinuxFiles.mbr));
+  Object.values(partitions).forEach(({ start, size, type }, index) => {
+    const at = 446 + 16 * index;
+    mbr.set([index === 0 ? 0x80 : 0, 0xfe, 0xff, 0xff, type, 0xfe, 0xff, 0xff], at);
+    mbr.writeUInt32LE((start * MiB) / sector, at + 8);
+    mbr.writeUInt32LE((size * MiB) / sector, at + 12);
+  });
+  mbr.writeUInt16LE(0xaa55, 510);
+  const file = openSync(path, 'w');
+  writeSync(file, mbr);
+  closeSync(file);
+  run('truncate', ['-s', String(diskSize), path]);
+}
+
+function makeFileSystem(image: string, name: 'boot' | 'root', options: readonly string[]): void {
+  const { start, size } = partitions[name];
+  run('mke2fs', [
+    ...['-q', '-F', '-t', 'ext4', '-U', uuids[name], '-L', `debian-${name}`],
+    ...['-E', `offset=${start * MiB},lazy_itable_init=1,lazy_journal_init=1`],
+    ...options,
+    ...[image, `${size}M`],
+  ]);
+}

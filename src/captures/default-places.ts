@@ -1,0 +1,70 @@
+/** Where the captures of this system are, when nobody says where. */
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const usual: readonly string[] = ['/boot/saveoops', '/boot/efi/saveoops', '/saveoops'];
+
+/** What `saveoops.save=` names file systems by, and udev's folders for it. */
+const nameFolders: Readonly<Record<string, string>> = {
+  LABEL: 'by-label',
+  UUID: 'by-uuid',
+  PARTLABEL: 'by-partlabel',
+};
+
+/**
+ * The directories that exist: the one that the kernel's command line names (`saveoops.save=`, and for "boot"
+ * `saveoops.boot=`), where that file system is mounted; then the usual ones.
+ * @param root where the system is; "/" but in tests
+ */
+export async function defaultPlaces(root = '/'): Promise<readonly string[]> {
+  const named = await namedPlace(root);
+  const places = [...(named === undefined ? [] : [named]), ...usual.map((place) => join(root, place))];
+  const exists = await Promise.all(places.map(isDirectory));
+  return [...new Set(places.filter((_, index) => exists[index] === true))];
+}
+
+async function namedPlace(root: string): Promise<string | undefined> {
+  const words = (await text(join(root, 'proc/cmdline'))).split(/\s+/);
+  const last = (name: string): string | undefined =>
+    words.findLast((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
+  const boot = last('saveoops.boot');
+  const save = last('saveoops.save') ?? (boot === undefined ? undefined : 'boot');
+  const where = save === 'boot' && boot !== undefined ? `UUID=${boot}:/saveoops` : save;
+  const [, by = '', value = '', folder = '/saveoops'] =
+    /^([A-Z]+)=([^:/]{1,200})(?::(\/[^\s]*))?$/.exec(where ?? '') ?? [];
+  const names = nameFolders[by];
+  if (names === undefined) return undefined;
+  const device = await realpath(join(root, 'dev/disk', names, value)).catch(() => undefined);
+  if (device === undefined) return undefined;
+  const mounted = await mountPoint(root, device);
+  return mounted === undefined ? undefined : join(root, mounted, folder);
+}
+
+/** Where a device's whole file system is mounted: proc(5), mountinfo. */
+async function mountPoint(root: string, device: string): Promise<string | undefined> {
+  for (const line of (await text(join(root, 'proc/self/mountinfo'))).split('\n')) {
+    const [before = '', after = ''] = line.split(' - ', 2);
+    const [, , , top = '', point = ''] = before.split(' ');
+    const source = after.split(' ')[1] ?? '';
+    if (top !== '/' || !source.startsWith('/')) continue;
+    if ((await realpath(join(root, unescape(source))).catch(() => undefined)) === device)
+      return unescape(point);
+  }
+  return undefined;
+}
+
+/** Blanks and backslashes of a path are three octal digits there. */
+function unescape(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
+}
+
+async function text(path: string): Promise<string> {
+  return await readFile(path, 'utf8').catch(() => '');
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (status) => status.isDirectory(),
+    () => false,
+  );
+}

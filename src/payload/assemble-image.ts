@@ -1,0 +1,206 @@
+/**
+ * From parts with their digests to the composed image (compose-image.ts says what it is): places, plan, setup header.
+ * `build` has the parts from kernel and stubs, `repack` from an image that was built.
+ */
+import { alignUp } from '../bytes/align.js';
+import { ByteWriter } from '../bytes/byte-writer.js';
+import { sha256, sha256Hex, xxh32 } from '../bytes/digests.js';
+import { setupHeaderFields } from '../formats/bzimage/setup-header.js';
+import type { KernelEdit } from '../kernel/evidence.js';
+import type { CrashRegion } from '../layout/crash-region.js';
+import { partDef, partNames, regionPlaces, type PartName } from '../stubs/shared-layout.js';
+import { StructureWriter } from '../stubs/structure-writer.js';
+
+const page = 4096;
+const sixteen = 16;
+/** Where every loader puts a bzImage that is loaded high. */
+export const loadAddress = 0x100000;
+
+/** A run of bytes with the digests that are checked at boot and at the crash. */
+export interface Part {
+  readonly bytes: Uint8Array;
+  readonly xxh32: number;
+  /** 32 bytes. */
+  readonly sha256: Uint8Array;
+}
+
+export function digestPart(bytes: Uint8Array): Part {
+  return { bytes, xxh32: xxh32(bytes), sha256: sha256(bytes) };
+}
+
+export interface Assembly {
+  /** Setup sectors and protected-mode part of the primary's own bzImage. */
+  readonly setup: Uint8Array;
+  readonly original: { readonly bytes: Uint8Array; readonly sha256: string };
+  /** `init_size` of the original, bytes. */
+  readonly initSize: number;
+  readonly entryStub: Uint8Array;
+  /** Offset of the plan in the entry stub. */
+  readonly planAt: number;
+  /** With all fields set but those that say where parts lie. */
+  readonly plan: StructureWriter;
+  readonly parts: Readonly<Record<PartName, Part>>;
+  /** True when the crash kernel is the original. */
+  readonly samePrimary: boolean;
+  readonly region: CrashRegion;
+}
+
+export interface ImageRegion {
+  readonly name: string;
+  readonly offset: number;
+  readonly size: number;
+  readonly purpose: string;
+  /** Lower-case hexadecimal. */
+  readonly sha256: string;
+}
+
+export interface ComposedImage {
+  readonly bytes: Uint8Array;
+  /** Bytes of setup sectors: the protected-mode part follows. */
+  readonly setupSize: number;
+  /** Offset of the entry stub in the protected-mode part. */
+  readonly stubOffset: number;
+  /** End of what the entry stub does not check itself (setup, original, stub), as a file offset. */
+  readonly leadingSize: number;
+  /** File offsets; disjoint, ascending, covering all but padding. */
+  readonly regions: readonly ImageRegion[];
+  readonly headerEdits: readonly KernelEdit[];
+}
+
+const purposes: Readonly<Record<PartName, string>> = {
+  VMLINUX: 'armed primary kernel and its relocation lists, LZ4',
+  CRASH_KERNEL: 'crash kernel, protected-mode part',
+  CRASH_INITRD: 'capture initramfs',
+  CRASH_STUB: 'crash stub: from panic() to the crash kernel',
+  BOOT_PARAMS: 'boot_params of the crash kernel, template',
+  CMDLINE: 'command line of the crash kernel',
+  NOTES: 'ELF notes: VMCOREINFO; NT_PRSTATUS is added at the crash',
+  FIXUPS: 'offsets of the addresses in the notes that KASLR moves',
+};
+
+/** Throws a RangeError for a region that was planned for a smaller crash kernel: a bug. */
+export function assembleImage(assembly: Assembly): ComposedImage {
+  const { setup, original, entryStub, samePrimary, parts, region } = assembly;
+  if (parts.CRASH_KERNEL.bytes.length > region.workOffset) throw new RangeError('region plan too old');
+  const stubOffset = alignUp(original.bytes.length, page);
+  let at = stubOffset + alignUp(entryStub.length, page);
+  const placed = partNames.map((name) => {
+    const shared = name === 'CRASH_KERNEL' && samePrimary;
+    const offset = shared ? 0 : at;
+    if (!shared) at = alignUp(at + parts[name].bytes.length, page);
+    return { name, ...parts[name], offset, shared };
+  });
+  const size = alignUp(at, sixteen);
+
+  const bytes = new Uint8Array(setup.length + size);
+  bytes.set(setup, 0);
+  bytes.set(original.bytes, setup.length);
+  bytes.set(entryStub, setup.length + stubOffset);
+  bytes.set(planPlaces(assembly, stubOffset, placed), setup.length + stubOffset + assembly.planAt);
+  for (const part of placed) if (!part.shared) bytes.set(part.bytes, setup.length + part.offset);
+  const headerEdits = editHeader(bytes, assembly.initSize, stubOffset, size);
+
+  const leadingSize = setup.length + stubOffset + entryStub.length;
+  const regions: ImageRegion[] = [
+    {
+      name: 'setup',
+      offset: 0,
+      size: setup.length,
+      purpose: 'setup sectors of the primary kernel',
+      sha256: sha256Hex(bytes.subarray(0, setup.length)),
+    },
+    {
+      name: 'primary',
+      offset: setup.length,
+      size: original.bytes.length,
+      purpose: `untouched primary kernel: unarmed fallback${samePrimary ? ' and crash kernel' : ''}`,
+      sha256: original.sha256,
+    },
+    {
+      name: 'entry-stub',
+      offset: setup.length + stubOffset,
+      size: entryStub.length,
+      purpose: 'entry stub with the plan it applies',
+      sha256: sha256Hex(bytes.subarray(setup.length + stubOffset, leadingSize)),
+    },
+    ...placed
+      .filter((part) => !part.shared)
+      .map((part) => ({
+        name: regionName(part.name),
+        offset: setup.length + part.offset,
+        size: part.bytes.length,
+        purpose: purposes[part.name],
+        sha256: Buffer.from(part.sha256).toString('hex'),
+      })),
+  ];
+  return { bytes, setupSize: setup.length, stubOffset, leadingSize, regions, headerEdits };
+}
+
+/** Name of a part's region in the manifest. */
+function regionName(part: PartName): string {
+  return part.toLowerCase().replace('_', '-');
+}
+
+interface PlacedPart extends Part {
+  readonly name: PartName;
+  readonly offset: number;
+}
+
+function planPlaces(
+  { plan, region }: Assembly,
+  stubOffset: number,
+  placed: readonly PlacedPart[],
+): Uint8Array {
+  const places: Record<PartName, number> = {
+    VMLINUX: 0,
+    FIXUPS: 0,
+    CRASH_KERNEL: regionPlaces.CRASH_KERNEL,
+    CRASH_INITRD: region.initrdOffset,
+    CRASH_STUB: regionPlaces.CRASH_STUB,
+    BOOT_PARAMS: regionPlaces.BOOT_PARAMS,
+    CMDLINE: regionPlaces.CMDLINE,
+    NOTES: regionPlaces.NOTES,
+  };
+  plan.set('stub_offset', stubOffset);
+  placed.forEach((each, index) => {
+    const part = new StructureWriter(partDef);
+    part.set('offset', each.offset);
+    part.set('size', each.bytes.length);
+    part.set('xxh32', each.xxh32);
+    part.set('place', places[each.name]);
+    part.put('sha256', each.sha256);
+    plan.put('part', part.bytes, index);
+  });
+  plan.set('region_size', region.size);
+  plan.set('work_offset', region.workOffset);
+  return plan.seal();
+}
+
+/** Changes the three header fields that make the loader read and enter the whole image. */
+function editHeader(bytes: Uint8Array, initSize: number, stubOffset: number, size: number): KernelEdit[] {
+  const values: Readonly<Record<string, number>> = {
+    syssize: size / sixteen,
+    code32_start: loadAddress + stubOffset,
+    // RAM from the load address on that the loader keeps free: all of the image, and what the original needs.
+    init_size: Math.max(initSize, alignUp(size, page)),
+  };
+  const writer = new ByteWriter(bytes);
+  return Object.entries(values).flatMap(([name, value]) => {
+    const { offset, size: length } = headerField(name);
+    const before = Buffer.from(bytes.subarray(offset, offset + length)).toString('hex');
+    writer.u32(offset, value);
+    const after = Buffer.from(bytes.subarray(offset, offset + length)).toString('hex');
+    const address = `file offset 0x${offset.toString(16)}`;
+    return before === after ? [] : [{ what: `${headerEdit}${name}`, address, before, after }];
+  });
+}
+
+/** How the names of edits to the setup header begin. */
+export const headerEdit = 'setup header ';
+
+/** Offset and size of a field of the setup header, bytes, from the start of the file or of boot_params. */
+export function headerField(name: string): { readonly offset: number; readonly size: number } {
+  const field = setupHeaderFields.find((each) => each.name === name);
+  if (field === undefined) throw new RangeError(`no setup header field ${name}`);
+  return field;
+}

@@ -1,0 +1,82 @@
+/** A payload with another command line or initramfs, from the bytes of a built one: nothing is decompressed or armed. */
+import { ByteView } from '../bytes/byte-reader.js';
+import { planCrashRegion } from '../layout/crash-region.js';
+import { assembleImage, digestPart, headerEdit, headerField, type Part } from './assemble-image.js';
+import type { CrashInitrd } from './build-payload.js';
+import { commandLinePart, scratchSize } from './compose-image.js';
+import { writeCom32, type Com32File, type Initrd } from './com32-file.js';
+import type { Manifest } from './manifest.js';
+import type { PayloadParts } from './take-apart.js';
+
+/** undefined: as it was. */
+export interface Changes {
+  /** The primary's command line when armed, and plain. */
+  readonly append?: { readonly armed: string; readonly plain: string } | undefined;
+  /** Those that go into the payload are digested; the others are named only. */
+  readonly initrds?: readonly Initrd[] | undefined;
+  /** --crash-append: replaces that of the build. */
+  readonly crashAppend?: string | undefined;
+  readonly crashInitrd?: CrashInitrd | undefined;
+  /** --crash-size, bytes: replaces that of the build. */
+  readonly crashSize?: number | undefined;
+}
+
+/** Throws `no-space` when the crash region is too small for what is new in it. */
+export function repackPayload(
+  { manifest, module, image, initrds }: PayloadParts,
+  changes: Changes,
+): Com32File {
+  const crashAppend = crashCommandLine(manifest, changes.crashAppend ?? manifest.crash.ownAppend);
+  const parts = {
+    ...image.parts,
+    ...(crashAppend === manifest.crash.append ? {} : { CMDLINE: digestPart(commandLinePart(crashAppend)) }),
+    ...(changes.crashInitrd === undefined ? {} : { CRASH_INITRD: digestPart(changes.crashInitrd.bytes) }),
+  };
+  const unpacked = changes.crashInitrd?.unpackedSize ?? manifest.memory.unpacked;
+  const asked = changes.crashSize ?? manifest.memory.asked ?? undefined;
+  const region = planCrashRegion(
+    {
+      kernelSize: parts.CRASH_KERNEL.bytes.length,
+      initSize: crashInitSize(parts.BOOT_PARAMS),
+      initrdSize: parts.CRASH_INITRD.bytes.length,
+      unpackedSize: unpacked,
+      scratchSize: scratchSize({
+        original: image.original.bytes.length,
+        compressed: parts.VMLINUX.bytes.length,
+        entryStub: image.entryStub.length,
+      }),
+    },
+    asked,
+  );
+  const composed = assembleImage({ ...image, parts, region });
+  const named = changes.initrds ?? initrds;
+  const embedded = manifest.primary.initrdBeside ? [] : named;
+  return writeCom32(module, composed, embedded, (regions) => ({
+    ...manifest,
+    primary: {
+      ...manifest.primary,
+      initrdFiles: changes.initrds?.map(({ name }) => name) ?? manifest.primary.initrdFiles,
+      append: changes.append?.armed ?? manifest.primary.append,
+      plainAppend: changes.append?.plain ?? manifest.primary.plainAppend,
+    },
+    crash: {
+      ...manifest.crash,
+      append: crashAppend,
+      ownAppend: changes.crashAppend ?? manifest.crash.ownAppend,
+    },
+    memory: { size: region.size, asked: asked ?? null, unpacked, parts: region.sum },
+    regions,
+    edits: [...composed.headerEdits, ...manifest.edits.filter(({ what }) => !what.startsWith(headerEdit))],
+  }));
+}
+
+/** The crash kernel's command line with `own` in place of what `--crash-append` gave. */
+function crashCommandLine({ crash }: Manifest, own: string): string {
+  const fixed = crash.append.slice(0, crash.append.length - crash.ownAppend.length).trimEnd();
+  return [fixed, own].filter((word) => word !== '').join(' ');
+}
+
+/** init_size in the template of the crash kernel's boot_params, bytes. */
+function crashInitSize({ bytes }: Part): number {
+  return new ByteView(bytes, 'boot_params').u32(headerField('init_size').offset, 'init_size');
+}

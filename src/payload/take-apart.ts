@@ -1,0 +1,174 @@
+/**
+ * The reverse of building: a saveoops.c32 becomes the parts that it was made of, with the digests that it holds. What
+ * is not changed is not digested again, so damage there stays as visible as it was.
+ */
+import { ByteView } from '../bytes/byte-reader.js';
+import { xxh32 } from '../bytes/digests.js';
+import { SaveoopsError } from '../errors.js';
+import { parseElf } from '../formats/elf/parse-elf.js';
+import {
+  chunkDef,
+  loadTableDef,
+  loadTableMagic,
+  offsetOf,
+  partDef,
+  partNames,
+  planDef,
+  planMagic,
+  sharedVersion,
+  structSize,
+  type PartName,
+  type StructDef,
+} from '../stubs/shared-layout.js';
+import { StructureWriter } from '../stubs/structure-writer.js';
+import { headerField, loadAddress, type Assembly, type Part } from './assemble-image.js';
+import { moduleOfPayload, readManifest, type Initrd, type ModuleParts } from './com32-file.js';
+import type { Manifest, ManifestRegion } from './manifest.js';
+
+export interface PayloadParts {
+  readonly manifest: Manifest;
+  readonly module: ModuleParts;
+  /** All but the region, which follows from the parts. */
+  readonly image: Omit<Assembly, 'region'>;
+  /** Those in the payload, in order. */
+  readonly initrds: readonly Initrd[];
+}
+
+/**
+ * @param source names the file, for errors
+ * Throws `wrong-file`, `truncated`, `digest` for a damaged head, leading part or manifest, `unsupported` for a payload
+ * of another version.
+ */
+export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
+  const manifest = readManifest(bytes, source);
+  checkManifest(manifest, source);
+  const elf = parseElf(bytes, source);
+  const module = moduleOfPayload(elf, bytes);
+  const file = new ByteView(bytes, source);
+  const region = (name: string): ManifestRegion & { readonly bytes: Uint8Array } => {
+    const found = manifest.regions.find((each) => each.name === name);
+    if (found === undefined) throw otherVersion(source, `no region ${name}`, 'the regions that build writes');
+    return { ...found, bytes: file.slice(found.offset, found.size, `region ${name}`).bytes };
+  };
+  const setup = region('setup');
+  const original = region('primary');
+  const entryStub = region('entry-stub');
+
+  const table = file.slice(module.loadTable, structSize(loadTableDef), 'load table');
+  const tableField = (name: string): number => table.u32(offsetOf(loadTableDef, name), name);
+  if (tableField('magic') !== loadTableMagic || tableField('version') !== sharedVersion) {
+    throw otherVersion(source, `layout 0x${tableField('version').toString(16)}`, layoutName);
+  }
+  requireSum(sumOf(table.bytes, loadTableDef), tableField('xxh32'), `${source}, load table`);
+  const chunk = (index: number, field: string): number =>
+    table.u32(
+      offsetOf(loadTableDef, 'chunk') + index * structSize(chunkDef) + offsetOf(chunkDef, field),
+      field,
+    );
+  // What boots untouched gets a new sum: an old one that is wrong must not be hidden by it.
+  const leading = file.slice(setup.offset, chunk(0, 'checked_size'), 'leading part');
+  requireSum(xxh32(leading.bytes), chunk(0, 'xxh32'), `${source}, leading part`);
+
+  const planAt = findPlan(entryStub.bytes, source);
+  const plan = new ByteView(entryStub.bytes, source).slice(planAt, structSize(planDef), 'plan');
+  const parts = partNames.map((name, index): [PartName, Part] => {
+    const at = offsetOf(planDef, 'part') + index * structSize(partDef);
+    const field = (each: string): number => plan.u32(at + offsetOf(partDef, each), each);
+    const content = file.slice(original.offset + field('offset'), field('size'), name).bytes;
+    const sha256 = plan.slice(at + offsetOf(partDef, 'sha256'), 32, 'sha256').bytes;
+    return [name, { bytes: content, xxh32: field('xxh32'), sha256 }];
+  });
+
+  const embedded = manifest.primary.initrdBeside ? [] : manifest.primary.initrdFiles;
+  return {
+    manifest,
+    module,
+    image: {
+      setup: originalSetup(setup.bytes, plan),
+      original: { bytes: original.bytes, sha256: original.sha256 },
+      initSize: plan.u32(offsetOf(planDef, 'original_init_size'), 'original_init_size'),
+      entryStub: entryStub.bytes,
+      planAt,
+      plan: StructureWriter.of(planDef, plan.bytes),
+      parts: Object.fromEntries(parts) as Record<PartName, Part>,
+      samePrimary: manifest.crash.samePrimary,
+    },
+    initrds: embedded.map((name, index) => {
+      const { bytes: content, sha256 } = region(`initrd-${index}`);
+      return { name, bytes: content, sha256, xxh32: chunk(index + 1, 'xxh32') };
+    }),
+  };
+}
+
+/** The setup sectors before the image was composed. */
+function originalSetup(setup: Uint8Array, plan: ByteView): Uint8Array {
+  const bytes = Uint8Array.from(setup);
+  const data = new DataView(bytes.buffer);
+  const field = (name: string): number => plan.u32(offsetOf(planDef, name), name);
+  for (const [name, value] of [
+    ['syssize', field('original_syssize')],
+    ['init_size', field('original_init_size')],
+    ['code32_start', loadAddress],
+  ] as const) {
+    data.setUint32(headerField(name).offset, value, true);
+  }
+  return bytes;
+}
+
+/** Where the plan lies in the entry stub. Its magic number and version stand in the stub's code, too. */
+function findPlan(entryStub: Uint8Array, source: string): number {
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(planMagic, 0);
+  head.writeUInt32LE(sharedVersion, 4);
+  const stub = Buffer.from(entryStub.buffer, entryStub.byteOffset, entryStub.length);
+  const end = stub.length - structSize(planDef);
+  for (let at = stub.indexOf(head); at >= 0 && at <= end; at = stub.indexOf(head, at + 1)) {
+    const structure = stub.subarray(at, at + structSize(planDef));
+    if (sumOf(structure, planDef) === structure.readUInt32LE(offsetOf(planDef, 'xxh32'))) return at;
+  }
+  throw otherVersion(source, 'no plan of this layout in the entry stub', layoutName);
+}
+
+const layoutName = `layout 0x${sharedVersion.toString(16)}`;
+
+/** XXH32 of a structure with its own field for the sum zero. */
+function sumOf(structure: Uint8Array, def: StructDef): number {
+  const copy = Uint8Array.from(structure);
+  new DataView(copy.buffer).setUint32(offsetOf(def, 'xxh32'), 0, true);
+  return xxh32(copy);
+}
+
+function requireSum(found: number, wanted: number, where: string): void {
+  if (found === wanted) return;
+  throw new SaveoopsError('digest', 'the payload is damaged', {
+    where,
+    found: `XXH32 0x${found.toString(16)}`,
+    wanted: `XXH32 0x${wanted.toString(16)}`,
+    hint: 'build the payload again',
+  });
+}
+
+function checkManifest({ primary, crash, memory }: Manifest, source: string): void {
+  const missing = [
+    ['primary.plainAppend', typeof primary.plainAppend === 'string'],
+    ['primary.oopsPanic', typeof primary.oopsPanic === 'boolean'],
+    ['crash.ownAppend', typeof crash.ownAppend === 'string' && crash.append.endsWith(crash.ownAppend)],
+    ['memory.unpacked', Number.isSafeInteger(memory.unpacked)],
+    ['memory.asked', memory.asked === null || Number.isSafeInteger(memory.asked)],
+  ].filter(([, there]) => there !== true);
+  if (missing.length === 0) return;
+  throw otherVersion(
+    source,
+    `no ${missing.map(([name]) => name).join(', ')} in the manifest`,
+    'a manifest of this version',
+  );
+}
+
+function otherVersion(source: string, found: string, wanted: string): SaveoopsError {
+  return new SaveoopsError('unsupported', 'the payload is of another version of Saveoops', {
+    where: source,
+    found,
+    wanted,
+    hint: 'build the payload again',
+  });
+}

@@ -1,0 +1,157 @@
+/** A report for a terminal. Every text that is not ours goes through forTerminal(). */
+import { bytes, duration } from './duration.js';
+import type { Report, ReportedDeath, ReportedEntry, ReportedLine } from './report.js';
+import { forTerminal } from './safe-text.js';
+
+export function renderText(report: Report): string {
+  const { cause, end, kernel, source } = report;
+  return [
+    headline(report),
+    ...(source.cut ? ['(The log is longer than what is read of it: its beginning is left out.)'] : []),
+    '',
+    ...(cause === null ? [] : death(cause)),
+    ...facts([
+      ['kernel', kernel.banner],
+      ['command line', kernel.commandLine],
+      ['hardware', kernel.hardware],
+    ]),
+    ...(end === null ? [] : ['', `In the end${at(end.time)}:`, ...death(end)]),
+    ...(report.others.length === 0
+      ? []
+      : ['', 'Also in this log:', ...report.others.map((line) => `  ${logLine(line)}`)]),
+    ...trace('Call trace', cause?.trace ?? [], cause),
+    ...(end === null || end.trace.length === 0 ? [] : trace('Call trace of the end', end.trace, end)),
+    ...before(report),
+    ...saved(report),
+    '',
+    'What to do next',
+    ...report.next.flatMap(({ why, command }) => [
+      `  ${forTerminal(why)}${command === null ? '.' : ':'}`,
+      ...(command === null ? [] : [`    ${forTerminal(command)}`]),
+    ]),
+    '',
+  ].join('\n');
+}
+
+export function headline({ kernel, cause, uptime, source }: Report): string {
+  const who = `Linux ${forTerminal(kernel.release ?? 'of an unknown version')}`;
+  if (source.kind === 'none') return `${who}: there is no log, so nothing is known of what happened.`;
+  if (cause === null) return `${who}: the log shows no death.`;
+  return `${who} died${uptime === null ? '' : ` ${duration(uptime)} after its start`}.`;
+}
+
+function death(death: ReportedDeath): string[] {
+  const said = [
+    death.headline,
+    ...(death.oops === null || death.oops === death.headline ? [] : [death.oops]),
+  ];
+  const known = facts([
+    ['where', death.at?.text ?? null],
+    ['module', moduleOf(death.at)],
+    ['address', death.address],
+    ['CPU', death.cpu === null ? null : String(death.cpu)],
+    ['process', death.comm === null ? null : `${death.comm}, PID ${death.pid ?? '?'}`],
+    ...death.details.map((detail) => ['', detail] as const),
+    ...taint(death),
+  ]);
+  return [
+    ...said.map((line) => `  ${forTerminal(line)}`),
+    '',
+    `  ${death.meaning}`,
+    ...(known.length === 0 ? [] : ['', ...known]),
+  ];
+}
+
+export function moduleOf(at: ReportedDeath['at']): string | null {
+  if (at === null || at.function === null) return null;
+  return at.module ?? 'none: in the kernel itself';
+}
+
+function taint({ taint }: ReportedDeath): (readonly [string, string])[] {
+  if (taint === null) return [];
+  if (taint.explained.length === 0) return [['taint', 'none']];
+  return taint.explained.map(
+    ({ letter, meaning }, index) => [index === 0 ? 'taint' : '', `${letter}: ${meaning}`] as const,
+  );
+}
+
+function facts(rows: readonly (readonly [name: string, value: string | null])[]): string[] {
+  return rows.flatMap(([name, value]) =>
+    value === null ? [] : [`${name.padEnd(13)} ${forTerminal(value)}`],
+  );
+}
+
+function trace(title: string, entries: readonly ReportedEntry[], death: ReportedDeath | null): string[] {
+  if (death === null) return [];
+  if (entries.length === 0) return ['', `${title}: the kernel printed none`];
+  const sure = entries.filter((entry) => entry.sure);
+  const unsure = entries.filter((entry) => !entry.sure);
+  return [
+    '',
+    `${title}, innermost first`,
+    ...(sure.length === 0 ? ['  nothing that the unwinder vouches for'] : sure.map(entryLine)),
+    ...(unsure.length === 0
+      ? []
+      : [
+          'Also on the stack (marked "?": maybe left over from earlier calls)',
+          ...unsure.map((entry) => entryLine(entry)),
+        ]),
+  ];
+}
+
+function entryLine({ text, stack, interrupted }: ReportedEntry): string {
+  const on = stack === 'task' ? '' : ` (${stack})`;
+  return `  ${forTerminal(text)}${forTerminal(on)}${interrupted ? ' <- interrupted here' : ''}`;
+}
+
+function before({ before, cause }: Report): string[] {
+  if (before.length === 0) return [];
+  const title =
+    cause === null ? `The last ${before.length} lines of the log` : `The ${before.length} lines before it`;
+  return ['', title, ...before.map((line) => `  ${logLine(line)}`)];
+}
+
+function logLine({ time, text }: ReportedLine): string {
+  return `${time === null ? '' : `[${time.toFixed(6).padStart(12)}] `}${forTerminal(text)}`;
+}
+
+function saved({ capture }: Report): string[] {
+  if (capture === null) return [];
+  const { record, files, failures } = capture;
+  return [
+    '',
+    'Saved',
+    ...facts([
+      ['capture', capture.name],
+      ['time', capture.time],
+      ['in a row', inARow(record?.inARow ?? null)],
+      ['file system', record === null ? null : fileSystem(record.save)],
+      ['dump', record === null ? null : dump(record.dump)],
+    ]),
+    ...files.map(({ name, size }) => `  ${forTerminal(name)} (${bytes(size)})`),
+    ...(files.length === 0 ? ['  nothing'] : []),
+    ...(failures.length === 0 ? [] : ['Failed', ...failures.map((failure) => `  ${forTerminal(failure)}`)]),
+  ];
+}
+
+function inARow(count: number | null): string | null {
+  return count === null ? null : `${count} since the last good boot`;
+}
+
+type Saved = NonNullable<NonNullable<Report['capture']>['record']>;
+
+function fileSystem(save: Saved['save']): string | null {
+  if (save.device === null) return null;
+  const details = [save.type, save.uuid].filter((part) => part !== null).join(', ');
+  return `${save.device}${details === '' ? '' : ` (${details})`}`;
+}
+
+function dump(dump: Saved['dump']): string | null {
+  if (dump.asked === null) return null;
+  const how = dump.how === null ? '' : `, by ${dump.how}`;
+  return `${dump.asked}${how}${dump.encrypted === true ? ', encrypted' : ''}`;
+}
+
+function at(time: number | null): string {
+  return time === null ? '' : `, ${duration(time)} after its start`;
+}

@@ -1,0 +1,294 @@
+/**
+ * What `saveoops report` tells, as data: made of a log, and of what a capture knows beside it. Its JSON is documented in
+ * docs/report.md and stable: members are added, never changed, while `version` is the same.
+ */
+import type { CaptureRecord } from '../captures/capture-record.js';
+import { renderCodePlace, type CodePlace } from './code-place.js';
+import { findDeaths, hasDeath, type Death } from './find-deaths.js';
+import { deathKinds, type DeathKind } from './kinds-of-death.js';
+import { readLog, type LogLine, type ReadLog } from './log-lines.js';
+import { elfcorehdrOf, readMemoryMap, type MemoryMap } from './memory-map.js';
+import { nextSteps, type NextStep } from './next-steps.js';
+import { explainTaint, type Taint } from './taint.js';
+
+export interface ReportInput {
+  /** For a person: path, or IMAGE:/path. */
+  readonly where: string;
+  /** The log or serial log as text; undefined: there is none. */
+  readonly log: string | undefined;
+  /** The log's beginning was left out. */
+  readonly cut: boolean;
+  readonly capture: CaptureInput | undefined;
+}
+
+export interface CaptureInput {
+  readonly name: string;
+  readonly id: string;
+  readonly time: string;
+  readonly incomplete: boolean;
+  readonly files: readonly { readonly name: string; readonly size: number }[];
+  readonly record: CaptureRecord | undefined;
+  /** SHA-256 of the log that was read, hexadecimal; undefined: it was not read whole. */
+  readonly logSha256: string | undefined;
+  readonly copyCommand: ((name: string) => string) | undefined;
+}
+
+export interface ReportedPlace {
+  readonly function: string | null;
+  readonly offset: number | null;
+  readonly size: number | null;
+  readonly module: string | null;
+  readonly address: string | null;
+  /** As the kernel writes it. */
+  readonly text: string;
+}
+
+export interface ReportedEntry extends ReportedPlace {
+  readonly sure: boolean;
+  readonly stack: string;
+  readonly interrupted: boolean;
+}
+
+export interface ReportedDeath {
+  readonly kind: DeathKind;
+  /** One sentence for a person. */
+  readonly meaning: string;
+  readonly headline: string;
+  readonly oops: string | null;
+  readonly message: string | null;
+  readonly line: number;
+  /** Seconds. */
+  readonly time: number | null;
+  readonly cpu: number | null;
+  readonly pid: number | null;
+  readonly comm: string | null;
+  readonly taint: { readonly flags: string; readonly explained: readonly Taint[] } | null;
+  readonly at: ReportedPlace | null;
+  readonly address: string | null;
+  readonly registers: Readonly<Record<string, string>>;
+  readonly code: string | null;
+  readonly trace: readonly ReportedEntry[];
+  readonly modules: readonly string[];
+  readonly details: readonly string[];
+}
+
+export interface ReportedLine {
+  readonly line: number;
+  readonly time: number | null;
+  readonly text: string;
+}
+
+export interface Report {
+  readonly version: 1;
+  readonly source: {
+    readonly where: string;
+    readonly kind: ReadLog['kind'] | 'none';
+    /** Lines of the log that was taken. */
+    readonly lines: number;
+    readonly cut: boolean;
+  };
+  readonly kernel: {
+    readonly release: string | null;
+    readonly banner: string | null;
+    readonly commandLine: string | null;
+    readonly hardware: string | null;
+  };
+  /** Seconds at the last panic, or at the end of the log. */
+  readonly uptime: number | null;
+  readonly cause: ReportedDeath | null;
+  /** The panic in which it ended; null when there is none, or when it is the cause. */
+  readonly end: ReportedDeath | null;
+  /** Everything else that went wrong. */
+  readonly others: readonly (ReportedLine & { readonly kind: DeathKind })[];
+  /** The last lines before the cause. */
+  readonly before: readonly ReportedLine[];
+  readonly memory: {
+    readonly ranges: readonly { readonly start: string; readonly end: string; readonly type: string }[];
+    readonly crashRegion: {
+      readonly start: string;
+      readonly end: string;
+      readonly how: 'elfcorehdr' | 'guess';
+    } | null;
+  };
+  readonly capture: {
+    readonly id: string;
+    readonly name: string;
+    readonly time: string;
+    readonly incomplete: boolean;
+    readonly files: readonly { readonly name: string; readonly size: number }[];
+    /** null: the capture has no whole capture.json. */
+    readonly record: CaptureRecord | null;
+    /** What was wanted and is not there, or not as it was written. */
+    readonly failures: readonly string[];
+  } | null;
+  readonly next: readonly NextStep[];
+}
+
+export interface MadeReport {
+  readonly report: Report;
+  readonly lines: readonly LogLine[];
+  readonly deaths: readonly Death[];
+  readonly memory: MemoryMap;
+}
+
+const linesBefore = 30;
+const longestLine = 4096;
+
+export function makeReport(input: ReportInput): MadeReport {
+  const { capture } = input;
+  const record = capture?.record;
+  const log = input.log === undefined ? undefined : readLog(input.log, hasDeath);
+  const lines = log?.lines ?? [];
+  const { all, cause, end } = findDeaths(lines);
+  const kernel = kernelOf(lines, all, record);
+  const memory = readMemoryMap(lines, elfcorehdrOf(record?.crash.commandLine ?? ''));
+  const first = cause === undefined ? lines.length : lines.indexOf(cause.headline);
+  const failures = [
+    ...(record?.failures ?? []),
+    ...(capture === undefined ? [] : missing(capture)),
+    ...(capture === undefined ? [] : damaged(capture)),
+  ];
+  const report: Report = {
+    version: 1,
+    source: { where: input.where, kind: log?.kind ?? 'none', lines: lines.length, cut: input.cut },
+    kernel,
+    uptime: uptimeOf(lines, end ?? cause),
+    cause: cause === undefined ? null : reportedDeath(cause),
+    end: end === undefined || end === cause ? null : reportedDeath(end),
+    others: all
+      .filter((death) => death !== cause && death !== end)
+      .map((death) => ({ kind: death.kind, ...reportedLine(death.headline) })),
+    before: lines.slice(Math.max(0, first - linesBefore), first).map(reportedLine),
+    memory: {
+      ranges: memory.ranges.map((range) => ({ ...bounds(range), type: range.type })),
+      crashRegion:
+        memory.crashRegion === undefined
+          ? null
+          : { ...bounds(memory.crashRegion.range), how: memory.crashRegion.how },
+    },
+    capture:
+      capture === undefined
+        ? null
+        : {
+            id: capture.id,
+            name: capture.name,
+            time: capture.time,
+            incomplete: capture.incomplete,
+            files: capture.files,
+            record: record ?? null,
+            failures,
+          },
+    next: nextSteps({ kernel, at: cause?.at ?? callerOf(cause), where: input.where, capture }),
+  };
+  return { report, lines, deaths: all, memory };
+}
+
+/** Of a panic: the first function in its trace that is not there to panic. */
+function callerOf(death: Death | undefined): CodePlace | undefined {
+  return death?.trace.find(
+    (entry) =>
+      entry.sure && entry.function !== undefined && !/^(?:dump_stack|panic|vpanic)/.test(entry.function),
+  );
+}
+
+function kernelOf(
+  lines: readonly LogLine[],
+  deaths: readonly Death[],
+  record: CaptureRecord | undefined,
+): Report['kernel'] {
+  const after = (begin: string): string | undefined =>
+    lines.find(({ text }) => text.startsWith(begin))?.text.slice(begin.length);
+  const version = after('Linux version ');
+  const banner = version === undefined ? record?.primary.banner : `Linux version ${version}`;
+  return {
+    banner: cut(banner) ?? null,
+    release: version?.split(' ', 1)[0] ?? record?.primary.release ?? null,
+    commandLine:
+      cut(after('Kernel command line: ') ?? after('Command line: ') ?? record?.primary.commandLine) ?? null,
+    hardware: cut(deaths.find(({ hardware }) => hardware !== undefined)?.hardware ?? after('DMI: ')) ?? null,
+  };
+}
+
+function uptimeOf(lines: readonly LogLine[], death: Death | undefined): number | null {
+  return death?.headline.time ?? lines.findLast(({ time }) => time !== undefined)?.time ?? null;
+}
+
+function missing({ files, record, incomplete }: CaptureInput): readonly string[] {
+  const names = new Set(files.map(({ name }) => name));
+  return [
+    ...(incomplete ? ['the capture did not come to its end'] : []),
+    ...(names.has('dmesg.txt') ? [] : ['no whole log (dmesg.txt)']),
+    ...(record === undefined ? ['no whole capture.json'] : []),
+    ...files.filter(({ name }) => name.endsWith('.incomplete')).map(({ name }) => `${name} is not whole`),
+    ...(record?.files ?? [])
+      .filter(({ name }) => !names.has(name))
+      .map(({ name }) => `${name} was saved, and is not there any more`),
+  ];
+}
+
+function damaged({ files, record, logSha256 }: CaptureInput): readonly string[] {
+  return (record?.files ?? []).flatMap(({ name, size, sha256 }) => {
+    const file = files.find((each) => each.name === name);
+    if (file === undefined) return [];
+    if (size !== null && file.size !== size)
+      return [`${name} has ${file.size} bytes, and was saved with ${size}`];
+    const differs =
+      name === 'dmesg.txt' && sha256 !== null && logSha256 !== undefined && sha256 !== logSha256;
+    return differs ? [`${name} is not what was saved: its SHA-256 differs`] : [];
+  });
+}
+
+function reportedDeath(death: Death): ReportedDeath {
+  const { kind, headline, taint, at } = death;
+  return {
+    kind,
+    meaning: deathKinds[kind],
+    headline: cut(headline.text.trim()) ?? '',
+    oops: cut(death.oops) ?? null,
+    message: cut(death.message) ?? null,
+    line: headline.number,
+    time: headline.time ?? null,
+    cpu: death.cpu ?? null,
+    pid: death.pid ?? null,
+    comm: death.comm ?? null,
+    taint: taint === undefined ? null : { flags: taint, explained: explainTaint(taint) },
+    at: at === undefined ? null : reportedPlace(at),
+    address: death.address ?? null,
+    registers: death.registers,
+    code: cut(death.code) ?? null,
+    trace: death.trace.map((entry) => ({
+      ...reportedPlace(entry),
+      sure: entry.sure,
+      stack: entry.stack,
+      interrupted: entry.interrupted,
+    })),
+    modules: death.modules,
+    details: death.details.map((detail) => detail.slice(0, longestLine)),
+  };
+}
+
+function reportedPlace(place: CodePlace): ReportedPlace {
+  return {
+    function: place.function ?? null,
+    offset: place.offset ?? null,
+    size: place.size ?? null,
+    module: place.module ?? null,
+    address: place.address ?? null,
+    text: renderCodePlace(place),
+  };
+}
+
+function reportedLine({ number, time, text }: LogLine): ReportedLine {
+  return { line: number, time: time ?? null, text: text.slice(0, longestLine) };
+}
+
+function bounds({ start, end }: { readonly start: bigint; readonly end: bigint }): {
+  start: string;
+  end: string;
+} {
+  return { start: `0x${start.toString(16)}`, end: `0x${end.toString(16)}` };
+}
+
+function cut(text: string | null | undefined): string | undefined {
+  return text?.slice(0, longestLine);
+}
