@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { configKeys } from '../commands/options.js';
@@ -16,7 +16,7 @@ import { stockKernels } from '../testkit/stock-kernels.js';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
 const stock = stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0];
-const version = '6.1.0-56-cloud-amd64';
+const version = basename(stock?.vmlinuz ?? '').slice('vmlinuz-'.length);
 const limit = 120_000;
 
 let folder: string;
