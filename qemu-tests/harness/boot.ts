@@ -50,6 +50,8 @@ export interface BootOptions extends RunOptions {
   readonly writable?: boolean;
   /** Changes a copy of the folder, whose syslinux.cfg is the unattended one, before the medium is made of it. */
   readonly edit?: (imageFolder: string) => Promise<void>;
+  /** Changes the medium once it is made. */
+  readonly rearrange?: (image: string) => Promise<void>;
 }
 
 /** The serial console as `saveoops test` asks for it. */
@@ -72,6 +74,7 @@ export async function bootPayload(dir: string, options: BootOptions = {}): Promi
   const image = join(folder, options.media === 'iso' ? 'boot.iso' : 'boot.img');
   const files = await imageFiles(dir, folder, options);
   await (options.media === 'iso' ? makeIsoImage(files, image) : makeDiskImage(files, image));
+  await options.rearrange?.(image);
   const boot: BootSource =
     options.media === 'iso'
       ? { kind: 'cdrom', image }

@@ -55,7 +55,7 @@ export async function fitOf(
 
 /** SHA-256 of a file, hex. Throws `file`. */
 export async function digestFile(path: string): Promise<string> {
-  return sha256Hex(await readInput(path, 'a file of an installed kernel'));
+  return sha256Hex(await readInput(path, 'a file that payloads are made of'));
 }
 
 export interface NewFile {

@@ -14,16 +14,17 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { installedPayloads } from '../system/installed-payloads.js';
 import { buildInto, runSaveoops, type CommandResult } from '../testkit/command-line.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 const once = fileURLToPath(new URL('../testkit/update-once.js', import.meta.url));
 const stock = stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0];
-const version = '6.1.0-56-cloud-amd64';
+const version = basename(stock?.vmlinuz ?? '').slice('vmlinuz-'.length);
 const ownLines = 'DEFAULT linux\nPROMPT 0\nLABEL linux\n\tLINUX ../vmlinuz\n';
 const limit = 120_000;
 
@@ -171,12 +172,19 @@ describe('a new initramfs', () => {
     'the payload is what build gives for these files',
     () => {
       const built = buildInto(join(folder, 'built'), join(after, `vmlinuz-${version}`), [
-        ...['--initrd', initrd(after), '--append', 'root=/dev/sda1'],
+        ...['--initrd', initrd(after), '--append', 'root=/dev/sda1', '--fallback-entry', 'saveoops-fallback'],
       ]);
       expect(readFileSync(payload(after)).equals(built.bytes)).toBe(true);
     },
     limit,
   );
+
+  test('is up to date for status, which passes over the previous payload', async () => {
+    expect(await installedPayloads(after)).toMatchObject([{ folder: stored(after), stale: [] }]);
+    const behind = copyOf(before, 'behind');
+    replaceInitrd(behind);
+    expect((await installedPayloads(behind))[0]?.stale).toHaveLength(1);
+  });
 
   test('a second run changes nothing', () => {
     const boot = copyOf(after, 'again');

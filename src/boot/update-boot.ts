@@ -13,9 +13,15 @@
  */
 import { mkdir, readdir, readFile, realpath, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, posix } from 'node:path';
+import {
+  menuFile,
+  renderBootMenu,
+  withInclude,
+  withoutInclude,
+  type MenuKernel,
+} from '../config/boot-menu.js';
 import { SaveoopsError } from '../errors.js';
 import { fileError, isTemporaryName, readInput, writeAtomic } from '../host/files.js';
-import { renderBootMenu, withInclude, withoutInclude, type MenuKernel } from './boot-menu.js';
 import { installedKernels, type InstalledKernel } from './installed-kernels.js';
 import {
   digestFile,
@@ -55,7 +61,6 @@ export interface Update extends BootFolder {
   readonly say: (line: string) => void;
 }
 
-const menuFile = 'syslinux-saveoops.cfg';
 /** The same menu without any payload, ready to take the other's name when the disk has no room for a new file. */
 const spareMenuFile = 'syslinux-plain.cfg';
 

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../host/files.js';
 import { runSaveoops } from '../testkit/command-line.js';
@@ -129,4 +129,64 @@ describe('saveoops build refuses', () => {
     const run = runSaveoops(['build', '--kernel', '/nowhere', '--out', 'out', ...args]);
     expect([run.status, run.stderr]).toEqual([2, expect.stringMatching(why)]);
   });
+});
+
+/** What `boot-once set` says of a file system with these files. No folder here is an installation that extlinux takes. */
+function said(folder: string, files: Readonly<Record<string, string>>, label: string): string {
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  const args = [
+    'sh',
+    '-c',
+    bootOnceScript,
+    'boot-once',
+    'set',
+    folder,
+    label,
+    join(folder, 'saveoops', 'capture'),
+  ];
+  const run = spawnSync('busybox', args, { encoding: 'utf8' });
+  expect(run.status).toBe(1);
+  return run.stdout.trim();
+}
+
+describe('boot-once looks for the label before it asks extlinux', () => {
+  const menu = 'DEFAULT x\n\nLABEL saveoops-fallback\n\tMENU HIDE\n';
+  const none = 'no ldlinux.sys with an entry "saveoops-fallback" beside it';
+
+  test.each([
+    ['in the configuration', { 'syslinux/ldlinux.sys': '', 'syslinux/syslinux.cfg': menu }],
+    [
+      'in the menu of /boot',
+      { 'boot/extlinux/ldlinux.sys': '', 'boot/saveoops/syslinux-saveoops.cfg': menu },
+    ],
+    [
+      'in the menu of a boot partition',
+      { 'extlinux/ldlinux.sys': '', 'saveoops/syslinux-saveoops.cfg': menu },
+    ],
+    [
+      'in the menu, loader in /boot itself',
+      { 'boot/ldlinux.sys': '', 'boot/saveoops/syslinux-saveoops.cfg': menu },
+    ],
+  ])('and finds it %s', (_, files) =>
+    withTemporaryFolder((folder) => {
+      expect(said(folder, files, 'saveoops-fallback')).not.toBe(none);
+      return Promise.resolve();
+    }),
+  );
+
+  test.each([
+    [
+      'another label',
+      { 'extlinux/ldlinux.sys': '', 'saveoops/syslinux-saveoops.cfg': 'LABEL saveoops-fallback2\n' },
+    ],
+    ['a menu without a loader', { 'saveoops/syslinux-saveoops.cfg': menu }],
+  ])('and not with %s', (_, files) =>
+    withTemporaryFolder((folder) => {
+      expect(said(folder, files, 'saveoops-fallback')).toBe(none);
+      return Promise.resolve();
+    }),
+  );
 });

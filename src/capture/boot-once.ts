@@ -7,6 +7,8 @@
  * Syslinux and EXTLINUX alike.
  */
 
+import { menuFile } from '../config/boot-menu.js';
+
 /** The busybox tools that boot-once calls. */
 export const bootOnceApplets: readonly string[] = [
   'basename',
@@ -83,9 +85,11 @@ read_count() {
   esac
 }
 
-# A label that Syslinux does not find would leave the machine at its prompt.
+# A label that Syslinux does not find would leave the machine at its prompt. The menu of an installed system is a file
+# that the configuration includes, in /boot/saveoops.
 has_entry() {
-  sed -n 's/^[[:space:]]*[Ll][Aa][Bb][Ee][Ll][[:space:]]*//p' "$1"/*.cfg "$1"/*.conf 2>/dev/null | tr -d '\r' |
+  sed -n 's/^[[:space:]]*[Ll][Aa][Bb][Ee][Ll][[:space:]]*//p' "$1"/*.cfg "$1"/*.conf \
+    "$1/../saveoops/${menuFile}" "$1/saveoops/${menuFile}" 2>/dev/null | tr -d '\r' |
     grep -qxF "$2"
 }
 

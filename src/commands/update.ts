@@ -3,7 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkVersion, installedKernels, type InstalledKernel } from '../boot/installed-kernels.js';
 import { withLock } from '../boot/lock.js';
-import type { NewFile } from '../boot/payload-store.js';
+import { digestFile, type NewFile } from '../boot/payload-store.js';
 import {
   beforeChange,
   disable,
@@ -12,6 +12,8 @@ import {
   updateVersion,
   type Update,
 } from '../boot/update-boot.js';
+import { plainEntry } from '../capture/in-a-row.js';
+import { fallbackLabel } from '../config/boot-menu.js';
 import { armedAppend } from '../config/syslinux-config.js';
 import { renderError, SaveoopsError } from '../errors.js';
 import { fileError } from '../host/files.js';
@@ -70,14 +72,25 @@ async function describe(
   io: UpdateIo,
 ): Promise<Update> {
   const append = await commandLine(build.append);
-  const wanted = { ...build, append, format: 'com32' as const };
+  const wanted = {
+    ...build,
+    append,
+    // The generated configuration of build has no entry of another kernel, the menu does.
+    fallbackEntry: build.fallbackEntry === plainEntry ? fallbackLabel : build.fallbackEntry,
+    format: 'com32' as const,
+  };
+  const others = [wanted.crashKernel, wanted.crashInitrd, wanted.dumpKey];
+  const digests = await Promise.all(
+    others.map(async (path) => (path === undefined ? null : await digestFile(path))),
+  );
+  const settings = { generator, ...wanted, kernel: undefined, initrd: undefined, digests };
   return {
     boot,
     bootConfig,
     append,
     armedAppend: armedAppend(wanted),
     initrdBeside: wanted.initrdBeside,
-    settings: `${JSON.stringify({ generator, ...wanted, kernel: undefined, initrd: undefined }, null, 1)}\n`,
+    settings: `${JSON.stringify(settings, null, 1)}\n`,
     force,
     build: (kernel) => buildPayloadOf(kernel, boot, wanted),
     verify: verifyPayload,

@@ -142,10 +142,7 @@ describe('which file is read', () => {
 
 describe('the command line', () => {
   test('a flag wins over the file; saveoops config prints a file that says the same', () => {
-    const path = file(
-      'c.yaml',
-      'append: "#file: yes"\nreset-vga: true\nreset-pic: true\ninitrd: [/a, /b]\n',
-    );
+    const path = file('c.yaml', 'append: "#file: yes"\nreset-vga: true\nreset-pic: true\ninitrd: [/a, /b]\n');
     const { status, stdout } = runSaveoops(
       ['config', '--config', path, '--initrd', '/c', '--no-reset-pic', '--crash-append', '5'],
       folder,

@@ -61,7 +61,8 @@ async function findFolders(folder: string, depth: number): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const here = entries.some((entry) => entry.name === manifestName) ? [folder] : [];
   const below = entries
-    .filter((entry) => entry.isDirectory() && depth > 0)
+    // Beside a kernel's payload saveoops update keeps the one before it, and writes the one to come.
+    .filter((entry) => entry.isDirectory() && depth > 0 && !/\.(old|new)$/.test(entry.name))
     .map(async (entry) => await findFolders(join(folder, entry.name), depth - 1));
   return [...here, ...(await Promise.all(below)).flat()].sort();
 }

@@ -5,9 +5,10 @@
  * Source: Syslinux doc/syslinux.txt and doc/menu.txt; com32/elflink/ldlinux/readconfig.c: of several DEFAULT the last
  * counts, names are relative to the folder of the first configuration, not to that of an included one.
  */
-import { checkAppend, testAppend } from '../config/syslinux-config.js';
+import { plainEntry as plainLabel } from '../capture/in-a-row.js';
 import { SaveoopsError } from '../errors.js';
 import { parseBootConfig } from '../image/boot-config.js';
+import { checkAppend, testAppend } from './syslinux-config.js';
 
 /** One installed kernel. All files are named as Syslinux will look for them: relative to the configuration's folder. */
 export interface MenuKernel {
@@ -24,8 +25,11 @@ export interface MenuKernel {
   readonly previous: string | undefined;
 }
 
-/** What the COM32 module starts when a payload is damaged: stubs/com32/saveoops.c. */
-const plainLabel = 'saveoops-plain';
+/** Name of the menu in /boot/saveoops. */
+export const menuFile = 'syslinux-saveoops.cfg';
+
+/** What boots instead of a kernel that panics again and again: the kernel before it, plain, when there is one. */
+export const fallbackLabel = 'saveoops-fallback';
 const testLabel = 'saveoops-test';
 
 /**
@@ -61,6 +65,8 @@ export function renderBootMenu(kernels: readonly MenuKernel[]): string {
     const title = 'Test crash capture on this machine now';
     entry(testLabel, payloadEntry(title, tested.armed, testAppend(tested.armedAppend)));
   }
+  entry(fallbackLabel, plainEntry(kernels[1] ?? newest, 'MENU HIDE'));
+  // What the COM32 module starts when a payload is damaged: stubs/com32/saveoops.c.
   entry(plainLabel, plainEntry(newest, 'MENU HIDE'));
   return `${lines.join('\n')}\n`;
 }

@@ -35,6 +35,7 @@ describe('the menu', () => {
       'saveoops-6.1.0-9-amd64',
       'saveoops-plain-6.1.0-9-amd64',
       'saveoops-test',
+      'saveoops-fallback',
       'saveoops-plain',
     ]);
   });
@@ -65,6 +66,13 @@ describe('the menu', () => {
       },
     ]);
     expect(entries.at(-1)).toMatchObject({ label: 'saveoops-plain', file: newer.kernelFile });
+  });
+
+  test('the fallback is the kernel before the newest, plain; with one kernel that one', () => {
+    const fallback = (kernels: readonly MenuKernel[]): unknown =>
+      parseBootConfig(renderBootMenu(kernels)).entries.find(({ label }) => label === 'saveoops-fallback');
+    expect(fallback([newer, older])).toMatchObject({ kind: 'LINUX', file: older.kernelFile });
+    expect(fallback([newer])).toMatchObject({ kind: 'LINUX', file: newer.kernelFile });
   });
 
   test('the default is the newest kernel: armed, and plain without a payload that fits', () => {

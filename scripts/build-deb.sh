@@ -1,0 +1,78 @@
+#!/bin/bash
+# npm run deb [-- FOLDER]: saveoops_VERSION_amd64.deb in FOLDER (default: dist). The same commit gives the same bytes.
+# SOURCE_DATE_EPOCH, DEBFULLNAME and DEBEMAIL mean what they mean to Debian's own tools.
+# By dpkg-deb alone: everything is built by npm already, and debhelper would only be told what not to do.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+umask 022
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)} TZ=UTC LC_ALL=C
+out=${1:-dist}
+mkdir -p "$out"
+node scripts/build.mjs >&2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+lib=$root/usr/lib/saveoops
+doc=$root/usr/share/doc/saveoops
+mkdir -p "$root/DEBIAN" "$lib/node_modules" "$root/usr/bin" "$doc"
+version=$(node -p 'require("./package.json").version')
+maintainer="${DEBFULLNAME:-The Saveoops authors} <${DEBEMAIL:-saveoops@localhost}>"
+
+# The program: what npm would publish, and the packages that it needs to run.
+npm pack --ignore-scripts --silent --pack-destination "$work" >/dev/null
+tar -xzf "$work"/saveoops-*.tgz -C "$lib" --strip-components=1
+npm ls --omit=dev --all --parseable | sed -n "s,^$PWD/node_modules/,,p" | sort >"$work/packages"
+grep -v /node_modules/ "$work/packages" | while read -r package; do
+  mkdir -p "$(dirname "$lib/node_modules/$package")"
+  cp -R "node_modules/$package" "$lib/node_modules/$package"
+done
+find "$lib" \( -name .npmignore -o -path "$lib/dist/*.d.ts" -o -path "$lib/dist/*.map" \) -delete
+sed -i '1s,.*,#!/usr/bin/node,' "$lib/dist/src/cli.js"
+ln -s ../lib/saveoops/dist/src/cli.js "$root/usr/bin/saveoops"
+
+# Hooks, units, configuration.
+cp -R packaging/root/. "$root"
+
+# Manual pages and documents.
+page() { # function, section, name
+  mkdir -p "$root/usr/share/man/man$2"
+  node --input-type=module -e "
+    import { $1 } from '$PWD/dist/src/commands/man-page.js';
+    process.stdout.write($1({ version: '$version', date: '$(date -d "@$SOURCE_DATE_EPOCH" +%F)' }));
+  " | gzip -9n >"$root/usr/share/man/man$2/$3.$2.gz"
+}
+page renderCommandPage 8 saveoops
+page renderConfigPage 5 saveoops.yaml
+cp README.md docs/*.md "$doc"
+rm "$lib/README.md" "$lib/LICENSE"
+{
+  printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n'
+  printf 'Files: *\nCopyright: %s\nLicense: MIT\n' "$(sed -n 's/^Copyright (c) //p' LICENSE)"
+  sed '1,4d; s/^$/./; s/^/ /' LICENSE
+  node -e '
+    for (const name of fs.readFileSync(0, "utf8").trim().split("\n")) {
+      const { license } = require(`./node_modules/${name}/package.json`);
+      const files = `usr/lib/saveoops/node_modules/${name}/*`;
+      console.log(`\nFiles: ${files}\nCopyright: its authors\nLicense: ${license}\n Text: beside its files.`);
+    }' <"$work/packages"
+} >"$doc/copyright"
+gzip -9n >"$doc/changelog.gz" <<END
+saveoops ($version) unstable; urgency=medium
+
+  * Built from the repository; its commits are the changes.
+
+ -- $maintainer  $(date -R -d "@$SOURCE_DATE_EPOCH")
+END
+
+# What dpkg reads. Everything below /etc is a configuration file.
+find "$root" -type d -exec chmod 755 {} +
+find "$root" -type f -perm /100 -exec chmod 755 {} +
+find "$root" -type f ! -perm /100 -exec chmod 644 {} +
+chmod 755 "$lib/dist/src/cli.js"
+(cd "$root" && find etc -type f | sort | sed 's,^,/,') >"$root/DEBIAN/conffiles"
+(cd "$root" && find etc usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+cp packaging/deb/postinst packaging/deb/prerm "$root/DEBIAN/"
+size=$(du -k -s --apparent-size "$root" | cut -f1)
+sed "s/@VERSION@/$version/; s/@SIZE@/$size/; s/@MAINTAINER@/$maintainer/" packaging/deb/control.in >"$root/DEBIAN/control"
+find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+dpkg-deb --root-owner-group -Zxz --build "$root" "$out/saveoops_${version}_amd64.deb"
