@@ -127,7 +127,7 @@ describe('saveoops build refuses', () => {
     [['--fallback-entry', ''], /not a label/],
   ] as const)('%j', (args, why) => {
     const run = runSaveoops(['build', '--kernel', '/nowhere', '--out', 'out', ...args]);
-    expect([run.status, run.stderr]).toEqual([2, expect.stringMatching(why)]);
+    expect([run.status, run.stderr]).toEqual([64, expect.stringMatching(why)]);
   });
 });
 

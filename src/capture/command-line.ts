@@ -15,6 +15,7 @@ export const captureCommandLine: readonly string[] = [
   'transparent_hugepage=never',
   'acpi_no_memhotplug',
   'panic=10', // a crash kernel that panics itself reboots
+  'oops=panic', // init takes it back: from then on the capture can go on without a driver
   'softlockup_panic=1', // so does one that loops in the kernel: on its one CPU nothing else runs, no time limit either
   'nmi_watchdog=panic', // nor does that with interrupts off
   'console=tty0',

@@ -64,6 +64,9 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 
+# A driver that fails must not take the capture with it. Until here nothing but a panic would have ended this kernel.
+echo 0 >/proc/sys/kernel/panic_on_oops
+
 # This kernel's own messages would come between the lines of the log.
 dmesg -n 1
 
