@@ -31,6 +31,8 @@ export interface Injector {
   readonly standAtPanic: Injector['panicAt'];
   /** For bootPayload()'s `debug`: the primary kernel in the test's own hands, its KASLR offset known. */
   readonly debuggerOf: (gdb: GdbRemote) => Promise<KernelDebugger>;
+  /** The same for a kernel that is not started by the entry stub, with a known KASLR offset: 0n with `nokaslr`. */
+  readonly kernelAt: (gdb: GdbRemote, offset: bigint) => Promise<KernelDebugger>;
 }
 
 /** Milliseconds; on a busy host a boot takes several times what it takes on an idle one. */
@@ -66,5 +68,7 @@ export async function injectorFor(dir: string): Promise<Injector> {
     standAtPanic: (gdb, ...how) => enterPanic(gdb, injection(...how)),
     debuggerOf: (gdb) =>
       KernelDebugger.start(gdb, { linkAddressOf, kaslr: { kind: 'payload', debug }, timeoutMs: arrival }),
+    kernelAt: (gdb, offset) =>
+      KernelDebugger.start(gdb, { linkAddressOf, kaslr: { kind: 'known', offset }, timeoutMs: arrival }),
   };
 }

@@ -2,55 +2,19 @@
  * The crash kernel finds the disks of a machine that has one on each kind of controller, with the modules that the capture
  * initramfs carries, and reads the file system on each. The oracle is what the host has written there.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { crashingGuest } from './dump-at.js';
 import { bootPayload, check, guestBlock } from './harness/boot.js';
 import { captureRunning } from './harness/capture-guest.js';
-import { fileSystems, makeFileSystem, type FileSystem } from './harness/file-systems.js';
+import { fileSystems } from './harness/file-systems.js';
 import { printBlock } from './harness/guest.js';
+import { manyDisks, ManyDisks } from './harness/many-disks.js';
 import { payload } from './harness/payloads.js';
 
-interface Disk {
-  readonly name: string;
-  readonly type: FileSystem;
-  /** QEMU devices; the last one takes the disk. */
-  readonly devices: readonly string[];
-}
-
-const disks: readonly Disk[] = [
-  { name: 'virtio', type: 'vfat', devices: ['virtio-blk-pci'] },
-  { name: 'ahci', type: 'ext4', devices: ['ich9-ahci,id=ahci', 'ide-hd,bus=ahci.0'] },
-  { name: 'nvme', type: 'xfs', devices: ['nvme,serial=1'] },
-  { name: 'usb3', type: 'btrfs', devices: ['qemu-xhci', 'usb-storage'] },
-  { name: 'usb2', type: 'vfat', devices: ['usb-ehci,id=ehci', 'usb-storage,bus=ehci.0'] },
-  { name: 'uas', type: 'ext4', devices: ['qemu-xhci,id=x', 'usb-uas,id=uas,bus=x.0', 'scsi-hd,bus=uas.0'] },
-  { name: 'sd', type: 'vfat', devices: ['sdhci-pci', 'sd-card'] },
-  { name: 'virtio-scsi', type: 'iso9660', devices: ['virtio-scsi-pci,id=vscsi', 'scsi-cd,bus=vscsi.0'] },
-  { name: 'megaraid', type: 'vfat', devices: ['megasas,id=mega', 'scsi-hd,bus=mega.0'] },
-  { name: 'pvscsi', type: 'vfat', devices: ['pvscsi,id=pv', 'scsi-hd,bus=pv.0'] },
-];
-
-const folder = mkdtempSync(join(tmpdir(), 'svo-'));
+const disks = new ManyDisks();
 afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
+  disks.remove();
 });
-
-function machineWith(): readonly string[] {
-  return disks.flatMap(({ name, type, devices }) => {
-    const image = join(folder, `${name}.img`);
-    makeFileSystem(type, image, 'which', `${type} ${name}\n`);
-    const plugged = devices.map((device, index) =>
-      index === devices.length - 1 ? `${device},drive=${name}` : device,
-    );
-    return [
-      ...['-drive', `if=none,id=${name},format=raw,snapshot=on,file=${image}`],
-      ...plugged.flatMap((device) => ['-device', device]),
-    ];
-  });
-}
 
 const script = `
 mkdir /mnt
@@ -82,16 +46,16 @@ describe('kernel modules of the capture initramfs', () => {
       crashInitrd: await captureRunning(script, 'amd64'),
       name: 'modules',
     });
-    const extra = [...machineWith(), '-device', 'i6300esb'];
+    const extra = [...disks.options, '-device', 'i6300esb'];
     const run = await bootPayload(dir, { endAt: [], extra, timeout: 240 });
     check(run, () => {
       const storage = guestBlock(run, 'storage');
       expect(storage).toEqual([expect.stringMatching(/^saveoops: disks: /), 'status 0']);
       // The disk that it booted from is there as well.
-      expect(storage[0]?.split(' ').length).toBeGreaterThanOrEqual(2 + disks.length + 1);
+      expect(storage[0]?.split(' ').length).toBeGreaterThanOrEqual(2 + manyDisks.length + 1);
       expect(guestBlock(run, 'types')).toEqual([...fileSystems.map((type) => `${type} 0`), 'nonsense 1']);
       expect([...guestBlock(run, 'found')].sort()).toEqual(
-        disks.map(({ name, type }) => `${type} ${name}`).sort(),
+        manyDisks.map(({ name, type }) => `${type} ${name}`).sort(),
       );
       expect([...guestBlock(run, 'watchdog')].sort()).toEqual(['i6300ESB timer', 'iTCO_wdt', 'status 0']);
       // Modules are unpacked only while they are loaded.

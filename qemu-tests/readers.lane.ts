@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runScenario } from '../src/machine/scenario.js';
+import { makeReport } from '../src/report/report.js';
 import { crashingGuest, dumpAt } from './dump-at.js';
 import { check, guestBlock, serialConsole } from './harness/boot.js';
 import { DumpDisk } from './harness/dump-disk.js';
@@ -145,6 +146,23 @@ describe('a panic on the second of two CPUs, with KASLR', () => {
     expect(text('bt')).toMatch(/\] sysrq_handle_crash at /);
     expect(text('bt -a')).toMatch(/CPU: 0 +COMMAND: "swapper\/0"/);
     expect(text('log')).toContain('sysrq: Trigger a crash');
+  });
+
+  test('saveoops report reads out of the log what crash reads out of the memory', () => {
+    const text = (command: string): string => (ours[command] ?? []).join('\n');
+    const { report } = makeReport({ where: 'crash', log: text('log'), cut: false, capture: undefined });
+    const [, panic] = /PANIC: "(.*)"/.exec(text('sys')) ?? [];
+    const [, release] = /RELEASE: (\S+)/.exec(text('sys')) ?? [];
+    const [, pid, cpu, comm] = /PID: (\d+) .*CPU: (\d+) +COMMAND: "(.*)"/.exec(text('bt')) ?? [];
+    const { cause, kernel } = report;
+    expect([cause?.headline, kernel.release]).toEqual([panic, release]);
+    expect([cause?.pid, cause?.cpu, cause?.comm]).toEqual([Number(pid), Number(cpu), comm]);
+    const stack = [...text('bt').matchAll(/\] (\S+) at [0-9a-f]+/g)].map(([, name]) => name);
+    const trace = (cause?.trace ?? []).filter(({ sure }) => sure).map((entry) => entry.function);
+    const common = trace.slice(trace.indexOf('panic'));
+    expect(common.length).toBeGreaterThan(3);
+    // crash names the part of a function that gcc has put elsewhere (.cold) by its own name, too.
+    expect(stack).toEqual(expect.arrayContaining(common));
   });
 
   test('crash finds the registers of both CPUs in the notes, those of the panicking one inside panic()', () => {

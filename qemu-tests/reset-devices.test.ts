@@ -248,7 +248,7 @@ describe('a primary whose driver has switched to graphics', () => {
         for (const part of [
           /^Call Trace:$/,
           /^ panic\+0x/,
-          /^ __handle_sysrq\+0x/,
+          /^ sysrq_handle_crash\+0x/,
           new RegExp(`^saveoops: ${panicMessage}$`),
           /^saveoops: saved on \/dev\/sda1 \(vfat, boot, UUID [0-9A-F]{4}-[0-9A-F]{4}\)$/,
           /^saveoops: in \/saveoops\/\S+: dmesg\.txt$/,

@@ -62,6 +62,8 @@ describe('wrong command lines', () => {
     [['build', '--kernel', kernel, '--out', 'o', '--dump-key', 'text'], /a dump to encrypt/],
     [['build', '--kernel', kernel, '--out', 'o', '--crash-initrd', kernel, '--save', 'boot'], /--save/],
     [['inspect'], /file|non-option/i],
+    [['report'], /capture|non-option/i],
+    [['captures', 'a', 'b'], /b/],
     [['test', '.', '--cpus', 'two'], /cpus/],
     [['test', '.', '--panic', 'rm -rf'], /--panic/],
   ] as const)('%j: exit code 64', (args, pattern) => {

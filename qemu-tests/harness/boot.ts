@@ -15,25 +15,20 @@ import type { ImageFile } from '../../src/image/image-files.js';
 import { makeIsoImage } from '../../src/image/iso-image.js';
 import { readPayloadFolder } from '../../src/image/payload-folder.js';
 import { judgeCapture, wrongEnds } from '../../src/machine/outcome.js';
+import type { BootSource } from '../../src/machine/qemu-command.js';
 import { markedBlocks } from '../../src/machine/recovered-log.js';
 import { runScenario, type Scenario, type ScenarioResult } from '../../src/machine/scenario.js';
 import { serialLines } from '../../src/machine/serial-text.js';
 import { cache, digestOf } from './folders.js';
 import { blockBegins, blockEnds } from './guest.js';
 
-export interface BootOptions {
-  /** Label of syslinux.cfg to boot at once; default "saveoops", the armed boot. */
-  readonly label?: string;
-  /** Added to the label's APPEND; default: the serial console. Give '' for a primary without one. */
-  readonly extraAppend?: string;
+/** Of any run, whatever the machine starts from. */
+export interface RunOptions {
   /** MiB. */
   readonly memory?: number;
   readonly cpus?: number;
   /** Wall-clock seconds; default 180. */
   readonly timeout?: number;
-  readonly media?: 'disk' | 'iso';
-  /** What the machine writes to its boot disk stays on it: bootDisk() gives the image. */
-  readonly writable?: boolean;
   /**
    * Lines that end the run. Default: those of a capture, its end marker and what tells that none will come. QEMU's
    * own end (the guest reset or powered off) always ends it.
@@ -43,6 +38,16 @@ export interface BootOptions {
   readonly meanwhile?: Scenario['meanwhile'];
   /** Further QEMU options. */
   readonly extra?: readonly string[];
+}
+
+export interface BootOptions extends RunOptions {
+  /** Label of syslinux.cfg to boot at once; default "saveoops", the armed boot. */
+  readonly label?: string;
+  /** Added to the label's APPEND; default: the serial console. Give '' for a primary without one. */
+  readonly extraAppend?: string;
+  readonly media?: 'disk' | 'iso';
+  /** What the machine writes to its boot disk stays on it: bootDisk() gives the image. */
+  readonly writable?: boolean;
   /** Changes a copy of the folder, whose syslinux.cfg is the unattended one, before the medium is made of it. */
   readonly edit?: (imageFolder: string) => Promise<void>;
   /** Changes the medium once it is made. */
@@ -70,13 +75,29 @@ export async function bootPayload(dir: string, options: BootOptions = {}): Promi
   const files = await imageFiles(dir, folder, options);
   await (options.media === 'iso' ? makeIsoImage(files, image) : makeDiskImage(files, image));
   await options.rearrange?.(image);
+  const boot: BootSource =
+    options.media === 'iso'
+      ? { kind: 'cdrom', image }
+      : { kind: 'disk', image, writable: options.writable ?? false };
+  return await run(folder, boot, options, image);
+}
+
+/** As bootPayload(), from what the test made itself, which stays. */
+export async function bootFrom(boot: BootSource, options: RunOptions = {}): Promise<ScenarioResult> {
+  return await run(await runFolder(), boot, options);
+}
+
+/** `made`: the medium that goes away when the test has passed. */
+async function run(
+  folder: string,
+  boot: BootSource,
+  options: RunOptions,
+  made?: string,
+): Promise<ScenarioResult> {
   const result = await atShortName(folder, (short) =>
     runScenario({
       machine: {
-        boot:
-          options.media === 'iso'
-            ? { kind: 'cdrom', image }
-            : { kind: 'disk', image, writable: options.writable ?? false },
+        boot,
         ...(options.memory !== undefined && { memory: options.memory }),
         ...(options.cpus !== undefined && { cpus: options.cpus }),
         ...(options.extra !== undefined && { extra: options.extra }),
@@ -89,7 +110,7 @@ export async function bootPayload(dir: string, options: BootOptions = {}): Promi
     }),
   );
   const told = { ...result, serialLog: join(folder, 'serial.log') };
-  media.set(told.serialLog, image);
+  if (made !== undefined) media.set(told.serialLog, made);
   const { end } = told;
   if (end.kind === 'timeout') throw withEvidence('lost', `no end within ${end.seconds} seconds`, told);
   if (end.kind === 'trouble') throw withEvidence('lost', end.message, told);

@@ -1,4 +1,4 @@
-/** Why QEMU ended: the reasons of its SHUTDOWN events (qemu's qapi/run-state.json, ShutdownCause). */
+/** What QEMU tells of a machine: its events (qemu's qapi/run-state.json), why it ended among them (ShutdownCause). */
 import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,13 +12,27 @@ import { PeerListener } from '../../src/machine/socket.js';
 export async function withShutdownReasons<T>(
   use: (extra: readonly string[]) => Promise<T>,
 ): Promise<{ readonly result: T; readonly reasons: readonly string[] }> {
+  const { result, events } = await withEvents(use);
+  const shutdowns = events.filter(({ event }) => event === 'SHUTDOWN');
+  return { result, reasons: shutdowns.map(({ data }) => data?.reason ?? 'no reason') };
+}
+
+export interface MachineEvent {
+  readonly event: string;
+  readonly data?: { readonly reason?: string };
+}
+
+/** The same with all events, in order. */
+export async function withEvents<T>(
+  use: (extra: readonly string[]) => Promise<T>,
+): Promise<{ readonly result: T; readonly events: readonly MachineEvent[] }> {
   const folder = mkdtempSync(join(tmpdir(), 'svo-'));
   const listener = await PeerListener.open(join(folder, 'events'));
   try {
     const events = readEvents(listener);
     const result = await use(['-qmp', `unix:${listener.path}`]);
     // QEMU is gone, so the stream ends; a QEMU that never connected has failed the run already.
-    return { result, reasons: shutdownReasons(await events) };
+    return { result, events: parseEvents(await events) };
   } finally {
     listener.close();
     await rm(folder, { recursive: true, force: true });
@@ -40,11 +54,10 @@ async function readEvents(listener: PeerListener): Promise<string> {
   });
 }
 
-function shutdownReasons(text: string): readonly string[] {
+function parseEvents(text: string): readonly MachineEvent[] {
   return text
     .split('\n')
     .filter((line) => line.trim() !== '')
-    .map((line) => JSON.parse(line) as { event?: string; data?: { reason?: string } })
-    .filter(({ event }) => event === 'SHUTDOWN')
-    .map(({ data }) => data?.reason ?? 'no reason');
+    .map((line) => JSON.parse(line) as Partial<MachineEvent>)
+    .flatMap(({ event, data }) => (event === undefined ? [] : [{ event, ...(data && { data }) }]));
 }

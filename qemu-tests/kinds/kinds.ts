@@ -54,7 +54,7 @@ async function loseStack({ gdb }: KernelDebugger): Promise<void> {
   await gdb.writeRegister('rsp', nonCanonical);
 }
 
-const loop = (kernel: KernelDebugger): Promise<void> => kernel.call('__delay', endlessCycles);
+export const loop = (kernel: KernelDebugger): Promise<void> => kernel.call('__delay', endlessCycles);
 
 async function loopWithoutInterrupts(kernel: KernelDebugger): Promise<void> {
   const { eflags } = await kernel.gdb.registers();

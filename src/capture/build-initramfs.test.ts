@@ -7,8 +7,10 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { SaveoopsError } from '../errors.js';
 import { withTemporaryFolder } from '../host/files.js';
 import type { GatherOptions } from './capture-files.js';
+import { bootOnceApplets, bootOnceScript } from './boot-once.js';
 import { buildCaptureInitramfs, type CaptureInitramfs } from './build-initramfs.js';
 import { writeCpioArchive } from './cpio-archive.js';
+import { feedWatchdogApplets, feedWatchdogScript } from './feed-watchdog.js';
 import { initApplets, initScript } from './init.js';
 import { loadModulesApplets, loadModulesScript } from './load-modules.js';
 import { logBegins, logEnds } from './markers.js';
@@ -50,7 +52,13 @@ describe('the capture initramfs', () => {
     for (const line of lines) expect(line).toMatch(/^[-dl]\S+ +\d+ root +root .* Jan +1 +2000 /);
     const names = lines.map((line) => line.split(/ 2000 /)[1]?.split(' -> ')[0]);
     const implied = ['bin', 'dev', 'etc', 'etc/saveoops', 'lib', 'lib64', 'proc', 'run', 'sys', 'tmp'];
-    const applets = new Set([...initApplets, ...saveCaptureApplets, ...saveDumpApplets]);
+    const applets = new Set([
+      ...initApplets,
+      ...feedWatchdogApplets,
+      ...saveCaptureApplets,
+      ...saveDumpApplets,
+      ...bootOnceApplets,
+    ]);
     const links = [...applets].map((name) => `bin/${name}`);
     expect(names).toEqual([...implied, ...links, ...built.files.map((file) => file.path)].sort());
   });
@@ -244,6 +252,8 @@ function commandWords(script: string): string[] {
 
 describe.each([
   ['init', initScript, initApplets],
+  ['boot-once', bootOnceScript, bootOnceApplets],
+  ['feed-watchdog', feedWatchdogScript, feedWatchdogApplets],
   ['save-capture', saveCaptureScript, saveCaptureApplets],
   ['save-dump', saveDumpScript, saveDumpApplets],
   ['load-modules', loadModulesScript, [...initApplets, ...loadModulesApplets]],
@@ -265,7 +275,8 @@ describe.each([
     const shell = new Set(
       (
         'case if then else elif fi do done while until for esac echo export set kill wait return shift exit read exec ' +
-        'umask break continue busybox vmcore-dmesg makedumpfile blkid load-modules save-capture save-dump'
+        'umask break continue busybox vmcore-dmesg makedumpfile blkid load-modules save-capture save-dump ' +
+        'feed-watchdog boot-once extlinux'
       ).split(' '),
     );
     const own = new Set([...script.matchAll(/^([a-z_]+)\(\) \{/gm)].map((match) => match[1]));

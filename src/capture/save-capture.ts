@@ -92,6 +92,8 @@ put() {
   file=$folder/$1
   item=$1
   shift
+  # A disk that has not answered once is not waited for again.
+  [ -z "$stuck" ] || return 1
   limited ${limits.write} sh -c 'exec >"$1" && shift && exec "$@"' sh "$file.incomplete" "$@" 2>$state/said &&
     limited ${limits.write} sync "$file.incomplete" 2>$state/said &&
     limited ${limits.write} mv "$file.incomplete" "$file" 2>$state/said &&
@@ -99,6 +101,7 @@ put() {
   status=$?
   [ $status != 0 ] || return 0
   failure "$item ($(why $status))"
+  [ $status != 124 ] || stuck=yes
   return 1
 }
 
@@ -166,8 +169,10 @@ limited ${limits.mount} mount -t $driver -o rw,nosuid,nodev,noexec$options $devi
 # --- the directory ---
 # Gives the disk back. What was not unmounted is made read-only with all else by the kernel's emergency call.
 release_disk() {
-  limited ${limits.write} umount $root 2>$state/said && return
-  failure "umount ($(why $?))"
+  if [ -z "$stuck" ]; then
+    limited ${limits.write} umount $root 2>$state/said && return
+    failure "umount ($(why $?))"
+  fi
   echo u >/proc/sysrq-trigger
 }
 
@@ -201,6 +206,7 @@ while :; do
 done
 note "saving in $directory"
 
+stuck=
 saved=
 # kept NAME: a file that is whole and on the disk.
 kept() {

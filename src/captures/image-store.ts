@@ -42,7 +42,7 @@ export async function capturesInImage(image: string): Promise<readonly StoredCap
   }
   const found: StoredCapture[] = [];
   for (const system of systems) {
-    await requireOnHost(needs[system.kind]);
+    await requireOnHost(needs[system.kind], environment.PATH);
     for (const folder of folders) found.push(...(await capturesIn(image, system, folder)));
   }
   return found;
@@ -81,7 +81,7 @@ async function fileSystems(image: string): Promise<readonly ImageFileSystem[]> {
 }
 
 async function partitionOffsets(image: string): Promise<readonly number[]> {
-  await requireOnHost([{ package: 'util-linux', program: 'partx' }]);
+  await requireOnHost([{ package: 'util-linux', program: 'partx' }], environment.PATH);
   try {
     // MBR and GPT. It fails when there is no partition table.
     const args = ['--raw', '--noheadings', '--output', 'START', resolve(image)];
@@ -139,7 +139,9 @@ async function storedCapture(
   path: string,
   name: CaptureName,
 ): Promise<StoredCapture> {
-  const files = (await entries(image, system, path)).filter((file) => file.kind === 'file');
+  const files = (await entries(image, system, path))
+    .filter((file) => file.kind === 'file')
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   return {
     ...name,
     where: `${image}:${path}`,

@@ -50,7 +50,8 @@ async function logInput(path: string): Promise<ReportInput> {
 async function captureInput(capture: StoredCapture): Promise<ReportInput> {
   const log =
     (await capture.read('dmesg.txt', largestLog)) ?? (await capture.read('dmesg.txt.incomplete', largestLog));
-  const json = (await capture.read('capture.json', largestRecord)) ?? undefined;
+  const json = await capture.read('capture.json', largestRecord);
+  const captureLog = await capture.read('capture.log', largestRecord);
   const { where, name, id, time, incomplete, files, copyCommand } = capture;
   const record = json === undefined ? undefined : parseCaptureRecord(Buffer.from(json.bytes).toString());
   return {
@@ -63,6 +64,7 @@ async function captureInput(capture: StoredCapture): Promise<ReportInput> {
       incomplete,
       files,
       record,
+      captureLog: captureLog === undefined ? undefined : decoded(captureLog).log,
       logSha256:
         log === undefined || log.cut ? undefined : createHash('sha256').update(log.bytes).digest('hex'),
       copyCommand,

@@ -142,19 +142,16 @@ describe('which file is read', () => {
 
 describe('the command line', () => {
   test('a flag wins over the file; saveoops config prints a file that says the same', () => {
-    const path = file(
-      'c.yaml',
-      'append: "#file: yes"\nreset-vga: true\ndump-tools: true\ninitrd: [/a, /b]\n',
-    );
+    const path = file('c.yaml', 'append: "#file: yes"\nreset-vga: true\nreset-pic: true\ninitrd: [/a, /b]\n');
     const { status, stdout } = runSaveoops(
-      ['config', '--config', path, '--initrd', '/c', '--no-dump-tools', '--crash-append', '5'],
+      ['config', '--config', path, '--initrd', '/c', '--no-reset-pic', '--crash-append', '5'],
       folder,
     );
     expect(status).toBe(0);
-    expect(verdict(stdout)).toEqual({
+    expect(verdict(stdout)).toMatchObject({
       append: '#file: yes',
       'reset-vga': true,
-      'dump-tools': false,
+      'reset-pic': false,
       initrd: ['/c'],
       'crash-append': '5',
       format: 'com32',

@@ -5,6 +5,8 @@ export type BootSource =
   /** Unless `writable`, the guest's writes go to a temporary file, so that the image stays what was built. */
   | { readonly kind: 'disk'; readonly image: string; readonly writable?: boolean }
   | { readonly kind: 'cdrom'; readonly image: string }
+  /** PXE: the firmware loads `file` by TFTP from the host's folder `tftp`. The guest sees the host as 10.0.2.2. */
+  | { readonly kind: 'network'; readonly tftp: string; readonly file: string }
   | {
       readonly kind: 'kernel';
       readonly kernel: string;
@@ -74,6 +76,11 @@ function bootArguments(boot: BootSource): readonly string[] {
       return [
         ...['-drive', `if=none,id=cd,media=cdrom,readonly=on,format=raw,file=${commas(boot.image)}`],
         ...['-device', 'ide-cd,drive=cd,bus=ide.0,bootindex=0'],
+      ];
+    case 'network':
+      return [
+        ...['-netdev', `user,id=net,tftp=${commas(boot.tftp)},bootfile=${commas(boot.file)}`],
+        ...['-device', 'virtio-net-pci,netdev=net', '-boot', 'n'],
       ];
     case 'kernel':
       return [

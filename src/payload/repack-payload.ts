@@ -1,5 +1,6 @@
 /** A payload with another command line or initramfs, from the bytes of a built one: nothing is decompressed or armed. */
 import { ByteView } from '../bytes/byte-reader.js';
+import { captureCommandLine } from '../capture/command-line.js';
 import { planCrashRegion } from '../layout/crash-region.js';
 import { assembleImage, digestPart, headerEdit, headerField, type Part } from './assemble-image.js';
 import type { CrashInitrd } from './build-payload.js';
@@ -26,7 +27,7 @@ export function repackPayload(
   { manifest, module, image, initrds }: PayloadParts,
   changes: Changes,
 ): Com32File {
-  const crashAppend = crashCommandLine(manifest, changes.crashAppend ?? manifest.crash.ownAppend);
+  const crashAppend = crashCommandLine(manifest, changes);
   const parts = {
     ...image.parts,
     ...(crashAppend === manifest.crash.append ? {} : { CMDLINE: digestPart(commandLinePart(crashAppend)) }),
@@ -70,10 +71,13 @@ export function repackPayload(
   }));
 }
 
-/** The crash kernel's command line with `own` in place of what `--crash-append` gave. */
-function crashCommandLine({ crash }: Manifest, own: string): string {
+/** The crash kernel's command line with what is new in it: a foreign initramfs gets no orders for ours. */
+function crashCommandLine({ crash }: Manifest, { crashAppend, crashInitrd }: Changes): string {
   const fixed = crash.append.slice(0, crash.append.length - crash.ownAppend.length).trimEnd();
-  return [fixed, own].filter((word) => word !== '').join(' ');
+  const own = crashAppend ?? crash.ownAppend;
+  return [crashInitrd === undefined ? fixed : captureCommandLine.join(' '), own]
+    .filter((word) => word !== '')
+    .join(' ');
 }
 
 /** init_size in the template of the crash kernel's boot_params, bytes. */

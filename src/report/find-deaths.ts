@@ -50,6 +50,7 @@ interface Draft {
   readonly death: { -readonly [Key in keyof Death]: Death[Key] };
   /** The part of the story that counts is told: what follows repeats it. */
   told: boolean;
+  readonly hasHeadline: boolean;
   hasRip: boolean;
 }
 
@@ -83,9 +84,11 @@ class Finder {
   readonly #deaths: Draft[] = [];
   #open: Draft | undefined;
   #trace: CallTrace | undefined;
+  #lastLine = 0;
 
   push(line: LogLine): void {
     const text = line.text.trim();
+    this.#lastLine = line.number;
     if (this.#trace !== undefined) {
       if (this.#trace.push(text)) {
         this.#touch(line);
@@ -107,8 +110,13 @@ class Finder {
   deaths(): readonly Death[] {
     this.#endTrace();
     return this.#deaths
-      .filter(({ death, hasRip }) => death.kind !== 'exception' || death.oops !== undefined || hasRip)
+      .filter(({ death, hasHeadline, hasRip }) => hasHeadline || (hasRip && this.#isAtEnd(death)))
       .map(({ death }) => death);
+  }
+
+  /** An early exception halts the machine. Registers that somebody asked for (SysRq-p) do not. */
+  #isAtEnd(death: Death): boolean {
+    return death.lastLine === this.#lastLine;
   }
 
   /** true: the line begins a story, or is the "[#1]" of the open one. */
@@ -141,16 +149,16 @@ class Finder {
       this.#start(line, kind, { ...task, taint: undefined, address: addressIn(text) });
       return true;
     }
-    // Registers without a headline: an early exception, whose headline goes to no log.
+    // Registers without a headline: that of an early exception goes to no log.
     if ((this.#open === undefined || this.#open.told) && text.startsWith('CPU: ')) {
       const cpu = parseCpuLine(text);
-      if (cpu !== undefined) this.#start(line, 'exception', cpu);
+      if (cpu !== undefined) this.#start(line, 'early-exception', cpu, false);
       return cpu !== undefined;
     }
     return false;
   }
 
-  #start(headline: LogLine, kind: DeathKind, known: Partial<Death>): void {
+  #start(headline: LogLine, kind: DeathKind, known: Partial<Death>, hasHeadline = true): void {
     this.#endTrace();
     this.#open = undefined;
     if (this.#deaths.length >= mostDeaths) {
@@ -178,7 +186,7 @@ class Finder {
       ...known,
       trace: [],
     };
-    this.#open = { death, told: false, hasRip: false };
+    this.#open = { death, hasHeadline, told: false, hasRip: false };
     this.#deaths.push(this.#open);
   }
 

@@ -145,13 +145,17 @@ function trace(entries: readonly ReportedEntry[]): string {
 function savedSection({ capture }: Report): string {
   if (capture === null) return '';
   const failures = capture.failures.map((failure) => `<li class="failed">${forHtml(failure)}</li>`);
+  const notes =
+    capture.notes.length === 0
+      ? ''
+      : `<details><summary>What the capture did</summary>${pre(capture.notes.map(forHtml))}</details>`;
   const files = capture.files.map(({ name, size }) => `<li>${forHtml(name)} (${bytes(size)})</li>`);
   return section(
     'Saved',
     `${table([
       ['capture', capture.name],
       ['time', capture.time],
-    ])}<ul>${files.join('') || '<li>nothing</li>'}</ul>${failures.length === 0 ? '' : `<p>Failed:</p><ul>${failures.join('')}</ul>`}`,
+    ])}<ul>${files.join('') || '<li>nothing</li>'}</ul>${failures.length === 0 ? '' : `<p>Failed:</p><ul>${failures.join('')}</ul>`}${notes}`,
   );
 }
 

@@ -117,7 +117,7 @@ function logLine({ time, text }: ReportedLine): string {
 
 function saved({ capture }: Report): string[] {
   if (capture === null) return [];
-  const { record, files, failures } = capture;
+  const { record, files, failures, notes } = capture;
   return [
     '',
     'Saved',
@@ -130,7 +130,15 @@ function saved({ capture }: Report): string[] {
     ]),
     ...files.map(({ name, size }) => `  ${forTerminal(name)} (${bytes(size)})`),
     ...(files.length === 0 ? ['  nothing'] : []),
-    ...(failures.length === 0 ? [] : ['Failed', ...failures.map((failure) => `  ${forTerminal(failure)}`)]),
+    ...(failures.length === 0
+      ? []
+      : [
+          'Failed',
+          ...failures.map((failure) => `  ${forTerminal(failure)}`),
+          ...(notes.length === 0
+            ? []
+            : ['What the capture did', ...notes.map((note) => `  ${forTerminal(note)}`)]),
+        ]),
   ];
 }
 

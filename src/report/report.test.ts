@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { deathLogs, fixtures, type DeathLog } from '../testkit/death-logs.js';
+import { parseCpuLine } from './cpu-line.js';
 import type { DeathKind } from './kinds-of-death.js';
 import { renderHtml } from './render-html.js';
 import { renderText } from './render-text.js';
@@ -33,7 +34,7 @@ const kinds: Readonly<Record<string, DeathKind>> = {
   'hung-task': 'hung-task',
   'soft-lockup': 'soft-lockup',
   'oops-then-sysrq': 'null-dereference',
-  'early-exception': 'exception',
+  'early-exception': 'early-exception',
 };
 
 test('there are logs of kernels from 5.10 to 7.x', () => {
@@ -162,6 +163,12 @@ describe('several things that went wrong', () => {
     expect(end?.kind).toBe('consequence');
   });
 
+  test('registers that somebody asked for are no death', () => {
+    const early = logs.find(({ name }) => name === 'early-exception')?.text ?? '';
+    expect(reportOf(early).report.cause).not.toBeNull();
+    expect(reportOf(`${early}[    9.000000] the system runs on\n`).report.cause).toBeNull();
+  });
+
   test('a log without a death has no cause', () => {
     const { report } = reportOf('[    0.000000] Linux version 6.1.0 (a@b)\n[    1.000000] hello\n');
     expect(report.cause).toBeNull();
@@ -185,6 +192,33 @@ describe('the text for a person', () => {
       expect(rendered).toBe(golden);
     },
   );
+});
+
+test.each([
+  ['a Not tainted b Tainted: G        W  OE      6.1.0-56 #1', 'a Not tainted b', 'G        W  OE'],
+  ['a Not tainted x Not tainted 6.1.0-56 #1', 'a Not tainted x', ''],
+  ['a Tainted: P b Not tainted 6.1.0-56 #1', 'a Tainted: P b', ''],
+  [
+    'kworker/0:1 Tainted: [x] Tainted: P           O       6.1.0',
+    'kworker/0:1 Tainted: [x]',
+    'P           O',
+  ],
+])('a process may be called what it likes: %s', (line, comm, taint) => {
+  expect(parseCpuLine(`CPU: 3 UID: 0 PID: 42 Comm: ${line}`)).toEqual({ cpu: 3, pid: 42, comm, taint });
+});
+
+test('without the crash kernel the region is guessed: the largest that is right above usable RAM', () => {
+  const map = ['0000000000100000-0000000037ffffff] usable', '0000000038000000-000000003fffffff] reserved'];
+  const below = ['0000000000001000-00000000001fffff] usable', '0000000000200000-00000000041fffff] reserved'];
+  const far = '0000000080000000-00000000ffffffff] reserved';
+  const text = [...below, ...map, far]
+    .map((range) => `BIOS-e820: [mem 0x${range.replace('-', '-0x')}`)
+    .join('\n');
+  expect(reportOf(text).report.memory.crashRegion).toEqual({
+    start: '0x38000000',
+    end: '0x3fffffff',
+    how: 'guess',
+  });
 });
 
 test('the HTML allows its own style sheet and nothing else', () => {

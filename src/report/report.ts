@@ -28,6 +28,8 @@ export interface CaptureInput {
   readonly incomplete: boolean;
   readonly files: readonly { readonly name: string; readonly size: number }[];
   readonly record: CaptureRecord | undefined;
+  /** capture.log; undefined: there is none. */
+  readonly captureLog: string | undefined;
   /** SHA-256 of the log that was read, hexadecimal; undefined: it was not read whole. */
   readonly logSha256: string | undefined;
   readonly copyCommand: ((name: string) => string) | undefined;
@@ -120,6 +122,8 @@ export interface Report {
     readonly record: CaptureRecord | null;
     /** What was wanted and is not there, or not as it was written. */
     readonly failures: readonly string[];
+    /** What the capture did, by its capture.log. */
+    readonly notes: readonly string[];
   } | null;
   readonly next: readonly NextStep[];
 }
@@ -132,6 +136,7 @@ export interface MadeReport {
 }
 
 const linesBefore = 30;
+const mostNotes = 100;
 const longestLine = 4096;
 
 export function makeReport(input: ReportInput): MadeReport {
@@ -177,6 +182,7 @@ export function makeReport(input: ReportInput): MadeReport {
             files: capture.files,
             record: record ?? null,
             failures,
+            notes: notesOf(capture.captureLog ?? ''),
           },
     next: nextSteps({ kernel, at: cause?.at ?? callerOf(cause), where: input.where, capture }),
   };
@@ -211,6 +217,17 @@ function kernelOf(
 
 function uptimeOf(lines: readonly LogLine[], death: Death | undefined): number | null {
   return death?.headline.time ?? lines.findLast(({ time }) => time !== undefined)?.time ?? null;
+}
+
+/** capture.log begins with what the capture did; the crash kernel's own log follows behind a line of dashes. */
+function notesOf(log: string): readonly string[] {
+  const lines = log.split('\n');
+  const end = lines.findIndex((line) => line.startsWith('---- '));
+  return lines
+    .slice(0, end < 0 ? lines.length : end)
+    .filter((line) => line !== '')
+    .slice(0, mostNotes)
+    .map((line) => line.slice(0, longestLine));
 }
 
 function missing({ files, record, incomplete }: CaptureInput): readonly string[] {
