@@ -1,4 +1,6 @@
 /** One target in a thread of its own: the main thread can end it when an input takes too long or too much memory. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
 import { SaveoopsError } from '../errors.js';
 import { mutate, SeededRandom } from '../testkit/mutate.js';
@@ -10,6 +12,9 @@ import { targets } from './targets.js';
 const longest = 1 << 16;
 /** Of buffers outside the JavaScript heap, whose size the thread's own limit bounds. Bytes. */
 const mostMemory = 256 << 20;
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const { name, seed, milliseconds, shared } = workerData as WorkerOrders;
 const current = new Uint8Array(shared);
@@ -58,17 +63,25 @@ function report(message: WorkerReport): void {
   parentPort?.postMessage(message);
 }
 
+/**
+ * Buffers of many inputs pile up until the collector comes by, more of them on a busy machine: each input is run once
+ * more, alone, to see whether one of them asks for so much.
+ */
+async function weigh(inputs: readonly Uint8Array[]): Promise<void> {
+  for (const input of inputs) {
+    if (process.memoryUsage().arrayBuffers > mostMemory / 4) collectGarbage();
+    const before = process.memoryUsage().arrayBuffers;
+    await attempt(input);
+    const taken = process.memoryUsage().arrayBuffers - before;
+    if (taken > mostMemory) report({ kind: 'finding', input, what: `${taken} bytes of buffers` });
+  }
+  collectGarbage();
+}
+
 /** Runs the inputs; of those that reached something new, keeps one for each piece of news, found by halving. */
 async function explore(inputs: readonly Uint8Array[]): Promise<void> {
   for (const input of inputs) await attempt(input);
-  const { arrayBuffers } = process.memoryUsage();
-  if (arrayBuffers > mostMemory) {
-    report({
-      kind: 'finding',
-      input: inputs[0] ?? new Uint8Array(),
-      what: `${arrayBuffers} bytes of buffers`,
-    });
-  }
+  if (process.memoryUsage().arrayBuffers > mostMemory) await weigh(inputs);
   if (!coverage.news()) return;
   const [only] = inputs;
   if (inputs.length === 1 && only !== undefined) {
