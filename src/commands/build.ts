@@ -24,6 +24,7 @@ import {
   payloadFile,
 } from './payload-files.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
+import { forJson } from '../safe-text.js';
 
 export interface BuildOptions extends SaveOptions, RowOptions {
   readonly kernel: string;
@@ -308,7 +309,7 @@ function report(
       primary: manifest.primary.release,
       crash: manifest.crash.release,
     };
-    io.out(`${JSON.stringify(result, null, 2)}\n`);
+    io.out(`${forJson(result)}\n`);
     return;
   }
   const mib = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`.padStart(10);
