@@ -101,7 +101,7 @@ async function fillFileSystem(
   // folder, and absolute ones, can be neither.
   const name = basename(path);
   const drive = `${name}@@${offset}`;
-  const run = { env: reproducibleEnvironment, cwd: dirname(path) };
+  const run = { env: reproducibleEnvironment, cwd: dirname(path), silent: true };
   await runTool(
     'mformat',
     [
