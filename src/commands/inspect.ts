@@ -4,6 +4,7 @@ import { readInput } from '../host/files.js';
 import { readManifest } from '../payload/com32-file.js';
 import { sha256Hex } from '../bytes/digests.js';
 import type { Manifest, ManifestRegion } from '../payload/manifest.js';
+import { forJson } from '../safe-text.js';
 
 export interface InspectOptions {
   readonly file: string;
@@ -18,7 +19,7 @@ export async function runInspect(
   const bytes = await readInput(options.file, 'a saveoops.c32');
   const manifest = readManifest(bytes, options.file);
   const damaged = damagedRegions(bytes, manifest);
-  if (options.json) io.out(`${JSON.stringify(manifest, null, 1)}\n`);
+  if (options.json) io.out(`${forJson(manifest, 1)}\n`);
   else io.out(table(manifest, new Set(damaged.map((region) => region.name))));
   refuseDamage(damaged, options.file);
 }

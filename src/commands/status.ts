@@ -9,6 +9,7 @@ import { findReserved, type PhysicalRange } from '../system/crash-region.js';
 import { findFallback, type Fallback } from '../system/fallback.js';
 import { installedPayloads, type InstalledPayload } from '../system/installed-payloads.js';
 import { parseStatusNode, statusNodeType, unarmedReasons, type StatusNode } from '../system/status-node.js';
+import { forJson } from '../safe-text.js';
 
 export interface StatusOptions {
   /** Where boot/, proc/ and sys/ are: "/" of the running system. */
@@ -60,7 +61,7 @@ export async function runStatus(
     kdump: await readKdump(root),
     fallback: await findFallback(root),
   };
-  if (options.json) io.out(`${JSON.stringify(status, null, 2)}\n`);
+  if (options.json) io.out(`${forJson(status)}\n`);
   else if (options.motd) io.out(motd(status));
   else io.out(render(status));
   if (!status.armed) return node === undefined ? statusExitCodes.notStarted : statusExitCodes.unarmed;
