@@ -64,9 +64,9 @@ test('a user learns whether the system is armed and where the region is, and rea
       expect.stringMatching(new RegExp(`^setup_data 0*${page.toString(16)}[0-9a-f]{3}$`)),
     ]);
     expect(root.slice(1)).toEqual([
-      'read nr_cpus=1',
+      expect.stringMatching(/^read nr_cpus=1/),
       expect.stringMatching(/^write 1\+0 records out|^write 1 byte/),
-      'read Nr_cpus=1',
+      expect.stringMatching(/^read Nr_cpus=1/),
     ]);
     // What has been changed is not started.
     expect(result.serial).toContain('saveoops: E30 not captured, SHA-256 differs: boot_params');

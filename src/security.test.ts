@@ -231,3 +231,11 @@ describe('what is run', () => {
     ]);
   });
 });
+
+test('docs/security.md names files that there are', () => {
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  const text = readFileSync(join(root, 'docs/security.md'), 'utf8');
+  const named = [...text.matchAll(/\b(?:src|qemu-tests|stubs|docs)\/[\w./-]*\w/g)].map(([name]) => name);
+  expect(named.length).toBeGreaterThan(10);
+  expect(named.filter((name) => !existsSync(join(root, name)))).toEqual([]);
+});
