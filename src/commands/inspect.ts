@@ -4,7 +4,7 @@ import { readInput } from '../host/files.js';
 import { readManifest } from '../payload/com32-file.js';
 import { sha256Hex } from '../bytes/digests.js';
 import type { Manifest, ManifestRegion } from '../payload/manifest.js';
-import { forJson } from '../safe-text.js';
+import { forJson, forTerminal } from '../safe-text.js';
 
 export interface InspectOptions {
   readonly file: string;
@@ -73,6 +73,7 @@ function table(manifest: Manifest, damaged: ReadonlySet<string>): string {
     '',
     line(head),
     ...rows.map(line),
-    '',
-  ].join('\n');
+  ]
+    .map((each) => `${forTerminal(each)}\n`)
+    .join('');
 }

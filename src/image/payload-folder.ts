@@ -72,7 +72,7 @@ async function requireOneBuild(folder: string): Promise<void> {
     where: folder,
     found: `a ${manifestFile} that is not the one inside ${payloadFile}`,
     wanted: 'what one run of saveoops build has written',
-    hint: 'build the payload again',
+    hint: `build the payload again; for one that was repacked to a file: saveoops inspect --json ${path} >${join(folder, manifestFile)}`,
   });
 }
 

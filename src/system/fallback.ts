@@ -2,6 +2,7 @@
  * Whether this boot is one instead of a kernel that panicked again and again, and what is known of that. /bin/boot-once of
  * the capture initramfs has the boot loader tell the kernel the name of the last capture.
  */
+import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fallbackWord } from '../capture/boot-once.js';
@@ -41,7 +42,8 @@ type Record = Pick<Fallback, 'release' | 'message' | 'inARow'>;
 
 async function readRecord(path: string): Promise<Record | undefined> {
   try {
-    const file = await open(path);
+    // A link or a named pipe is no record: whoever may write there could lead us anywhere, or have us wait.
+    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(longestRecord), 0, longestRecord, 0);
       const value = JSON.parse(buffer.toString('utf8', 0, bytesRead)) as Partial<Record> & {
