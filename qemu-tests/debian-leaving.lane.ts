@@ -24,7 +24,7 @@ afterEach(() => {
 });
 
 /** First line of `saveoops status` on a system that such an entry has started. */
-const firstWord = { armed: /^armed/, plain: /^not armed/ } as const;
+const firstWord = { armed: /^saveoops: armed/, plain: /^saveoops: not armed/ } as const;
 
 /** What went wrong in this boot, by systemd and ext4. */
 const health = printBlock(

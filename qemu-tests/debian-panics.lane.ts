@@ -42,7 +42,7 @@ describe('an installed Debian that dies and restarts tells of', () => {
     'a panic at the login prompt',
     async () => {
       const { died, report } = await dieAndAsk({ orders: settled + status + crash });
-      expect(block(died, 'status')[0]).toMatch(/^armed/);
+      expect(block(died, 'status')[0]).toMatch(/^saveoops: armed/);
       expect(report).toContain('Kernel panic - not syncing: sysrq triggered crash');
       expect(report).toContain('sysrq_handle_crash');
     },
