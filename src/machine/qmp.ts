@@ -13,6 +13,9 @@ export class QmpClient {
   #nextId = 1;
   #buffer = '';
   #closed = false;
+  /** Names of events so far, and those who wait for one. */
+  readonly #events = new Set<string>();
+  readonly #awaited = new Map<string, Pending>();
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -24,7 +27,9 @@ export class QmpClient {
     socket.on('close', () => {
       this.#closed = true;
       for (const { reject } of this.#pending.values()) reject(qmpError('connection', 'QEMU closed it'));
+      for (const { reject } of this.#awaited.values()) reject(qmpError('connection', 'QEMU closed it'));
       this.#pending.clear();
+      this.#awaited.clear();
     });
   }
 
@@ -42,6 +47,15 @@ export class QmpClient {
     return await new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
       this.#socket.write(JSON.stringify({ execute: command, arguments: parameters, id }) + '\n');
+    });
+  }
+
+  /** When an event of this name (qemu's qapi/*.json) has come since attach(). Throws `tool` when QEMU ends first. */
+  async event(name: string): Promise<void> {
+    if (this.#events.has(name)) return;
+    if (this.#closed) throw qmpError(`event ${name}`, 'the connection is closed');
+    await new Promise<unknown>((resolve, reject) => {
+      this.#awaited.set(name, { resolve, reject });
     });
   }
 
@@ -84,9 +98,16 @@ export class QmpClient {
       this.#socket.destroy(new Error('QMP sent no JSON'));
       return;
     }
+    const event = message['event'];
+    if (typeof event === 'string') {
+      this.#events.add(event);
+      this.#awaited.get(event)?.resolve(undefined);
+      this.#awaited.delete(event);
+      return;
+    }
     const id = message['id'];
     const pending = typeof id === 'number' ? this.#pending.get(id) : undefined;
-    if (typeof id !== 'number' || pending === undefined) return; // The greeting, or an event.
+    if (typeof id !== 'number' || pending === undefined) return; // The greeting.
     this.#pending.delete(id);
     if ('error' in message) pending.reject(qmpError('command', JSON.stringify(message['error'])));
     else pending.resolve(message['return']);

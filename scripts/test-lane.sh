@@ -1,0 +1,10 @@
+#!/bin/bash
+# npm run test:machines, test:flips: machines that are too many for npm test. $1: the lane; further arguments go to jest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lane=$1
+shift
+bash scripts/setup.sh
+npm run --silent build
+exec node --experimental-vm-modules --no-warnings node_modules/jest/bin/jest.js \
+  --maxWorkers=1 --testMatch "<rootDir>/dist/qemu-tests/$lane.lane.js" "$@"
