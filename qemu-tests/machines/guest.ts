@@ -15,7 +15,8 @@ echo "total $(sed -n 's/^MemTotal: *//p' /proc/meminfo)"
 for map in /sys/firmware/memmap/[0-9]*; do
   [ "$(cat $map/type)" != 'System RAM' ] || echo "ram $(cat $map/start) $(cat $map/end)"
 done`;
-  return await guestInitramfs(`${printBlock('machine', tell)}echo c >/proc/sysrq-trigger\n`);
+  // stty waits until all is on the serial port: the panic would overtake it.
+  return await guestInitramfs(`${printBlock('machine', tell)}stty -echo\necho c >/proc/sysrq-trigger\n`);
 }
 
 export interface MachineFacts {

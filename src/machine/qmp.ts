@@ -7,15 +7,20 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+interface QmpEvent {
+  readonly event: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
 export class QmpClient {
   readonly #socket: Socket;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #buffer = '';
   #closed = false;
-  /** Names of events so far, and those who wait for one. */
-  readonly #events = new Set<string>();
-  readonly #awaited = new Map<string, Pending>();
+  /** Events so far, and those who wait for one. */
+  readonly #events: QmpEvent[] = [];
+  readonly #awaited = new Set<Pending & { readonly wanted: (event: QmpEvent) => boolean }>();
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -27,7 +32,7 @@ export class QmpClient {
     socket.on('close', () => {
       this.#closed = true;
       for (const { reject } of this.#pending.values()) reject(qmpError('connection', 'QEMU closed it'));
-      for (const { reject } of this.#awaited.values()) reject(qmpError('connection', 'QEMU closed it'));
+      for (const { reject } of this.#awaited) reject(qmpError('connection', 'QEMU closed it'));
       this.#pending.clear();
       this.#awaited.clear();
     });
@@ -50,12 +55,17 @@ export class QmpClient {
     });
   }
 
-  /** When an event of this name (qemu's qapi/*.json) has come since attach(). Throws `tool` when QEMU ends first. */
-  async event(name: string): Promise<void> {
-    if (this.#events.has(name)) return;
+  /**
+   * When an event (qemu's qapi/*.json) of this name, with this `status` in its data if given, has come since attach().
+   * Throws `tool` when QEMU ends first.
+   */
+  async event(name: string, status?: string): Promise<void> {
+    const wanted = ({ event, data }: QmpEvent): boolean =>
+      event === name && (status === undefined || data?.['status'] === status);
+    if (this.#events.some(wanted)) return;
     if (this.#closed) throw qmpError(`event ${name}`, 'the connection is closed');
     await new Promise<unknown>((resolve, reject) => {
-      this.#awaited.set(name, { resolve, reject });
+      this.#awaited.add({ wanted, resolve, reject });
     });
   }
 
@@ -98,11 +108,8 @@ export class QmpClient {
       this.#socket.destroy(new Error('QMP sent no JSON'));
       return;
     }
-    const event = message['event'];
-    if (typeof event === 'string') {
-      this.#events.add(event);
-      this.#awaited.get(event)?.resolve(undefined);
-      this.#awaited.delete(event);
+    if (typeof message['event'] === 'string') {
+      this.#event(message as unknown as QmpEvent);
       return;
     }
     const id = message['id'];
@@ -111,6 +118,15 @@ export class QmpClient {
     this.#pending.delete(id);
     if ('error' in message) pending.reject(qmpError('command', JSON.stringify(message['error'])));
     else pending.resolve(message['return']);
+  }
+
+  #event(event: QmpEvent): void {
+    this.#events.push(event);
+    for (const waiting of this.#awaited) {
+      if (!waiting.wanted(event)) continue;
+      this.#awaited.delete(waiting);
+      waiting.resolve(undefined);
+    }
   }
 }
 
