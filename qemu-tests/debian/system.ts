@@ -4,11 +4,14 @@
  * console runs once a boot.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { runScenario, type Scenario, type ScenarioResult } from '../../src/machine/scenario.js';
+import type { Manifest } from '../../src/payload/manifest.js';
 import { withShutdownReasons } from '../harness/shutdown-events.js';
+import { markedBlocks } from '../../src/machine/recovered-log.js';
+import { blockBegins, blockEnds } from '../harness/guest.js';
 import { partitions } from './image.js';
 
 export interface DebianBoot {
@@ -16,6 +19,10 @@ export interface DebianBoot {
   readonly orders?: string;
   /** Wall-clock seconds; default 600. */
   readonly timeout?: number;
+  /** MiB; default 1024. */
+  readonly memory?: number;
+  /** Default 1. */
+  readonly cpus?: number;
   readonly endAt?: readonly RegExp[];
   readonly endAtPrompt?: readonly RegExp[];
   readonly debug?: Scenario['debug'];
@@ -27,6 +34,15 @@ export interface DebianBoot {
 export interface DebianRun extends ScenarioResult {
   /** How the guest ended: "guest-reset", "guest-shutdown"; empty when a line ended the run. */
   readonly reasons: readonly string[];
+}
+
+const menuPath = 'saveoops/syslinux-saveoops.cfg';
+
+/** What the orders of a boot printed as the block `name` (printBlock()). Throws an Error when it is not whole. */
+export function block(run: DebianRun, name: string): readonly string[] {
+  const [found] = markedBlocks(run.serial, blockBegins(name), blockEnds(name));
+  if (found?.complete === true) return found.lines;
+  throw new Error([`failed: no whole block "${name}"`, run.serial.slice(-3000), run.reproduce].join('\n'));
 }
 
 /** Of the root shell on the serial port. */
@@ -56,6 +72,8 @@ export class DebianSystem {
       runScenario({
         machine: {
           boot: { kind: 'disk', image: this.image, writable: true },
+          ...(options.memory !== undefined && { memory: options.memory }),
+          ...(options.cpus !== undefined && { cpus: options.cpus }),
           extra: [
             ...['-fw_cfg', `name=opt/saveoops/orders,file=${orders}`],
             ...events,
@@ -98,8 +116,48 @@ export class DebianSystem {
     return out;
   }
 
-  private debugfs(request: string): void {
-    run('debugfs', ['-R', request, `${this.image}?offset=${partitions.boot.start << 20}`]);
+  /** Release of the kernel that the installed menu has first. */
+  get release(): string {
+    const release = /^DEFAULT saveoops-(?:plain-)?(\S+)$/m.exec(this.bootFile(menuPath).toString())?.[1];
+    if (release === undefined) throw new Error('failed: the installed menu has no default');
+    return release;
+  }
+
+  /** The payload of that kernel, copied to the host, with the kernel beside it, as the injector wants it. */
+  payloadFolder(): string {
+    const { release } = this;
+    const folder = join(this.bootFolder(`saveoops/${release}`), release);
+    const kernel = join(folder, `vmlinuz-${release}`);
+    writeFileSync(kernel, this.bootFile(`vmlinuz-${release}`));
+    const { primary } = JSON.parse(readFileSync(join(folder, 'saveoops.json'), 'utf8')) as Manifest;
+    if (primary.kernelFile !== basename(kernel)) copyFileSync(kernel, join(folder, primary.kernelFile));
+    return folder;
+  }
+
+  /**
+   * Edits extlinux.conf as its administrator would: a DEFAULT behind the INCLUDE, an entry of the installed menu with
+   * more words on its command line. The system must have been shut down cleanly.
+   */
+  setDefault(entry: 'armed' | 'plain', words = ''): void {
+    const installed = `saveoops-${entry === 'armed' ? '' : 'plain-'}${this.release}`;
+    const menu = this.bootFile(menuPath).toString();
+    const body = menu.split('\n\n').find((part) => part.startsWith(`LABEL ${installed}\n`));
+    if (body === undefined) throw new Error(`failed: the installed menu has no entry ${installed}:\n${menu}`);
+    const own = body
+      .replace(/^LABEL .*$/m, 'LABEL lane')
+      .replace(/^\tMENU .*\n?/gm, '')
+      .replace(/^\tAPPEND .*$/m, (line) => `${line} ${words}`.trimEnd());
+    const path = 'extlinux/extlinux.conf';
+    const [before = ''] = this.bootFile(path).toString().split('DEFAULT lane\n');
+    const config = join(this.folder, 'extlinux.conf');
+    writeFileSync(config, `${before}DEFAULT lane\n${own.trimEnd()}\n`);
+    this.debugfs(`rm /${path}`, '-w');
+    this.debugfs(`write ${config} /${path}`, '-w');
+    if (!this.bootFile(path).equals(readFileSync(config))) throw new Error(`lost: ${path} was not written`);
+  }
+
+  private debugfs(request: string, ...options: readonly string[]): void {
+    run('debugfs', [...options, '-R', request, `${this.image}?offset=${partitions.boot.start << 20}`]);
   }
 
   remove(): void {

@@ -10,6 +10,8 @@ interface Pending {
 export class QmpClient {
   readonly #socket: Socket;
   readonly #pending = new Map<number, Pending>();
+  /** By name: whether it came, and who waits for it. */
+  readonly #events = new Map<string, { came: boolean; readonly waiting: Pending[] }>();
   #nextId = 1;
   #buffer = '';
   #closed = false;
@@ -23,7 +25,10 @@ export class QmpClient {
     socket.on('error', () => undefined); // `close` follows and fails what is pending.
     socket.on('close', () => {
       this.#closed = true;
-      for (const { reject } of this.#pending.values()) reject(qmpError('connection', 'QEMU closed it'));
+      const waiting = [...this.#events.values()].flatMap((event) => event.waiting.splice(0));
+      for (const { reject } of [...this.#pending.values(), ...waiting]) {
+        reject(qmpError('connection', 'QEMU closed it'));
+      }
       this.#pending.clear();
     });
   }
@@ -42,6 +47,16 @@ export class QmpClient {
     return await new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
       this.#socket.write(JSON.stringify({ execute: command, arguments: parameters, id }) + '\n');
+    });
+  }
+
+  /** Resolves at the first event of this name since attach(), that is at once for one that has been. Throws `tool`. */
+  async event(name: string): Promise<void> {
+    const seen = this.#event(name);
+    if (seen.came) return;
+    if (this.#closed) throw qmpError(name, 'the connection is closed');
+    await new Promise((resolve, reject) => {
+      seen.waiting.push({ resolve, reject });
     });
   }
 
@@ -69,6 +84,12 @@ export class QmpClient {
     this.#socket.destroy();
   }
 
+  #event(name: string): { came: boolean; readonly waiting: Pending[] } {
+    const seen = this.#events.get(name) ?? { came: false, waiting: [] };
+    this.#events.set(name, seen);
+    return seen;
+  }
+
   #receive(chunk: string): void {
     this.#buffer += chunk;
     const lines = this.#buffer.split('\n');
@@ -84,9 +105,16 @@ export class QmpClient {
       this.#socket.destroy(new Error('QMP sent no JSON'));
       return;
     }
+    const event = message['event'];
+    if (typeof event === 'string') {
+      const seen = this.#event(event);
+      seen.came = true;
+      for (const { resolve } of seen.waiting.splice(0)) resolve(undefined);
+      return;
+    }
     const id = message['id'];
     const pending = typeof id === 'number' ? this.#pending.get(id) : undefined;
-    if (typeof id !== 'number' || pending === undefined) return; // The greeting, or an event.
+    if (typeof id !== 'number' || pending === undefined) return; // The greeting.
     this.#pending.delete(id);
     if ('error' in message) pending.reject(qmpError('command', JSON.stringify(message['error'])));
     else pending.resolve(message['return']);

@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fallbackWord } from '../capture/boot-once.js';
-import { capturePlaces } from './capture-places.js';
+import { defaultPlaces } from '../captures/default-places.js';
 
 export interface Fallback {
   /** Name of the last capture. */
@@ -30,7 +30,7 @@ export async function findFallback(root: string): Promise<Fallback | undefined> 
   const capture = word?.slice(fallbackWord.length) ?? '';
   // It becomes a path: what is no name of a capture is none of ours.
   if (!/^[A-Za-z0-9.+_-]+$/.test(capture)) return undefined;
-  for (const place of await capturePlaces(root)) {
+  for (const place of await defaultPlaces(root)) {
     const folder = join(place, capture);
     const record = await readRecord(join(folder, 'capture.json'));
     if (record !== undefined) return { capture, folder, ...record };

@@ -1,0 +1,84 @@
+/**
+ * The real test, panics: `npm run test:debian`, not part of `npm test`. A Debian 13 with the package saveoops installed, armed
+ * by its hooks, dies; after the automatic reboot the same system tells of what.
+ */
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { crash, installedDebian, powerOff, settled, status } from './debian/orders.js';
+import { block, DebianSystem, type DebianBoot, type DebianRun } from './debian/system.js';
+import { printBlock } from './harness/guest.js';
+import { injectorFor } from './inject.js';
+
+const minutes = 60_000;
+let image: string;
+let system: DebianSystem;
+
+beforeAll(async () => {
+  image = await installedDebian();
+}, 60 * minutes);
+beforeEach(() => {
+  system = new DebianSystem(image);
+});
+afterEach(() => {
+  system.remove();
+});
+
+/** The machine dies and resets; it is then started again and asked. */
+async function dieAndAsk(
+  death: DebianBoot,
+  between: () => void = () => undefined,
+): Promise<{ readonly died: DebianRun; readonly report: string }> {
+  const died = await system.boot(death);
+  expect(died.reasons).toEqual(['guest-reset']);
+  between();
+  const asked = await system.boot({
+    orders: [settled, status, printBlock('report', 'saveoops report last'), powerOff].join(''),
+  });
+  expect(asked.reasons).toEqual(['guest-shutdown']);
+  return { died, report: block(asked, 'report').join('\n') };
+}
+
+describe('an installed Debian that dies and restarts tells of', () => {
+  test(
+    'a panic at the login prompt',
+    async () => {
+      const { died, report } = await dieAndAsk({ orders: settled + status + crash });
+      expect(block(died, 'status')[0]).toMatch(/^saveoops: armed/);
+      expect(report).toContain('Kernel panic - not syncing: sysrq triggered crash');
+      expect(report).toContain('sysrq_handle_crash');
+    },
+    30 * minutes,
+  );
+
+  // A keyboard controller that fails. The debugger makes panic() the first thing that the driver's probe does.
+  test(
+    "a panic in a driver's probe, before userspace",
+    async () => {
+      const injector = await injectorFor(system.payloadFolder());
+      const { report } = await dieAndAsk({
+        debug: async (gdb) => {
+          await injector.panicAt(gdb, 'i8042_probe', 'keyboard controller on fire');
+        },
+      });
+      expect(report).toContain('Kernel panic - not syncing: keyboard controller on fire');
+      expect(report).toContain('i8042_probe');
+    },
+    30 * minutes,
+  );
+
+  // As with an initramfs that the kernel cannot unpack: the disk's driver is in there.
+  test(
+    'a root file system whose disk has no driver',
+    async () => {
+      system.setDefault('armed', 'rdinit=/missing');
+      const { report } = await dieAndAsk({}, () => {
+        // The person who selects another entry of the boot menu.
+        system.setDefault('armed');
+      });
+      expect(report).toContain(
+        'Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)',
+      );
+      expect(report).toContain('mount_root_generic');
+    },
+    30 * minutes,
+  );
+});

@@ -1,0 +1,36 @@
+/** What a boot of the installed Debian is told to do, in the shell that has logged in (system.ts). */
+import { cache } from '../harness/folders.js';
+import { printBlock } from '../harness/guest.js';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { armedImage } from './armed.js';
+
+/** Until systemd has nothing left to start: the boot counts as good, and its messages do not come between ours. */
+export const settled = 'systemctl is-system-running --wait >/dev/null\n';
+
+/** Whether this boot is armed, as `saveoops status` tells. */
+export const status = printBlock('status', 'saveoops status');
+
+/**
+ * The same as the kernel shows it, without the minute that Node takes here: the entry stub's status node (docs/protocol.md),
+ * whose second number is 0 when armed. No line: not started by the entry stub.
+ */
+export const armed = (name = 'armed'): string =>
+  printBlock(
+    name,
+    `for node in /sys/kernel/boot_params/setup_data/*; do
+  [ "$(cat $node/type 2>/dev/null)" != 0x53415645 ] || od -A n -t u4 -j 4 -N 4 $node/data | tr -d ' '
+done`,
+  );
+
+export const powerOff = 'systemctl poweroff\n';
+export const reboot = 'systemctl reboot\n';
+export const crash = 'echo c >/proc/sysrq-trigger\n';
+
+/** scripts/test-debian.sh has built the package. */
+export async function installedDebian(): Promise<string> {
+  const folder = join(cache, 'debian', 'package');
+  const [deb] = readdirSync(folder).filter((name) => name.endsWith('.deb'));
+  if (deb === undefined) throw new Error(`no package in ${folder}: npm run test:debian makes it`);
+  return await armedImage(join(folder, deb));
+}

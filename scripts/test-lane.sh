@@ -1,0 +1,10 @@
+#!/bin/bash
+# A lane by name that needs no packages of its own: qemu-tests/NAME.lane.ts. Further arguments go to jest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lane=$1
+shift
+bash scripts/setup.sh
+npm run --silent build
+node --experimental-vm-modules --no-warnings node_modules/jest/bin/jest.js \
+  --maxWorkers=1 --testMatch "<rootDir>/dist/qemu-tests/$lane.lane.js" "$@"
