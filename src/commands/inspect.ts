@@ -20,7 +20,7 @@ export async function runInspect(
   const manifest = readManifest(bytes, options.file);
   const damaged = damagedRegions(bytes, manifest);
   if (options.json) io.out(`${forJson(manifest, 1)}\n`);
-  else io.out(table(manifest, new Set(damaged.map((region) => region.name))));
+  else io.out(renderPayloadTable(manifest, new Set(damaged.map((region) => region.name))));
   refuseDamage(damaged, options.file);
 }
 
@@ -46,7 +46,8 @@ function refuseDamage(damaged: readonly ManifestRegion[], file: string): void {
   });
 }
 
-function table(manifest: Manifest, damaged: ReadonlySet<string>): string {
+/** What `inspect` shows, line by line. */
+export function renderPayloadTable(manifest: Manifest, damaged: ReadonlySet<string>): string {
   const { primary, crash, reset, memory, regions, edits } = manifest;
   const resets = [...(reset.vga ? ['VGA to text mode'] : []), ...(reset.pic ? ['PIC to BIOS vectors'] : [])];
   const rows = regions.map((region) => [
