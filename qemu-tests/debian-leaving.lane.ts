@@ -26,8 +26,9 @@ afterEach(() => {
 /** The block "armed" of a system that such an entry has started. */
 const node = { armed: ['0'], plain: [] } as const;
 
-/** Node takes a minute here to say that the boot was good. */
-const quick = 'systemd.mask=saveoops-booted.service';
+/** Node takes up to a minute here to say that the boot was good, and messages on two consoles take their time, too. */
+const quick =
+  'systemd.mask=saveoops-booted.service loglevel=4 systemd.show_status=0 systemd.log_target=journal';
 
 /** What went wrong in this boot, by systemd and ext4. */
 const health = printBlock(
@@ -44,6 +45,7 @@ const sleepLog = printBlock(
 describe.each(entries)('a system booted by the %s entry', (entry) => {
   beforeEach(() => {
     system.setDefault(entry, quick);
+    system.quietLogin();
   });
 
   test(
