@@ -151,13 +151,20 @@ export class DebianSystem {
     const [before = ''] = this.bootFile(path).toString().split('DEFAULT lane\n');
     const config = join(this.folder, 'extlinux.conf');
     writeFileSync(config, `${before}DEFAULT lane\n${own.trimEnd()}\n`);
-    this.debugfs(`rm /${path}`, '-w');
-    this.debugfs(`write ${config} /${path}`, '-w');
+    this.debugfs(`rm /${path}`, { write: true });
+    this.debugfs(`write ${config} /${path}`, { write: true });
     if (!this.bootFile(path).equals(readFileSync(config))) throw new Error(`lost: ${path} was not written`);
   }
 
-  private debugfs(request: string, ...options: readonly string[]): void {
-    run('debugfs', [...options, '-R', request, `${this.image}?offset=${partitions.boot.start << 20}`]);
+  /** No line of Saveoops at the login: Node takes up to a minute for it on this emulated processor. */
+  quietLogin(): void {
+    this.debugfs('rm /etc/update-motd.d/85-saveoops', { write: true, partition: 'root' });
+  }
+
+  private debugfs(request: string, how: { write?: boolean; partition?: 'boot' | 'root' } = {}): void {
+    const { write = false, partition = 'boot' } = how;
+    const place = `${this.image}?offset=${partitions[partition].start * 2 ** 20}`;
+    run('debugfs', [...(write ? ['-w'] : []), '-R', request, place]);
   }
 
   remove(): void {
