@@ -297,7 +297,8 @@ test(
   limit,
 );
 
-const changes = 'rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,fsync,fdatasync';
+/** strace counts each kind of call by itself, so that each needs a row of its own. */
+const changes = ['rename', 'unlink', 'rmdir', 'mkdir', 'fsync'];
 const kill = (calls: string, n: number, system: string, ...paths: readonly string[]): boolean => {
   const filter = ['-e', `trace=${calls}`, ...paths.flatMap((path) => ['-P', path])];
   const inject = ['-e', `inject=${calls}:signal=SIGKILL:when=${n}`];
@@ -327,18 +328,23 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
   ] as const)(
     'at each change of a file, %s: what boots is whole, and never stale again; the next run ends it',
     (_, start, stages) => {
-      const seen: string[] = [];
-      for (let n = 1; ; n++) {
-        const system = start();
-        replaceInitrd(system);
-        const killed = kill(changes, n, system);
-        const boots = expectBootable(system);
-        if (boots !== seen.at(-1)) seen.push(boots);
-        if (!killed) break;
-        if (n % 4 === 0) settle(system);
-        rmSync(system, { recursive: true });
+      const all = new Set<string>();
+      for (const call of changes) {
+        const seen: string[] = [];
+        for (let n = 1; ; n++) {
+          const system = start();
+          replaceInitrd(system);
+          const killed = kill(call, n, system);
+          const boots = expectBootable(system);
+          if (boots !== seen.at(-1)) seen.push(boots);
+          all.add(boots);
+          if (!killed) break;
+          if (n % 4 === 0) settle(system);
+          rmSync(system, { recursive: true });
+        }
+        expect(seen).toEqual(stages.filter((stage) => seen.includes(stage)));
       }
-      expect(seen).toEqual(stages);
+      expect([...stages].filter((stage) => !all.has(stage))).toEqual([]);
     },
     limit,
   );
