@@ -1,16 +1,14 @@
 /** A kernel that panics at every boot: after some captures the machine comes up on another entry, by itself, and says why. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
-import { partitionStart, sectorSize } from '../src/image/fat-geometry.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import { logEnds } from '../src/capture/markers.js';
-import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { runSaveoops } from '../src/testkit/command-line.js';
-import { bootDisk, bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
+import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
+import { bootFat, captureFacts, damagedFiles } from './harness/boot-fat.js';
 import { host } from './harness/disks.js';
 import { blockEnds, guestInitramfs, printBlock } from './harness/guest.js';
 import { payload } from './harness/payloads.js';
@@ -31,30 +29,6 @@ fi
 ${printBlock('system', copy)}
 reboot -f
 `;
-
-interface Capture {
-  readonly name: string;
-  readonly inARow: number;
-  readonly message: string;
-  readonly files: readonly { readonly name: string; readonly sha256: string }[];
-}
-
-/** The FAT of a run's boot disk, read by mtools. */
-function bootFat(run: ScenarioResult, folder: string): { names: string[]; file: (path: string) => string } {
-  const image = `${bootDisk(run)}@@${partitionStart * sectorSize}`;
-  const file = (path: string): string => {
-    const out = join(folder, path);
-    mkdirSync(dirname(out), { recursive: true });
-    host('mcopy', ['-n', '-i', image, `::/${path}`, out]);
-    return out;
-  };
-  const names = host('mdir', ['-b', '-i', image, '::/saveoops'])
-    .split('\n')
-    .map((line) => line.trim().replace(/\/$/, '').split('/').pop() ?? '')
-    .filter((name) => name !== '')
-    .sort();
-  return { names, file };
-}
 
 test('after two captures in a row the plain entry boots once, tells why, and the armed one is next', async () => {
   const dir = await payload({
@@ -84,22 +58,12 @@ test('after two captures in a row the plain entry boots once, tells why, and the
   });
   check(run, () => {
     const root = join(dirname(run.serialLog), 'root');
-    const { names, file } = bootFat(run, join(root, 'boot'));
-    const captures = names
-      .filter((name) => name !== 'in-a-row')
-      .map((name): Capture => {
-        const text = host('cat', [file(`saveoops/${name}/capture.json`)]);
-        return { ...(JSON.parse(text) as Omit<Capture, 'name'>), name };
-      });
+    const fat = bootFat(run, join(root, 'boot'));
+    const captures = captureFacts(fat);
     expect(captures.map(({ inARow }) => inARow)).toEqual([1, 2, 1]);
     // No capture destroys another: each holds what it says.
-    for (const { name, files } of captures) {
-      for (const each of files) {
-        const [digest] = host('sha256sum', [file(`saveoops/${name}/${each.name}`)]).split(' ');
-        expect(digest).toBe(each.sha256);
-      }
-    }
-    expect(host('cat', [file('saveoops/in-a-row')])).toBe('1\n');
+    expect(damagedFiles(fat, captures)).toEqual([]);
+    expect(host('cat', [fat.file('saveoops/in-a-row')])).toBe('1\n');
     const events = serialLines(run.serial).flatMap(
       (line) =>
         /guest: (armed|system begins)|saveoops: (\d+ captures in a row.*)/.exec(line)?.slice(1).join('') ??

@@ -78,11 +78,14 @@ async function atStartOfCrashKernel(dir: string, option: string): Promise<Seen> 
   return { run, hardware };
 }
 
-/** Without what depends on the moment: counters, what is pending, the last interrupt sent. */
+/**
+ * Without what depends on the moment: counters, what is pending, the last interrupt sent, and what was in service: the
+ * NMI that stops the other CPU may find it in a handler.
+ */
 function settled(text: string): string {
   return text
     .split(/\r?\n/)
-    .filter((line) => !/^(Timer|ICR2?|IRR)\t/.test(line))
+    .filter((line) => !/^(Timer|ICR2?|IRR|ISR|PPR)\t/.test(line))
     .map((line) => line.replace(/ irr=[0-9a-f]+/, '').replace(/^( +IRR +).*/, '$1'))
     .join('\n');
 }

@@ -100,7 +100,7 @@ tar c -C /tmp/copy . | gzip | base64`;
 describe('a machine with too little memory', () => {
   test.each([
     ['amd64', 128, 5, 'no free RAM below 4 GiB for the crash region'],
-    ['amd64', 160, 6, 'no free RAM for the kernel beside the crash region'],
+    ['amd64', 184, 6, 'no free RAM for the kernel beside the crash region'],
     // Room for both, but not for the primary to run in: armed it would be out of memory, plain it boots.
     ['amd64', 210, 6, 'no free RAM for the kernel beside the crash region'],
     // Just below the region that was given up, the plain kernel's decompressor moves itself.

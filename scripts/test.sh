@@ -1,5 +1,5 @@
 #!/bin/bash
-# npm test: every lane, or those named: check (formatter, linter, compiler), unit, qemu.
+# npm test: every lane, or those named: check (formatter, linter, compiler), unit, qemu; soak, by name only.
 # All lanes run even when one fails. Jest's results are left in .cache/test-results for .ci/run.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ run() { # lane, command...
     printf '== %s FAILED, %d s\n' "$lane" $((SECONDS - started))
     failed+=("$lane")
     # What is no jest run counts as one failed test.
-    [[ $lane == unit || $lane == qemu ]] || echo '{"numFailedTests":1}' >"$results/$lane.json"
+    [[ $lane == unit || $lane == qemu || $lane == soak ]] || echo '{"numFailedTests":1}' >"$results/$lane.json"
   fi
 }
 
@@ -43,8 +43,9 @@ for lane in "${lanes[@]}"; do
       ;;
     unit) run unit jest unit dist/src ;;
     qemu) run qemu jest qemu dist/qemu-tests ;;
+    soak) run soak jest soak dist/qemu-tests/soak.test.js ;;
     *)
-      echo "test.sh: no lane $lane (check, unit, qemu)" >&2
+      echo "test.sh: no lane $lane (check, unit, qemu, soak)" >&2
       exit 2
       ;;
   esac

@@ -17,16 +17,11 @@ import { runTest } from './commands/test.js';
 import { runUpdate } from './commands/update.js';
 import { readConfigFile, type ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
+import { fileError } from './host/files.js';
+import { openOutput } from './host/output.js';
 import { version } from './host/version.js';
 
-const io = {
-  out: (text: string): void => {
-    process.stdout.write(text);
-  },
-  progress: (text: string): void => {
-    process.stderr.write(text);
-  },
-};
+const io = openOutput();
 
 const parserConfiguration = { 'camel-case-expansion': false, 'greedy-arrays': false };
 
@@ -266,8 +261,17 @@ async function run(argv: readonly string[]): Promise<number> {
   return exitCode;
 }
 
-// tmp removes its folders, and QEMU goes with its parent, only when the process ends by itself.
+/** What the operating system refused where no code has said more of it. Anything else is a bug. */
+function asSaveoopsError(error: unknown): SaveoopsError | undefined {
+  if (error instanceof SaveoopsError) return error;
+  const { syscall, path } = (error ?? {}) as NodeJS.ErrnoException;
+  if (syscall === undefined) return undefined;
+  return fileError(path ?? `the system call ${syscall}`, 'what the operating system grants', error);
+}
+
+// Temporary files and folders are removed, and QEMU goes with its parent, only when the process ends by itself.
 for (const [signal, number] of [
+  ['SIGHUP', 1],
   ['SIGINT', 2],
   ['SIGTERM', 15],
 ] as const) {
@@ -277,13 +281,8 @@ for (const [signal, number] of [
 try {
   process.exitCode = await run(hideBin(process.argv));
 } catch (error) {
-  if (error instanceof SaveoopsError) {
-    process.stderr.write(`${renderError(error)}\n`);
-    process.exitCode = exitCodeOf[error.kind];
-  } else {
-    process.stderr.write(
-      `saveoops: bug, please report: ${error instanceof Error ? error.stack : String(error)}\n`,
-    );
-    process.exitCode = 70;
-  }
+  const known = asSaveoopsError(error);
+  process.exitCode = known === undefined ? 70 : exitCodeOf[known.kind];
+  const bug = error instanceof Error ? error.stack : String(error);
+  io.progress(`${known === undefined ? `saveoops: bug, please report: ${bug}` : renderError(known)}\n`);
 }

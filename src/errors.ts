@@ -4,6 +4,7 @@
  * Every member says what was found, what was wanted, where, and what to do. Only cli.ts prints them and turns
  * them into an exit code; library code throws them. An error that is not a SaveoopsError is a bug in Saveoops.
  */
+import { forTerminal } from './safe-text.js';
 
 /** Why an input or the machine was refused; `docs/errors.md` lists them with their exit codes. */
 export type ErrorKind =
@@ -65,7 +66,7 @@ export class SaveoopsError extends Error {
   }
 }
 
-/** The text a person sees: one fact a line, in a fixed order. */
+/** The text a person sees: one fact a line, in a fixed order, whatever a hostile file has put into a fact. */
 export function renderError(error: SaveoopsError): string {
   const lines = [
     `saveoops: ${error.message}`,
@@ -74,5 +75,5 @@ export function renderError(error: SaveoopsError): string {
     `  wanted: ${error.wanted}`,
   ];
   if (error.hint !== undefined) lines.push(`  do:     ${error.hint}`);
-  return lines.join('\n');
+  return lines.map(forTerminal).join('\n');
 }

@@ -38,6 +38,10 @@ export interface RunOptions {
   readonly meanwhile?: Scenario['meanwhile'];
   /** Further QEMU options. */
   readonly extra?: readonly string[];
+  /** QEMU's -machine; default "q35". */
+  readonly board?: string;
+  /** False: the machine has no serial port, so the result has no text. */
+  readonly serialPort?: boolean;
 }
 
 export interface BootOptions extends RunOptions {
@@ -46,6 +50,8 @@ export interface BootOptions extends RunOptions {
   /** Added to the label's APPEND; default: the serial console. Give '' for a primary without one. */
   readonly extraAppend?: string;
   readonly media?: 'disk' | 'iso';
+  /** QEMU options that plug the drive "disk" in; default: the first on the machine's own controller. */
+  readonly diskDevice?: readonly string[];
   /** What the machine writes to its boot disk stays on it: bootDisk() gives the image. */
   readonly writable?: boolean;
   /** Changes a copy of the folder, whose syslinux.cfg is the unattended one, before the medium is made of it. */
@@ -78,7 +84,7 @@ export async function bootPayload(dir: string, options: BootOptions = {}): Promi
   const boot: BootSource =
     options.media === 'iso'
       ? { kind: 'cdrom', image }
-      : { kind: 'disk', image, writable: options.writable ?? false };
+      : { kind: 'disk', image, writable: options.writable ?? false, device: options.diskDevice };
   return await run(folder, boot, options, image);
 }
 
@@ -101,6 +107,8 @@ async function run(
         ...(options.memory !== undefined && { memory: options.memory }),
         ...(options.cpus !== undefined && { cpus: options.cpus }),
         ...(options.extra !== undefined && { extra: options.extra }),
+        ...(options.board !== undefined && { board: options.board }),
+        ...(options.serialPort === false && { serial: 'absent' as const }),
       },
       folder: short,
       timeout: options.timeout ?? 180,

@@ -42,21 +42,25 @@ export async function payload(options: PayloadOptions): Promise<string> {
       ? given.crashKernel
       : stockKernel(given.crashKernel).vmlinuz;
   const inputs = [kernel, crashKernel, given.crashInitrd, ...initrds].filter((path) => path !== undefined);
-  const key = digestOf(JSON.stringify([given, inputs]), ...inputs.map((path) => readFileSync(path)), tool());
+  const key = digestOf(
+    JSON.stringify([given, inputs]),
+    ...inputs.map((path) => readFileSync(path)),
+    toolDigest(),
+  );
   const folder = name === undefined ? key : `${name}-${key}`;
   return await makeOnce(join(cache, 'payloads', folder), async (out) => {
     await buildPayloadFolder({ ...given, kernel, initrd: initrds, crashKernel, out });
   });
 }
 
-let toolDigest: string | undefined;
+let digest: string | undefined;
 
 /** A digest of what `saveoops build` is made of. */
-function tool(): string {
-  toolDigest ??= digestOf(
+export function toolDigest(): string {
+  digest ??= digestOf(
     digestOfFolder(join(repository, 'dist', 'src'), (name) => /(?<!\.test)\.js$/.test(name)),
     digestOfFolder(join(repository, 'dist', 'stubs'), (name) => !name.endsWith('.part')),
     digestOfFolder(join(repository, 'syslinux-config'), () => true),
   );
-  return toolDigest;
+  return digest;
 }

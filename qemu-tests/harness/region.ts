@@ -43,7 +43,7 @@ export function damageRegion(
 }
 
 /** Physical address of the region, from the memory map that the guest prints. */
-async function regionBase(machine: Machine, size: number): Promise<number> {
+export async function regionBase(machine: Machine, size: number): Promise<number> {
   // The serial console prints the whole log so far before this line.
   const found = await machine.waitForLine([/console \[ttyS0\] enabled/], { timeoutMs: 60_000 });
   if (found.kind !== 'line') throw new Error(`no console: ${found.kind}`);

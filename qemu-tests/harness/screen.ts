@@ -68,15 +68,59 @@ export function learnGlyphs(screen: Screen, rows: readonly string[]): Glyphs {
 
 /** The rows of a VGA text screen: cells of 9x16, the ninth column empty. Without the spaces at their ends. */
 export function readTextScreen(screen: Screen, glyphs: Glyphs): readonly string[] {
-  const cellWidth = glyphWidth + 1;
   const wide = new Map(
     [...glyphs].map(([drawn, character]) => [drawn.replace(/.{8}/g, '$& '), character] as const),
   );
+  return readCells(screen, wide, glyphWidth + 1);
+}
+
+/** The rows of a graphics screen on which a console driver draws cells of 8x16. */
+export function readGraphicsScreen(screen: Screen, glyphs: Glyphs): readonly string[] {
+  return readCells(screen, glyphs, glyphWidth);
+}
+
+function readCells(screen: Screen, glyphs: Glyphs, cellWidth: number): readonly string[] {
   return Array.from({ length: Math.floor(screen.height / glyphHeight) }, (_, y) =>
     Array.from({ length: Math.floor(screen.width / cellWidth) }, (__, x) => {
       const drawn = cell(screen, x * cellWidth, y * glyphHeight, cellWidth);
-      return wide.get(drawn) ?? unreadable;
+      return glyphs.get(drawn) ?? unreadable;
     })
+      .join('')
+      .trimEnd(),
+  );
+}
+
+/** Glyphs of ASCII from a font of 8x16: a byte a line, its most significant bit left. */
+export function glyphsOfFont(font: Uint8Array): Glyphs {
+  const glyphs = new Map<string, string>();
+  // The space last: of the characters that draw nothing it is the one meant.
+  for (let code = 0x7e; code >= 0x20; code--) {
+    const lines = [...font.subarray(code * glyphHeight, (code + 1) * glyphHeight)];
+    const drawn = lines.map((line) => line.toString(2).padStart(8, '0')).join('');
+    glyphs.set(drawn.replaceAll('0', ' ').replaceAll('1', '#'), String.fromCharCode(code));
+  }
+  return glyphs;
+}
+
+/**
+ * The rows that a VGA in text mode of 80x25 shows, by its memory: characters at even addresses from where register 0x0c
+ * and 0x0d of the CRT controller say. No pixel is read, so no font need be known.
+ * @param path of a file for the memory
+ */
+export async function textModeRows(qmp: QmpClient, path: string): Promise<readonly string[]> {
+  const monitor = async (line: string): Promise<string> =>
+    String(await qmp.execute('human-monitor-command', { 'command-line': line }));
+  const register = async (index: number): Promise<number> => {
+    await monitor(`o /b 0x3d4 ${index}`);
+    return Number(/= *(0x[0-9a-f]+)/i.exec(await monitor('i /b 0x3d5'))?.[1]);
+  };
+  const start = 2 * (((await register(0x0c)) << 8) | (await register(0x0d)));
+  await qmp.saveMemory(0xb8000n, 0x8000, path);
+  const memory = await readFile(path);
+  return Array.from({ length: 25 }, (_, y) =>
+    Array.from({ length: 80 }, (__, x) =>
+      String.fromCharCode(memory.readUInt8((start + 2 * (80 * y + x)) % memory.length)),
+    )
       .join('')
       .trimEnd(),
   );

@@ -63,19 +63,29 @@ describe('findGaps', () => {
   test.each([
     ['runs that are too short', [{ at: 0x1000, size: 327 }], {}],
     ['a run with a symbol in it', [{ at: 0x1000, size: 900 }], { data: 0x1100 }],
-    [
-      'what page-table isolation shows to userspace',
-      [{ at: 0x210000, size: 900 }],
-      { __entry_text_start: 0x200000, __entry_text_end: 0x202000 },
-    ],
-    [
-      'the rest of the last 2 MiB page of it',
-      [{ at: 0x3f0000, size: 900 }],
-      { __entry_text_start: 0x201000, __entry_text_end: 0x202000 },
-    ],
   ])('does not take %s', (_, runs, symbols) => {
     expect(() => findGaps(kernelWith(runs, symbols as Record<string, number>), need)).toThrow(
       'no room for the hook',
     );
+  });
+
+  const entryText = { __entry_text_start: 0x200010, __entry_text_end: 0x202000, next: 0x600000 };
+
+  test('takes the part of a run that lies before the pages of .entry.text', () => {
+    const [gap = none] = findGaps(kernelWith([{ at: 0x1ff000, size: 0x1010 }], entryText), need);
+    expect([gap.address, gap.size]).toEqual([base + 0x1ff040n, 0xfc0]);
+  });
+
+  test('takes the part that lies behind them', () => {
+    const [gap = none] = findGaps(kernelWith([{ at: 0x202000, size: 0x1ff000 }], entryText), need);
+    expect([gap.address, gap.size]).toEqual([base + 0x400000n, 0x1000]);
+  });
+
+  test('takes what lies in them when there is nothing else', () => {
+    const inside = { at: 0x202000, size: 0x10000 };
+    const [only = none] = findGaps(kernelWith([inside], entryText), need);
+    expect([only.address, only.size, only.after]).toEqual([base + 0x202040n, 0xffc0, '__entry_text_end']);
+    const gaps = findGaps(kernelWith([inside, { at: 0x600000, size: 400 }], entryText), need);
+    expect(gaps.map((gap) => gap.address)).toEqual([base + 0x600040n, base + 0x202040n]);
   });
 });

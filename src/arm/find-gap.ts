@@ -5,8 +5,10 @@
  * instructions), and .text stays mapped executable for good, unlike .init.text. The small padding before functions
  * is no such gap: FineIBT and call-depth tracking write there.
  *
- * The text that page-table isolation shows to userspace (the 2 MiB pages of .entry.text) is left out, so that
- * nothing of the hook can be read there.
+ * Page-table isolation keeps the 2 MiB pages of .entry.text mapped while userspace runs (arch/x86/mm/pti.c,
+ * pti_clone_entry_text()), for the kernel only. A processor with the Meltdown flaw lets userspace read them, so gaps there
+ * come last: what is in the hook is no secret (src/arm/link-hook.ts, physical addresses of the crash region), and some
+ * kernels have no other gap.
  */
 import { alignUp } from '../bytes/align.js';
 import { SaveoopsError } from '../errors.js';
@@ -27,24 +29,34 @@ export interface Gap {
   readonly after: string;
 }
 
-/** All gaps of .text that hold `size` bytes, the largest first. Throws `unsupported` when there is none. */
+/**
+ * All gaps of .text that hold `size` bytes: the largest first, those in the pages of .entry.text behind the others.
+ * Throws `unsupported` when there is none.
+ */
 export function findGaps(kernel: Kernel, size: number): readonly Gap[] {
   const { elf, kallsyms } = kernel;
   const section = elf.requireSection('.text');
   const text = elf.sectionBytes(section);
-  const start = section.sh_addr;
-  const shown = userVisibleText(kernel);
-  const gaps: Gap[] = [];
+  const shown = pagesOfEntryText(kernel, section.sh_addr);
+  const hidden: Gap[] = [];
+  const visible: Gap[] = [];
   for (const run of runsOf(text, size + guard + alignment)) {
-    const address = start + BigInt(alignUp(run.offset + guard, alignment));
-    const end = start + BigInt(run.offset + run.size);
-    if (address < shown.end && end > shown.start) continue;
-    const before = kallsyms.symbolBefore(end - 1n);
-    // A symbol inside the run means that the bytes are somebody's code or data after all.
-    if (before === undefined || before.address > start + BigInt(run.offset)) continue;
-    gaps.push({ address, size: Number(end - address), after: before.name });
+    const take = (gaps: Gap[], from: number, to: number): void => {
+      const start = alignUp(Math.max(from, run.start + guard), alignment);
+      const end = Math.min(to, run.end);
+      if (end - start < size) return;
+      const before = kallsyms.symbolBefore(section.sh_addr + BigInt(end - 1));
+      // A symbol inside the run means that the bytes are somebody's code or data after all.
+      if (before === undefined || before.address > section.sh_addr + BigInt(run.start)) return;
+      gaps.push({ address: section.sh_addr + BigInt(start), size: end - start, after: before.name });
+    };
+    take(hidden, run.start, shown.start);
+    take(visible, shown.start, shown.end);
+    take(hidden, shown.end, run.end);
   }
-  if (gaps.length > 0) return gaps.sort((a, b) => b.size - a.size);
+  const bySize = (a: Gap, b: Gap): number => b.size - a.size;
+  const gaps = [...hidden.sort(bySize), ...visible.sort(bySize)];
+  if (gaps.length > 0) return gaps;
   throw new SaveoopsError('unsupported', 'the kernel has no room for the hook', {
     where: `${elf.source}, .text`,
     found: 'no gap of int3 bytes that is large enough',
@@ -53,22 +65,26 @@ export function findGaps(kernel: Kernel, size: number): readonly Gap[] {
   });
 }
 
-function userVisibleText(kernel: Kernel): { start: bigint; end: bigint } {
+/** Offsets from `text`, the address of .text. Empty when the kernel does not say where .entry.text is. */
+function pagesOfEntryText(kernel: Kernel, text: bigint): { start: number; end: number } {
   const first = kernel.kallsyms.address('__entry_text_start');
   const last = kernel.kallsyms.address('__entry_text_end');
-  if (first === undefined || last === undefined) return { start: 0n, end: 0n };
-  return { start: first - (first % largePage), end: last + largePage - (last % largePage) };
+  if (first === undefined || last === undefined) return { start: 0, end: 0 };
+  return {
+    start: Number(first - (first % largePage) - text),
+    end: Number(last + largePage - (last % largePage) - text),
+  };
 }
 
-function* runsOf(text: Uint8Array, least: number): Generator<{ offset: number; size: number }> {
+function* runsOf(text: Uint8Array, least: number): Generator<{ start: number; end: number }> {
   // Runs this long are rare: probing every `least`-th byte finds them all without reading every byte.
   for (let probe = 0; probe < text.length; probe += least) {
     if (text[probe] !== int3) continue;
-    let from = probe;
-    while (from > 0 && text[from - 1] === int3) from--;
-    let to = probe;
-    while (to < text.length && text[to] === int3) to++;
-    if (to - from >= least) yield { offset: from, size: to - from };
-    probe = to;
+    let start = probe;
+    while (start > 0 && text[start - 1] === int3) start--;
+    let end = probe;
+    while (end < text.length && text[end] === int3) end++;
+    if (end - start >= least) yield { start, end };
+    probe = end;
   }
 }

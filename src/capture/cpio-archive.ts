@@ -8,6 +8,7 @@
  */
 import { chmod, lutimes, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
+import { SaveoopsError } from '../errors.js';
 import { fileError, withTemporaryFolder } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 
@@ -25,9 +26,10 @@ const fixedTime = 946_684_800;
 /**
  * The archive of `entries`, uncompressed. Folders that are only implied by a path are added (mode 0755). Needs no
  * root rights and makes no device nodes. Throws `tool` (cpio missing or failed) or `file` (no room for the
- * temporary copy, a path given twice).
+ * temporary copy, a path given twice), `format` for a path that leads elsewhere.
  */
 export async function writeCpioArchive(entries: readonly ArchiveEntry[]): Promise<Uint8Array> {
+  for (const { path } of entries) checkPath(path);
   const sorted = withParents(entries);
   return withTemporaryFolder(async (folder) => {
     for (const entry of sorted) {
@@ -47,6 +49,18 @@ export async function writeCpioArchive(entries: readonly ArchiveEntry[]): Promis
       input: Buffer.from(names),
       env: { LC_ALL: 'C' },
     });
+  });
+}
+
+/** Names of libraries and modules come from files of others: none may lead out of the folder that they are placed in. */
+function checkPath(path: string): void {
+  const parts = path.split('/');
+  if (!parts.some((part) => part === '' || part === '.' || part === '..') && !path.includes('\0')) return;
+  throw new SaveoopsError('format', 'not a path for a member of an initramfs', {
+    where: 'the capture initramfs',
+    found: JSON.stringify(path),
+    wanted: 'a path below its root',
+    hint: 'the name comes from a program, a library or a module that goes into it: is one of them not what it should be?',
   });
 }
 

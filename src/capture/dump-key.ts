@@ -22,7 +22,8 @@ export async function readDumpKey(path: string): Promise<Uint8Array> {
     });
   }
   try {
-    await runTool('age', ['--encrypt', '-R', path], { input: new Uint8Array() });
+    // The bytes that were read, not the file once more: what is checked is what is taken.
+    await runTool('age', ['--encrypt', '-R', '-', '/dev/null'], { input: bytes });
   } catch (error) {
     if (error instanceof SaveoopsError && /is not installed/.test(error.message)) throw error;
     throw new SaveoopsError('format', 'not a file with public keys', {

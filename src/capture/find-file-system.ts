@@ -22,6 +22,7 @@ probe_disks() {
   rm -rf $state/disks
   mkdir $state/disks
   for disk in /sys/class/block/*; do
+    [ -e "$disk" ] || continue
     name=$(basename "$disk")
     case $name in
       # An empty floppy drive is awaited for long, the others hold memory.
@@ -59,6 +60,7 @@ find_file_system() {
   [ $key != ID_FS_UUID_ENC ] || wanted=$(lower "$wanted")
   found=
   for disk in $state/disks/*; do
+    [ -e "$disk" ] || continue
     name=$(basename "$disk")
     value=$(of $name $key)
     [ $key != ID_FS_UUID_ENC ] || value=$(lower "$value")

@@ -56,6 +56,16 @@ function poke(path: string, offset: number, change: (byte: number) => number): v
   writeFileSync(path, bytes);
 }
 
+test('a machine without a disk is told in one line', () => {
+  const said = sh(`${findFileSystemFunctions}${unsafeFileSystemsFunctions}
+exec 2>&1
+rm -rf $state/disks
+mkdir $state/disks
+find_hibernated 77 || echo hibernated
+find_file_system LABEL=data || echo "$reason"`);
+  expect(said).toBe("no file system LABEL=data (ID_FS_LABEL_ENC=data) on this machine's disks\n");
+});
+
 describe('find_damage', () => {
   /** Reason, remark. */
   const damage = (path: string, type: string): readonly string[] =>

@@ -33,6 +33,7 @@ number() {
 find_hibernated() {
   reason=
   for disk in $state/disks/*; do
+    [ -e "$disk" ] || continue
     name=$(basename "$disk")
     image=
     [ "$(of $name ID_FS_TYPE)" != swsuspend ] || image=/dev/$name

@@ -325,7 +325,7 @@ describe('saveoops report', () => {
 });
 
 describe('the places of a system', () => {
-  test('are where the file system that the command line names is mounted, then the usual ones', async () => {
+  test('are where the file system that the command line or the configuration names is mounted, then the usual ones', async () => {
     const root = join(folder, 'system');
     for (const path of ['proc/self', 'dev/disk/by-uuid', 'mnt/a disk/saveoops', 'boot/saveoops', 'boot/efi'])
       mkdirSync(join(root, path), { recursive: true });
@@ -334,6 +334,18 @@ describe('the places of a system', () => {
     writeFileSync(join(root, 'proc/cmdline'), 'BOOT_IMAGE=saveoops.c32 saveoops.boot=1234-ABCD\n');
     const line = '36 35 8:1 / /mnt/a\\040disk rw,noatime shared:1 - vfat /dev/sdb1 rw\n';
     writeFileSync(join(root, 'proc/self/mountinfo'), `22 1 8:2 / / rw - ext4 /dev/sda2 rw\n${line}`);
+    expect(await defaultPlaces(root)).toEqual([
+      join(root, 'mnt/a disk/saveoops'),
+      join(root, 'boot/saveoops'),
+    ]);
+    mkdirSync(join(root, 'etc'));
+    mkdirSync(join(root, 'dev/disk/by-label'));
+    mkdirSync(join(root, 'mnt/a disk/crash'));
+    symlinkSync('../../sdb1', join(root, 'dev/disk/by-label/data'));
+    const config = join(root, 'etc/saveoops.yaml');
+    writeFileSync(config, 'save: LABEL=data:/crash\n');
+    expect(await defaultPlaces(root)).toEqual([join(root, 'mnt/a disk/crash'), join(root, 'boot/saveoops')]);
+    writeFileSync(config, 'save: [\n');
     expect(await defaultPlaces(root)).toEqual([
       join(root, 'mnt/a disk/saveoops'),
       join(root, 'boot/saveoops'),

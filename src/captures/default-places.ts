@@ -1,6 +1,7 @@
 /** Where the captures of this system are, when nobody says where. */
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 
 const usual: readonly string[] = ['/boot/saveoops', '/boot/efi/saveoops', '/saveoops'];
 
@@ -12,8 +13,8 @@ const nameFolders: Readonly<Record<string, string>> = {
 };
 
 /**
- * The directories that exist: the one that the kernel's command line names (`saveoops.save=`, and for "boot"
- * `saveoops.boot=`), where that file system is mounted; then the usual ones.
+ * The directories that exist: the one that the kernel's command line names (`saveoops.save=`, else `save` in
+ * /etc/saveoops.yaml; for "boot" `saveoops.boot=`), where that file system is mounted; then the usual ones.
  * @param root where the system is; "/" but in tests
  */
 export async function defaultPlaces(root = '/'): Promise<readonly string[]> {
@@ -28,7 +29,8 @@ async function namedPlace(root: string): Promise<string | undefined> {
   const last = (name: string): string | undefined =>
     words.findLast((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
   const boot = last('saveoops.boot');
-  const save = last('saveoops.save') ?? (boot === undefined ? undefined : 'boot');
+  const save =
+    last('saveoops.save') ?? (await configuredSave(root)) ?? (boot === undefined ? undefined : 'boot');
   const where = save === 'boot' && boot !== undefined ? `UUID=${boot}:/saveoops` : save;
   const [, by = '', value = '', folder = '/saveoops'] =
     /^([A-Z]+)=([^:/]{1,200})(?::(\/[^\s]*))?$/.exec(where ?? '') ?? [];
@@ -38,6 +40,17 @@ async function namedPlace(root: string): Promise<string | undefined> {
   if (device === undefined) return undefined;
   const mounted = await mountPoint(root, device);
   return mounted === undefined ? undefined : join(root, mounted, folder);
+}
+
+/** A file that is no configuration names no place: whoever builds with it is told what is wrong. */
+async function configuredSave(root: string): Promise<string | undefined> {
+  try {
+    const values: unknown = parse(await text(join(root, 'etc/saveoops.yaml')), { maxAliasCount: 0 });
+    const save = values instanceof Object && 'save' in values ? values.save : undefined;
+    return typeof save === 'string' ? save : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where a device's whole file system is mounted: proc(5), mountinfo. */

@@ -2,8 +2,8 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inARowFile } from '../capture/boot-once.js';
+import { defaultPlaces } from '../captures/default-places.js';
 import { writeAtomic } from '../host/files.js';
-import { capturePlaces } from '../system/capture-places.js';
 
 export interface BootedOptions {
   /** Folders of captures; none for those of this system that exist. */
@@ -12,7 +12,7 @@ export interface BootedOptions {
 
 /** Writes 0 beside the captures where there is a count. Throws `file` or `no-space`. */
 export async function runBooted({ dir }: BootedOptions): Promise<void> {
-  for (const folder of dir.length > 0 ? dir : await capturePlaces('/')) {
+  for (const folder of dir.length > 0 ? dir : await defaultPlaces('/')) {
     const path = join(folder, inARowFile);
     const counted = await lstat(path).then(
       (status) => status.isFile(),

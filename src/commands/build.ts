@@ -10,7 +10,7 @@ import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '.
 import { SaveoopsError } from '../errors.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { moduleNameOf } from '../formats/modules/modules-dep.js';
-import { makeFolder, readInput, writeAtomic } from '../host/files.js';
+import { makeFolder, permissionsOf, readInput, writeTogether, type NewFile } from '../host/files.js';
 import { generator } from '../host/version.js';
 import { loadKernel } from '../kernel/load-kernel.js';
 import { buildPayload, foreignCrashInitrd, type InputFile, type Payload } from '../payload/build-payload.js';
@@ -24,6 +24,7 @@ import {
   payloadFile,
 } from './payload-files.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
+import { forJson } from '../safe-text.js';
 
 export interface BuildOptions extends SaveOptions, RowOptions {
   readonly kernel: string;
@@ -61,7 +62,7 @@ const MiB = 1 << 20;
 export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void> {
   const { payload, files, capture } = await composeFiles(options);
   await makeFolder(options.out);
-  for (const { name, chunks } of files) await writeAtomic(join(options.out, name), chunks);
+  await writeTogether(options.out, files);
   report(
     options,
     payload,
@@ -74,16 +75,13 @@ export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void
 /** What the files are made from: all that `build` is told but where they go. */
 export type ComposeOptions = Omit<BuildOptions, 'out' | 'json'>;
 
-/** A file of the result: its name in the folder, and its bytes in pieces. */
-export interface ComposedFile {
-  readonly name: string;
-  readonly chunks: readonly Uint8Array[];
-}
-
-/** Everything that `build` writes, built and not yet written. Throws every kind of SaveoopsError. */
+/**
+ * Everything that `build` writes, built and not yet written; first the payload, last its manifest, so that a folder in which
+ * the two agree is whole. Throws every kind of SaveoopsError.
+ */
 export async function composeFiles(options: ComposeOptions): Promise<{
   readonly payload: Payload;
-  readonly files: readonly ComposedFile[];
+  readonly files: readonly NewFile[];
   readonly capture: Capture;
 }> {
   checkAppend('--append', options.append);
@@ -152,17 +150,32 @@ export async function composeFiles(options: ComposeOptions): Promise<{
     crashInitrdFile: captureFile,
     crashAppend,
   });
-  const files: ComposedFile[] =
+  const { crashKernel: crashPath = options.kernel, crashInitrd: foreign } = options;
+  const captureInputs = foreign === undefined ? [] : [foreign];
+  const inputs = [options.kernel, crashPath, ...captureInputs, ...options.initrd];
+  const file = async (
+    name: string,
+    chunks: NewFile['chunks'],
+    from: readonly string[],
+  ): Promise<NewFile> => ({
+    name,
+    chunks,
+    mode: await permissionsOf(from),
+  });
+  const files = await Promise.all(
     options.format === 'bzimage'
-      ? [{ name: imageFile, chunks: [payload.image.bytes] }]
+      ? [file(imageFile, [payload.image.bytes], inputs)]
       : [
-          { name: kernel.name, chunks: [kernel.bytes] },
-          ...(same ? [] : [{ name: crashKernel.name, chunks: [crashKernel.bytes] }]),
-          { name: captureFile, chunks: [crashInitrd.bytes] },
-          ...initrds.map(({ name, bytes }) => ({ name, chunks: [bytes] })),
-          { name: payloadFile, chunks: payload.com32.chunks },
-          { name: configFile, chunks: [Buffer.from(config)] },
-        ];
+          file(payloadFile, payload.com32.chunks, inputs),
+          file(kernel.name, [kernel.bytes], [options.kernel]),
+          ...(same ? [] : [file(crashKernel.name, [crashKernel.bytes], [crashPath])]),
+          file(captureFile, [crashInitrd.bytes], captureInputs),
+          ...initrds.map(({ name, bytes }, index) =>
+            file(name, [bytes], options.initrd.slice(index, index + 1)),
+          ),
+          file(configFile, [Buffer.from(config)], []),
+        ],
+  );
   files.push({ name: manifestFile, chunks: [encodeManifest(payload.manifest)] });
   return { payload, files, capture };
 }
@@ -308,7 +321,7 @@ function report(
       primary: manifest.primary.release,
       crash: manifest.crash.release,
     };
-    io.out(`${JSON.stringify(result, null, 2)}\n`);
+    io.out(`${forJson(result)}\n`);
     return;
   }
   const mib = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`.padStart(10);

@@ -3,7 +3,7 @@ import { parseCaptureRecord } from '../captures/capture-record.js';
 import { findCaptures } from '../captures/find-captures.js';
 import type { StoredCapture } from '../captures/stored-capture.js';
 import { bytes } from '../report/duration.js';
-import { forJson, forTerminal } from '../report/safe-text.js';
+import { forJson, forTerminal } from '../safe-text.js';
 
 export interface CapturesOptions {
   /** undefined: the places of this system. */

@@ -4,6 +4,7 @@ import { readInput } from '../host/files.js';
 import { readManifest } from '../payload/com32-file.js';
 import { sha256Hex } from '../bytes/digests.js';
 import type { Manifest, ManifestRegion } from '../payload/manifest.js';
+import { forJson, forTerminal } from '../safe-text.js';
 
 export interface InspectOptions {
   readonly file: string;
@@ -18,8 +19,8 @@ export async function runInspect(
   const bytes = await readInput(options.file, 'a saveoops.c32');
   const manifest = readManifest(bytes, options.file);
   const damaged = damagedRegions(bytes, manifest);
-  if (options.json) io.out(`${JSON.stringify(manifest, null, 1)}\n`);
-  else io.out(table(manifest, new Set(damaged.map((region) => region.name))));
+  if (options.json) io.out(`${forJson(manifest, 1)}\n`);
+  else io.out(renderPayloadTable(manifest, new Set(damaged.map((region) => region.name))));
   refuseDamage(damaged, options.file);
 }
 
@@ -45,7 +46,8 @@ function refuseDamage(damaged: readonly ManifestRegion[], file: string): void {
   });
 }
 
-function table(manifest: Manifest, damaged: ReadonlySet<string>): string {
+/** What `inspect` shows, line by line. */
+export function renderPayloadTable(manifest: Manifest, damaged: ReadonlySet<string>): string {
   const { primary, crash, reset, memory, regions, edits } = manifest;
   const resets = [...(reset.vga ? ['VGA to text mode'] : []), ...(reset.pic ? ['PIC to BIOS vectors'] : [])];
   const rows = regions.map((region) => [
@@ -72,6 +74,7 @@ function table(manifest: Manifest, damaged: ReadonlySet<string>): string {
     '',
     line(head),
     ...rows.map(line),
-    '',
-  ].join('\n');
+  ]
+    .map((each) => `${forTerminal(each)}\n`)
+    .join('');
 }

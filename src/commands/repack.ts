@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { armedAppend, checkAppend, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
-import { makeFolder, readInput, writeAtomic } from '../host/files.js';
+import { makeFolder, permissionsOf, readInput, writeAtomic, writeTogether } from '../host/files.js';
 import { digestInitrd, encodeManifest, type Com32File, type Initrd } from '../payload/com32-file.js';
 import type { Manifest } from '../payload/manifest.js';
 import { foreignCrashInitrd } from '../payload/build-payload.js';
@@ -63,7 +63,7 @@ export async function runRepack(
   });
   checkAppend('--crash-append', payload.manifest.crash.append);
   if (options.out.endsWith('.c32') && !(await isFolder(options.out))) {
-    await writeAtomic(options.out, payload.chunks);
+    await writeAtomic(options.out, payload.chunks, await permissionsOf(inputsOf(options)));
   } else {
     const crash = crashInitrd?.bytes ?? parts.image.parts.CRASH_INITRD.bytes;
     await writeFolder(options, parts, payload, initrds, crash);
@@ -78,18 +78,25 @@ async function readInitrds(paths: readonly string[], { primary, crash }: Manifes
   );
 }
 
+/** What the new payload is made of, for its permissions. */
+function inputsOf({ payload, initrd = [], crashInitrd }: RepackOptions): string[] {
+  return [payload, ...initrd, ...(crashInitrd === undefined ? [] : [crashInitrd])];
+}
+
 /** Everything that a payload folder holds. What the payload does not hold comes from the folder that it lies in. */
 async function writeFolder(
-  { payload: path, out }: RepackOptions,
+  options: RepackOptions,
   { manifest: before, initrds: embedded }: PayloadParts,
   payload: Com32File,
   initrds: readonly Initrd[] | undefined,
   crashInitrd: Uint8Array,
 ): Promise<void> {
+  const { payload: path, out } = options;
   const from = dirname(path);
   const config = await renderConfig(from, before, payload.manifest);
   const inPlace = resolve(from) === resolve(out);
   const stored = initrds ?? embedded;
+  const mode = await permissionsOf(inputsOf(options));
   const besides = [
     before.primary.kernelFile,
     ...(before.crash.samePrimary ? [] : [before.crash.kernelFile]),
@@ -101,18 +108,19 @@ async function writeFolder(
         besides.map(async (name) => ({
           name,
           chunks: [await readInput(join(from, name), 'a file that build wrote beside the payload')],
+          mode: await permissionsOf([join(from, name)]),
         })),
       );
   const files = [
+    { name: payloadFile, chunks: payload.chunks, mode },
     ...copied,
-    { name: captureFile, chunks: [crashInitrd] },
-    ...stored.map(({ name, bytes }) => ({ name, chunks: [bytes] })),
-    { name: payloadFile, chunks: payload.chunks },
+    { name: captureFile, chunks: [crashInitrd], mode },
+    ...stored.map(({ name, bytes }) => ({ name, chunks: [bytes], mode })),
     { name: configFile, chunks: [Buffer.from(config)] },
     { name: manifestFile, chunks: [encodeManifest(payload.manifest)] },
   ];
   await makeFolder(out);
-  for (const { name, chunks } of files) await writeAtomic(join(out, name), chunks);
+  await writeTogether(out, files);
 }
 
 /** The new syslinux.cfg. Throws `unsupported` when the old one is not what build wrote: its changes would be lost. */

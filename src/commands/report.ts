@@ -9,7 +9,7 @@ import { version } from '../host/version.js';
 import { renderHtml } from '../report/render-html.js';
 import { renderText } from '../report/render-text.js';
 import { makeReport, type ReportInput } from '../report/report.js';
-import { forJson, forTerminal } from '../report/safe-text.js';
+import { forJson, forTerminal } from '../safe-text.js';
 
 export interface ReportOptions {
   readonly capture: string;

@@ -9,6 +9,7 @@ import { findReserved, type PhysicalRange } from '../system/crash-region.js';
 import { findFallback, type Fallback } from '../system/fallback.js';
 import { installedPayloads, type InstalledPayload } from '../system/installed-payloads.js';
 import { parseStatusNode, statusNodeType, unarmedReasons, type StatusNode } from '../system/status-node.js';
+import { forJson, forTerminal } from '../safe-text.js';
 
 export interface StatusOptions {
   /** Where boot/, proc/ and sys/ are: "/" of the running system. */
@@ -60,7 +61,7 @@ export async function runStatus(
     kdump: await readKdump(root),
     fallback: await findFallback(root),
   };
-  if (options.json) io.out(`${JSON.stringify(status, null, 2)}\n`);
+  if (options.json) io.out(`${forJson(status)}\n`);
   else if (options.motd) io.out(motd(status));
   else io.out(render(status));
   if (!status.armed) return node === undefined ? statusExitCodes.notStarted : statusExitCodes.unarmed;
@@ -93,7 +94,7 @@ function motd(status: SystemStatus): string {
     ...(status.fallback !== undefined ? explain(status.fallback) : status.armed ? [] : [headline(status)]),
     ...old.map(({ folder, stale }) => `saveoops: the payload in ${folder} is stale: ${stale.join('; ')}`),
   ];
-  return lines.map((line) => `${line}\n`).join('');
+  return lines.map((line) => `${forTerminal(line)}\n`).join('');
 }
 
 /** Why this boot is not the usual one. */
@@ -127,7 +128,7 @@ function render(status: SystemStatus): string {
   else if (reserved > 0)
     lines.push(`kdump: ${Math.round(reserved / MiB)} MiB reserved by crashkernel=, nothing loaded`);
   else lines.push('kdump: not set up');
-  return `${lines.join('\n')}\n`;
+  return lines.map((line) => `${forTerminal(line)}\n`).join('');
 }
 
 function renderPayload({ folder, release, stale, unchecked }: InstalledPayload): string[] {

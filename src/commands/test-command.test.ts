@@ -4,6 +4,7 @@ import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../host/files.js';
+import { sampleManifest } from '../testkit/sample-manifest.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 import { runTest, type TestOptions, type TestResult } from './test.js';
 
@@ -15,9 +16,7 @@ async function withFolder(append: string, use: (dir: string) => Promise<void>): 
     const kernel = stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0];
     await copyFile(kernel?.vmlinuz ?? '', join(dir, 'vmlinuz'));
     await writeFile(join(dir, 'saveoops.c32'), 'no module');
-    const primary = { kernelFile: 'vmlinuz', append: '' };
-    const debug = { stub: 0x700000, leaveImage: 0x700100, enterKernel: 0x700200 };
-    await writeFile(join(dir, 'saveoops.json'), JSON.stringify({ format: 1, primary, debug }));
+    await writeFile(join(dir, 'saveoops.json'), JSON.stringify(sampleManifest));
     const entry = (label: string, file: string): string => `LABEL ${label}\n ${file}\n APPEND ${append}\n`;
     const text = entry('saveoops', 'COM32 saveoops.c32') + entry('saveoops-test', 'LINUX vmlinuz');
     await writeFile(join(dir, 'syslinux.cfg'), `DEFAULT saveoops\n${text}`);

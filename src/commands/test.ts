@@ -18,6 +18,7 @@ import { functionAddress, readKernelSymbols, requireFunction } from '../machine/
 import { bootPrompt, judgeCapture, outcomeExitCode, wrongEnds, type Outcome } from '../machine/outcome.js';
 import { shellWord, type MachineSpec } from '../machine/qemu-command.js';
 import { runScenario } from '../machine/scenario.js';
+import { forJson } from '../safe-text.js';
 
 export interface TestOptions {
   /** Folder that `saveoops build` wrote. */
@@ -223,7 +224,7 @@ function json(panic: string, message: string, { outcome, kept }: KeptOutcome): s
     reason: outcome.reason,
     kept: kept ?? null,
   };
-  return JSON.stringify(result, null, 2) + '\n';
+  return `${forJson(result)}\n`;
 }
 
 function report(

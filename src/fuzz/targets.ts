@@ -1,7 +1,23 @@
 /** What is fuzzed: every parser that reads bytes which Saveoops did not make itself. */
+import { join } from 'node:path';
+import { readElfNeeds } from '../capture/elf-needs.js';
+import { parseCaptureRecord, type CaptureRecord } from '../captures/capture-record.js';
+import { renderPayloadTable } from '../commands/inspect.js';
+import { configKeys } from '../commands/options.js';
+import { withInclude, withoutInclude } from '../config/boot-menu.js';
+import { parseConfig } from '../config/config-file.js';
+import { parseModulesDep } from '../formats/modules/modules-dep.js';
+import { readModuleInfo } from '../formats/modules/module-info.js';
+import { parseManifest } from '../payload/parse-manifest.js';
+import { makeReport } from '../report/report.js';
+import { renderHtml } from '../report/render-html.js';
+import { renderText } from '../report/render-text.js';
+import { forJson } from '../safe-text.js';
+import { sampleManifest } from '../testkit/sample-manifest.js';
 import { decompressPayload } from '../formats/bzimage/payload.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { parseBtf } from '../formats/btf/parse-btf.js';
+import { ELF64_EHDR_SIZE, ELF64_PHDR_SIZE } from '../formats/elf/elf-tables.js';
 import { parseElf } from '../formats/elf/parse-elf.js';
 import { parseNotes } from '../formats/elf/notes.js';
 import { parseKallsyms } from '../formats/kallsyms/kallsyms.js';
@@ -30,6 +46,8 @@ export interface FuzzTarget {
 }
 
 const text = (value: string): Uint8Array => Buffer.from(value, 'latin1');
+/** As the program reads texts. */
+const utf8 = (input: Uint8Array): string => Buffer.from(input).toString();
 const string = (input: Uint8Array): string => Buffer.from(input).toString('latin1');
 const kallsymsAddress = 0xffffffff82000000n;
 
@@ -79,6 +97,22 @@ const elfSeed = writeElf([
 
 new ByteWriter(elfSeed).u64(24, 0x01000000n); // e_entry, physical
 
+/** A program with a loader and a library: writeElf() makes segments of all sections, and their types are set here. */
+function programSeed(): Uint8Array {
+  const dynamic = ByteWriter.ofSize(48);
+  dynamic.u64(0, 1n); // DT_NEEDED
+  dynamic.u64(8, 1n);
+  dynamic.u64(16, 5n); // DT_STRTAB
+  dynamic.u64(24, 0x402000n);
+  const elf = writeElf([
+    { name: '.interp', bytes: text('/lib64/ld-linux-x86-64.so.2\0'), address: 0x400000n },
+    { name: '.dynamic', bytes: dynamic.bytes, address: 0x401000n },
+    { name: '.dynstr', bytes: text('\0libc.so.6\0'), address: 0x402000n },
+  ]);
+  [3, 2].forEach((type, index) => new ByteWriter(elf).u32(ELF64_EHDR_SIZE + index * ELF64_PHDR_SIZE, type));
+  return elf;
+}
+
 function relocationSeed(lists: readonly (readonly number[])[]): Uint8Array {
   const words = lists.flatMap((list) => [0, ...list]);
   const writer = ByteWriter.ofSize(4 * words.length);
@@ -88,18 +122,7 @@ function relocationSeed(lists: readonly (readonly number[])[]): Uint8Array {
   return writer.bytes;
 }
 
-const manifest = text(
-  JSON.stringify({
-    format: 1,
-    generator: 'saveoops',
-    primary: {},
-    crash: {},
-    memory: { size: 1, parts: [] },
-    regions: [],
-    edits: [],
-    facts: [],
-  }),
-);
+const manifest = text(JSON.stringify(sampleManifest));
 const payloadSeed = writeElf([
   { name: '.saveoops.manifest', bytes: manifest },
   { name: '.saveoops.digest', bytes: sha256(manifest) },
@@ -107,6 +130,64 @@ const payloadSeed = writeElf([
 
 const statusSeed = ByteWriter.ofSize(16);
 statusSeed.u32(0, 1);
+
+const deathLogSeeds = [
+  [
+    '[    0.000000] Linux version 6.1.0-56-amd64 (a@b) #1 SMP Debian 6.1.1-1 (2026-01-01)',
+    '[    0.000000] Command line: root=/dev/sda1 elfcorehdr=0x38300000',
+    '[    0.000000] BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable',
+    '[    1.000000] BUG: kernel NULL pointer dereference, address: 0000000000000000',
+    '[    1.000000] Oops: 0002 [#1] PREEMPT SMP PTI',
+    '[    1.000000] CPU: 0 PID: 1 Comm: sh Tainted: G        W  OE      6.1.0-56-amd64',
+    '[    1.000000] RIP: 0010:f+0x1/0x2 [mod]',
+    '[    1.000000] Code: 00 <c6> 00',
+    '[    1.000000] RAX: 0000000000000000 RBX: 0000000000000000',
+    '[    1.000000] Call Trace:',
+    '[    1.000000]  <TASK>',
+    '[    1.000000]  ? g+0x1/0x2',
+    '[    1.000000]  </TASK>',
+    '[    1.000000] Kernel panic - not syncing: Fatal exception',
+  ].join('\n'),
+  '<4>[    9.000000] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [sh:1]\n[    9.1] INFO: task x:1 blocked\n',
+].map(text);
+
+const captureSeed = text(
+  JSON.stringify({
+    ...{
+      version: 1,
+      id: '0b0002',
+      time: '2026-11-24T18:00:00Z',
+      generator: 'x',
+      kind: 'panic',
+      message: 'y',
+      cpu: 0,
+    },
+    ...{ primary: { release: '6.1.0', banner: null, commandLine: null }, memoryKiB: 100000, inARow: 2 },
+    crash: { release: '6.1.0', commandLine: 'quiet elfcorehdr=0x38300000' },
+    save: { asked: 'boot', device: '/dev/sda1', uuid: '1234-ABCD', type: 'vfat', directory: '/saveoops/x' },
+    dump: { asked: 'filtered', how: 'makedumpfile -l -d 31', encrypted: true },
+    files: [{ name: 'dmesg.txt', size: 1, sha256: '00' }],
+    failures: ['makedumpfile -l -d 31 (exit status 1: no space)'],
+  }),
+);
+
+function refuseControl(rendered: string): void {
+  if (/(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}]/u.test(rendered)) throw new Error('a control character in a report');
+}
+
+/** A report in each form: none may hold what acts in a terminal. */
+function reportWith(record: CaptureRecord | undefined): void {
+  const files = [{ name: 'vmcore.age', size: 1 }];
+  const capture = {
+    ...{ name: 'x', id: '0a0b0c', time: record?.time ?? '', incomplete: false, files, record },
+    ...{ captureLog: undefined, logSha256: undefined, copyCommand: undefined },
+  };
+  const log = '[    1.000000] Kernel panic - not syncing: x\n';
+  const made = makeReport({ where: 'input', log, cut: false, capture });
+  refuseControl(renderText(made.report));
+  refuseControl(renderHtml(made, 'saveoops'));
+  refuseControl(forJson(made.report));
+}
 
 export const targets: readonly FuzzTarget[] = [
   {
@@ -189,6 +270,95 @@ export const targets: readonly FuzzTarget[] = [
       ),
     ],
     run: (input) => recoveredLog(string(input)),
+  },
+  {
+    name: 'manifest',
+    seeds: [manifest],
+    run: (input) => {
+      const parsed = parseManifest(utf8(input), 'input');
+      const line = renderPayloadTable(parsed, new Set());
+      if (/(?![\n\t])\p{Cc}/u.test(line)) throw new Error('a control character in the table');
+      const { kernelFile, initrdFiles, release, append } = parsed.primary;
+      for (const name of [kernelFile, ...initrdFiles, release]) {
+        if (join('/root', name) !== `/root/${name}`) throw new Error(`${name} leads elsewhere`);
+      }
+      if (/[\r\n]/.test(append)) throw new Error('a line end in a command line');
+    },
+  },
+  {
+    name: 'config',
+    seeds: [
+      text(
+        'kernel: /boot/vmlinuz\ninitrd:\n  - a\n  - b\nappend: "root=/dev/sda1"\noops-panic: true\nkeep: 3\n',
+      ),
+      text('{ kernel: a, initrd: [b, c], dump: filtered }'),
+    ],
+    run: (input) => parseConfig(input, 'input', configKeys),
+  },
+  {
+    name: 'modules-dep',
+    seeds: [
+      text(
+        'kernel/fs/ext4.ko.xz: kernel/fs/jbd2.ko kernel/lib/crc16.ko\nkernel/fs/jbd2.ko:\nkernel/lib/crc16.ko:\n',
+      ),
+    ],
+    run: (input) => {
+      for (const path of parseModulesDep(utf8(input), 'input').keys()) {
+        if (!join('/root', path).startsWith('/root/')) throw new Error(`${path} leads elsewhere`);
+      }
+    },
+  },
+  {
+    name: 'module-info',
+    seeds: [
+      writeElf([
+        {
+          name: '.modinfo',
+          bytes: text('vermagic=6.1.0 SMP\0depends=jbd2,mbcache\0alias=fs-ext4\0alias=pci:v*[0-3]d\0'),
+        },
+      ]),
+    ],
+    run: (input) => readModuleInfo(parseElf(input, 'input')),
+  },
+  {
+    name: 'program',
+    seeds: [programSeed()],
+    run: (input) => readElfNeeds(parseElf(input, 'input')),
+  },
+  {
+    name: 'boot-config',
+    seeds: [
+      text('DEFAULT linux\nPROMPT 0\nLABEL linux\n\tLINUX vmlinuz\n'),
+      text('UI menu.c32\ninclude  a/b.cfg\n'),
+    ],
+    run: (input) => {
+      const had = string(input);
+      const joined = withInclude(had, 'a/b.cfg', 'input');
+      if (!joined.startsWith(had) || withInclude(joined, 'a/b.cfg', 'input') !== joined)
+        throw new Error('not kept');
+      if (
+        parseBootConfig(withoutInclude(joined, 'a/b.cfg')).files.includes('a/b.cfg') &&
+        !had.includes('a/b.cfg')
+      )
+        throw new Error('not taken back');
+    },
+  },
+  {
+    name: 'dead-log',
+    seeds: deathLogSeeds,
+    run: (input) => {
+      // HTML takes longer, and has tests of its own.
+      refuseControl(
+        renderText(makeReport({ where: 'input', log: utf8(input), cut: false, capture: undefined }).report),
+      );
+    },
+  },
+  {
+    name: 'capture-json',
+    seeds: [captureSeed],
+    run: (input) => {
+      reportWith(parseCaptureRecord(utf8(input)));
+    },
   },
   { name: 'status-node', seeds: [statusSeed.bytes], run: (input) => parseStatusNode(input, 'input') },
 ];

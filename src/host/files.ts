@@ -1,60 +1,135 @@
-/**
- * Files at the edge of the program: reading with typed errors, temporary folders that go away, and writing that
- * never leaves half a file under a final name.
- */
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import tmp from 'tmp';
+/** Files at the edge of the program: reading with typed errors, and writing that never leaves half a file under a final name. */
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, rename, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { SaveoopsError } from '../errors.js';
+import { withTemporaryNames } from './temporary-files.js';
 
-tmp.setGracefulCleanup();
+export { isTemporaryName, withTemporaryFolder } from './temporary-files.js';
 
-/** Reads a whole regular file. Throws `file`. */
+/** Reads a whole regular file. Throws `file`, for one that another program is writing, too. */
 export async function readInput(path: string, wanted: string): Promise<Uint8Array> {
   try {
-    const status = await stat(path);
-    if (!status.isFile()) {
-      throw new SaveoopsError('file', `${path} is not a regular file`, {
-        where: path,
-        found: status.isDirectory() ? 'a directory' : 'a special file',
-        wanted,
-      });
+    // Without O_NONBLOCK a named pipe would keep us here.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const before = await file.stat({ bigint: true });
+      if (!before.isFile()) {
+        throw new SaveoopsError('file', `${path} is not a regular file`, {
+          where: path,
+          found: before.isDirectory() ? 'a directory' : 'a special file',
+          wanted,
+        });
+      }
+      const bytes = await file.readFile();
+      const after = await file.stat({ bigint: true });
+      if (after.mtimeNs !== before.mtimeNs || after.size !== before.size) throw changed(path, wanted);
+      return bytes;
+    } finally {
+      await file.close();
     }
-    return await readFile(path);
   } catch (error) {
     throw fileError(path, wanted, error);
   }
 }
 
-/** For a file that is renamed when it is whole. */
-function temporaryName(): string {
-  return `.saveoops-${process.pid}-${Math.random().toString(36).slice(2)}.tmp`;
-}
-
-/** Whether a name is one of those: what a killed run left behind, when no other runs. */
-export function isTemporaryName(name: string): boolean {
-  return /^\.saveoops-\d+-[0-9a-z]*\.tmp$/.test(name);
+/** Bytes read before and after a change belong to no file that ever was. */
+export function changed(path: string, wanted: string): SaveoopsError {
+  return new SaveoopsError('file', `${path} was changed while it was read`, {
+    where: path,
+    found: 'another size or time of change than when reading began',
+    wanted,
+    hint: 'wait until the program that writes it has ended (update-initramfs?), and start again',
+  });
 }
 
 /**
- * Writes `chunks` to a temporary name in the folder of `path`, syncs, and renames. On any failure the temporary
- * file is removed and an older file of that name stays as it was. Throws `file`.
+ * Permissions of a file that holds what files at `paths` hold: who could not read one of them cannot read it either (an
+ * initramfs may hold keys). Throws `file`.
  */
-export async function writeAtomic(path: string, chunks: readonly Uint8Array[], mode = 0o644): Promise<void> {
-  const temporary = join(dirname(path), temporaryName());
+export async function permissionsOf(paths: readonly string[]): Promise<number> {
+  const all = await Promise.all(
+    paths.map((path) =>
+      stat(path).catch((error: unknown) => {
+        throw fileError(path, 'a file that can be read', error);
+      }),
+    ),
+  );
+  return all.reduce((sum, { mode }) => sum & mode, 0o644);
+}
+
+/** A file to write: its name in its folder, and its bytes in pieces. */
+export interface NewFile {
+  readonly name: string;
+  readonly chunks: readonly Uint8Array[];
+  /** Permissions; default 0644. */
+  readonly mode?: number;
+}
+
+/**
+ * Writes all files under temporary names, sees them onto the disk, and only then renames them, in their order. On a full
+ * disk or another failure older files of these names stay as they were. Throws `file`, also when another run has written the
+ * same files meanwhile: then they may be some of one, some of the other.
+ */
+export async function writeTogether(folder: string, files: readonly NewFile[]): Promise<void> {
+  const path = ({ name }: NewFile): string => join(folder, name);
+  let current = folder;
   try {
-    const file = await open(temporary, 'wx', mode);
-    try {
-      for (const chunk of chunks) await file.writeFile(chunk);
-      await file.sync();
-    } finally {
-      await file.close();
+    for (const file of files) {
+      current = path(file);
+      // rename() would refuse it when others have been renamed already.
+      if ((await lstat(current).catch(() => undefined))?.isDirectory())
+        throw new Error('a directory of that name');
     }
-    await rename(temporary, path);
+    await withTemporaryNames(folder, files.length, async (temporary) => {
+      const inodes: bigint[] = [];
+      for (const [index, file] of files.entries()) {
+        current = path(file);
+        inodes.push(await writeNew(temporary[index] ?? '', file));
+      }
+      for (const [index, file] of files.entries()) {
+        current = path(file);
+        await rename(temporary[index] ?? '', current);
+      }
+      if (files.length > 1) await requireOwn(folder, files, inodes);
+    });
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw fileError(path, 'a place that can be written', error);
+    throw fileError(current, 'a place that can be written', error);
   }
+}
+
+/** Gives the inode. */
+async function writeNew(path: string, { chunks, mode = 0o644 }: NewFile): Promise<bigint> {
+  const file = await open(path, 'wx', mode);
+  try {
+    for (const chunk of chunks) await file.writeFile(chunk);
+    await file.sync();
+    return (await file.stat({ bigint: true })).ino;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Of two runs at once the one that renames last finds whatever the other has put between its own files. */
+async function requireOwn(
+  folder: string,
+  files: readonly NewFile[],
+  inodes: readonly bigint[],
+): Promise<void> {
+  for (const [index, { name }] of files.entries()) {
+    if ((await stat(join(folder, name), { bigint: true })).ino === inodes[index]) continue;
+    throw new SaveoopsError('file', 'another run has written to the same folder', {
+      where: join(folder, name),
+      found: 'a file of another run',
+      wanted: 'one run at a time for each folder',
+      hint: 'start again: the files in the folder may not belong together',
+    });
+  }
+}
+
+/** As writeTogether, for one file. Throws `file`. */
+export async function writeAtomic(path: string, chunks: readonly Uint8Array[], mode = 0o644): Promise<void> {
+  await writeTogether(dirname(path), [{ name: basename(path), chunks, mode }]);
 }
 
 /** Makes a folder and those that it lies in, where they are missing. Throws `file`. */
@@ -63,16 +138,6 @@ export async function makeFolder(path: string): Promise<void> {
     await mkdir(path, { recursive: true });
   } catch (error) {
     throw fileError(path, 'a folder to write to', error);
-  }
-}
-
-/** Runs `use` with a new private folder, and removes it afterwards whatever happens. */
-export async function withTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
-  const folder = tmp.dirSync({ prefix: 'saveoops-', unsafeCleanup: true });
-  try {
-    return await use(folder.name);
-  } finally {
-    folder.removeCallback();
   }
 }
 

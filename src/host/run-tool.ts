@@ -33,6 +33,8 @@ export interface ToolRun {
   readonly env?: Readonly<Record<string, string>>;
   /** Milliseconds before the tool is killed; default ten minutes. */
   readonly timeout?: number;
+  /** Whether a word on standard error is a failure, too: mtools end with status 0 when the disk is full. */
+  readonly silent?: boolean;
 }
 
 /** Bytes of output after which a tool is stopped: a small hostile file can decompress to any size. */
@@ -58,9 +60,10 @@ export async function runTool(tool: string, args: readonly string[], run: ToolRu
       if (size > largestOutput) child.kill('SIGKILL');
       else chunks.push(chunk);
     });
-    await child.catch((error: unknown) => {
+    const { stderr } = await child.catch((error: unknown) => {
       throw size > largestOutput ? tooMuch(tool, args) : error;
     });
+    if (run.silent === true && stderr.length > 0) throw failed(tool, args, stderr, 'complaints');
     return Buffer.concat(chunks);
   } catch (error) {
     throw error instanceof SaveoopsError ? error : toolError(tool, args, error);
@@ -77,11 +80,10 @@ function tooMuch(tool: string, args: readonly string[]): SaveoopsError {
 }
 
 function toolError(tool: string, args: readonly string[], error: unknown): SaveoopsError {
-  const where = [tool, ...args].join(' ');
   if (error instanceof ExecaError && error.code === 'ENOENT') {
     const name = packageOf[tool] ?? tool;
     return new SaveoopsError('tool', `${tool} is not installed`, {
-      where,
+      where: [tool, ...args].join(' '),
       found: `no program "${tool}" on PATH`,
       wanted: `${tool}, from the Debian package ${name}`,
       hint: `apt-get install ${name}`,
@@ -89,12 +91,22 @@ function toolError(tool: string, args: readonly string[], error: unknown): Saveo
     });
   }
   const output: unknown = error instanceof ExecaError ? error.stderr : undefined;
-  const stderr = output instanceof Uint8Array ? Buffer.from(output).toString() : '';
   const status = error instanceof ExecaError ? error.shortMessage : String(error);
+  return failed(tool, args, output instanceof Uint8Array ? output : new Uint8Array(), status, error);
+}
+
+function failed(
+  tool: string,
+  args: readonly string[],
+  stderr: Uint8Array,
+  status: string,
+  cause?: unknown,
+): SaveoopsError {
+  const said = Buffer.from(stderr).toString().trim().split('\n').slice(-5).join(' | ');
   return new SaveoopsError('tool', `${tool} failed`, {
-    where,
-    found: stderr.trim().split('\n').slice(-5).join(' | ') || status,
+    where: [tool, ...args].join(' '),
+    found: said || status,
     wanted: 'exit status 0',
-    cause: error,
+    cause,
   });
 }

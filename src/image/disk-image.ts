@@ -4,12 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { readInput } from '../host/files.js';
+import { basename, dirname, resolve } from 'node:path';
+import { permissionsOf, readInput } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import { SaveoopsError } from '../errors.js';
 import { fatGeometry, partitionStart, sectorSize, type FatGeometry } from './fat-geometry.js';
 import {
   reproducibleEnvironment,
+  requireUnchanged,
   sizeImageFiles,
   type ImageFile,
   type SizedImageFile,
@@ -36,9 +38,11 @@ export async function makeDiskImage(files: readonly ImageFile[], out: string): P
   const geometry = fatGeometry(sized.map((file) => file.size));
   const id = volumeId(sized);
   const size = (partitionStart + geometry.partitionSectors) * sectorSize;
-  await renameWhenDone(out, async (temporary) => {
+  const mode = await permissionsOf(sized.map(({ source }) => source));
+  await renameWhenDone(out, mode, async (temporary) => {
     await writePartitionTable(temporary, geometry, id, size);
     await fillFileSystem(temporary, geometry, id, sized);
+    await requireUnchanged(sized);
   });
   return { size, fileSystem: geometry.bits === 16 ? 'FAT16' : 'FAT32' };
 }
@@ -76,7 +80,7 @@ async function writePartitionTable(
   sector.writeUInt32LE(partitionStart, 454);
   sector.writeUInt32LE(geometry.partitionSectors, 458);
   sector.writeUInt16LE(0xaa55, 510);
-  const file = await open(path, 'w');
+  const file = await open(path, 'r+');
   try {
     await file.write(sector, 0, sector.length, 0);
     // Sparse: space that no file uses costs nothing on the host.
@@ -93,8 +97,11 @@ async function fillFileSystem(
   files: readonly SizedImageFile[],
 ): Promise<void> {
   const offset = partitionStart * sectorSize;
-  const drive = `${path}@@${offset}`;
-  const run = { env: reproducibleEnvironment };
+  // For mtools the name of an image ends at "@@", wherever that is, and x:y is y on drive x: names in the image's own
+  // folder, and absolute ones, can be neither.
+  const name = basename(path);
+  const drive = `${name}@@${offset}`;
+  const run = { env: reproducibleEnvironment, cwd: dirname(path), silent: true };
   await runTool(
     'mformat',
     [
@@ -109,7 +116,7 @@ async function fillFileSystem(
   await runTool('mmd', ['-i', drive, '::/syslinux'], run);
   // One by one and in order: each file lies in one piece, which is what Syslinux reads fastest.
   for (const file of files) {
-    await runTool('mcopy', ['-i', drive, file.source, `::/syslinux/${file.name}`], run);
+    await runTool('mcopy', ['-i', drive, resolve(file.source), `::/syslinux/${file.name}`], run);
   }
-  await runTool('syslinux', ['--install', '--offset', String(offset), '--directory', '/syslinux', path], run);
+  await runTool('syslinux', ['--install', '--offset', String(offset), '--directory', '/syslinux', name], run);
 }

@@ -1,6 +1,6 @@
 /** The files that go onto a boot medium, and their checks. */
 import { stat } from 'node:fs/promises';
-import { fileError } from '../host/files.js';
+import { changed, fileError } from '../host/files.js';
 import { SaveoopsError } from '../errors.js';
 
 /** One file for a medium: `name` (no folder) beside the Syslinux configuration, `source` on the host. */
@@ -12,6 +12,8 @@ export interface ImageFile {
 export interface SizedImageFile extends ImageFile {
   /** Bytes. */
   readonly size: number;
+  /** Of the last change, nanoseconds since 1970. */
+  readonly mtimeNs: bigint;
 }
 
 /** FAT's limit; ISO 9660 level 3 could hold more, but a payload of 4 GiB cannot boot below 4 GiB anyway. */
@@ -53,7 +55,7 @@ export async function sizeImageFiles(files: readonly ImageFile[]): Promise<reado
       });
     }
     seen.add(folded);
-    sized.push({ ...file, size: await regularFileSize(file.source) });
+    sized.push({ ...file, ...(await look(file.source)) });
   }
   for (const file of sized) {
     if (file.size > largestFile) {
@@ -67,12 +69,22 @@ export async function sizeImageFiles(files: readonly ImageFile[]): Promise<reado
   return sized;
 }
 
-async function regularFileSize(path: string): Promise<number> {
+const wanted = 'a regular file for the boot medium';
+
+/** Throws `file` when one was changed since its size was taken: a host tool has read it, before or after. */
+export async function requireUnchanged(files: readonly SizedImageFile[]): Promise<void> {
+  for (const { source, size, mtimeNs } of files) {
+    const now = await look(source);
+    if (now.size !== size || now.mtimeNs !== mtimeNs) throw changed(source, wanted);
+  }
+}
+
+async function look(path: string): Promise<Pick<SizedImageFile, 'size' | 'mtimeNs'>> {
   try {
-    const status = await stat(path);
+    const status = await stat(path, { bigint: true });
     if (!status.isFile()) throw new Error('not a regular file');
-    return status.size;
+    return { size: Number(status.size), mtimeNs: status.mtimeNs };
   } catch (error) {
-    throw fileError(path, 'a regular file for the boot medium', error);
+    throw fileError(path, wanted, error);
   }
 }

@@ -3,9 +3,10 @@
  * /isolinux beside isolinux.bin and the ldlinux.c32 of the same Syslinux version.
  */
 import { stat } from 'node:fs/promises';
+import { permissionsOf } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import type { MadeImage } from './disk-image.js';
-import { reproducibleEnvironment, sizeImageFiles, type ImageFile } from './image-files.js';
+import { reproducibleEnvironment, requireUnchanged, sizeImageFiles, type ImageFile } from './image-files.js';
 import { renameWhenDone } from './rename-when-done.js';
 import { isoImageNeeds, requireOnHost, syslinuxFiles } from './requirements.js';
 
@@ -21,7 +22,8 @@ export async function makeIsoImage(files: readonly ImageFile[], out: string): Pr
     { name: 'ldlinux.c32', source: syslinuxFiles.ldlinux },
     ...files.filter((file) => file.name.toLowerCase() !== 'ldlinux.c32'),
   ]);
-  return await renameWhenDone(out, async (temporary) => {
+  const mode = await permissionsOf(sized.map(({ source }) => source));
+  return await renameWhenDone(out, mode, async (temporary) => {
     await runTool(
       'xorriso',
       [
@@ -36,6 +38,7 @@ export async function makeIsoImage(files: readonly ImageFile[], out: string): Pr
       ],
       { env: reproducibleEnvironment },
     );
+    await requireUnchanged(sized);
     return { size: (await stat(temporary)).size, fileSystem: 'ISO 9660' as const };
   });
 }

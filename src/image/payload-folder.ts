@@ -3,9 +3,15 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, join, posix } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
+import { manifestBytes } from '../payload/com32-file.js';
 import type { Manifest } from '../payload/manifest.js';
+import { parseManifest } from '../payload/parse-manifest.js';
 import { parseBootConfig, type BootConfig } from './boot-config.js';
 import type { ImageFile } from './image-files.js';
+
+const payloadFile = 'saveoops.c32';
+const manifestFile = 'saveoops.json';
+const aManifest = 'a manifest that saveoops build wrote';
 
 export interface PayloadFolder {
   readonly folder: string;
@@ -17,10 +23,10 @@ export interface PayloadFolder {
 
 /**
  * Reads a payload folder. Throws `file` when DIR, saveoops.c32, syslinux.cfg or a file named in the configuration
- * is missing, `unsupported` when the configuration names a file outside DIR.
+ * is missing, `format` for files of two builds, `unsupported` when the configuration names a file outside DIR.
  */
 export async function readPayloadFolder(folder: string): Promise<PayloadFolder> {
-  await requireFiles(folder, ['saveoops.c32', 'syslinux.cfg']);
+  await requireFiles(folder, [payloadFile, 'syslinux.cfg']);
   const configText = new TextDecoder().decode(
     await readInput(join(folder, 'syslinux.cfg'), 'a Syslinux configuration'),
   );
@@ -28,50 +34,46 @@ export async function readPayloadFolder(folder: string): Promise<PayloadFolder> 
   const modules = (await readdir(folder)).filter((name) => name.endsWith('.c32') || name.endsWith('.cfg'));
   const named = config.files.map((file) => nameInFolder(folder, file));
   await requireFiles(folder, named, 'named in syslinux.cfg');
-  const manifest = (await exists(join(folder, 'saveoops.json'))) ? ['saveoops.json'] : [];
-  const names = [...new Set(['saveoops.c32', 'syslinux.cfg', ...manifest, ...modules.sort(), ...named])];
+  const manifest = (await exists(join(folder, manifestFile))) ? [manifestFile] : [];
+  if (manifest.length > 0) await requireOneBuild(folder);
+  const names = [...new Set([payloadFile, 'syslinux.cfg', ...manifest, ...modules.sort(), ...named])];
   // Where the media are made ldlinux.c32 comes from the installer, of the same version as the boot loader.
   const own = names.filter((name) => name.toLowerCase() !== 'ldlinux.c32');
   return { folder, configText, config, files: own.map((name) => ({ name, source: join(folder, name) })) };
 }
 
-/**
- * Reads and checks saveoops.json as far as `test` relies on it. Throws `file` when it is missing, `format` when it
- * is not a manifest of this version.
- */
+/** Reads saveoops.json. Throws `file` when it is missing, `format` when it is not a manifest of this version. */
 export async function readManifest(folder: string): Promise<Manifest> {
-  const path = join(folder, 'saveoops.json');
-  await requireFiles(folder, ['saveoops.json']);
-  const text = new TextDecoder().decode(await readInput(path, 'a manifest that saveoops build wrote'));
-  const refuse = (found: string, cause?: unknown): SaveoopsError =>
-    new SaveoopsError('format', 'not a Saveoops manifest', {
-      where: path,
-      found,
-      wanted: 'format 1, with primary.kernelFile, primary.append and the debug offsets',
-      hint: 'build the payload again',
-      cause,
-    });
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw refuse(error instanceof Error ? error.message : String(error), error);
-  }
-  const top = record(value);
-  const primary = record(top['primary']);
-  const debug = record(top['debug']);
-  if (top['format'] !== 1) throw refuse(`format ${JSON.stringify(top['format'])}`);
-  for (const key of ['kernelFile', 'append']) {
-    if (typeof primary[key] !== 'string') throw refuse(`primary.${key} is ${JSON.stringify(primary[key])}`);
-  }
-  for (const key of ['stub', 'leaveImage', 'enterKernel']) {
-    if (!Number.isSafeInteger(debug[key])) throw refuse(`debug.${key} is ${JSON.stringify(debug[key])}`);
-  }
-  return value as Manifest;
+  const path = join(folder, manifestFile);
+  await requireFiles(folder, [manifestFile]);
+  return parseManifest(Buffer.from(await readInput(path, aManifest)).toString(), path);
 }
 
-function record(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+/**
+ * A run that was killed between two of its files, or two runs at once, leave files that do not belong together: build
+ * writes the payload first and the manifest last. Throws `format`.
+ */
+async function requireOneBuild(folder: string): Promise<void> {
+  const path = join(folder, payloadFile);
+  const [payload, manifest] = await Promise.all([
+    readInput(path, 'a payload'),
+    readInput(join(folder, manifestFile), aManifest),
+  ]);
+  let own: Uint8Array;
+  try {
+    own = manifestBytes(payload, path);
+  } catch (error) {
+    // Damage is for the loader to find: it boots the plain kernel then.
+    if (error instanceof SaveoopsError) return;
+    throw error;
+  }
+  if (Buffer.compare(own, manifest) === 0) return;
+  throw new SaveoopsError('format', 'the files of the payload are of two builds', {
+    where: folder,
+    found: `a ${manifestFile} that is not the one inside ${payloadFile}`,
+    wanted: 'what one run of saveoops build has written',
+    hint: `build the payload again; for one that was repacked to a file: saveoops inspect --json ${path} >${join(folder, manifestFile)}`,
+  });
 }
 
 /** Syslinux resolves names from its own folder; media hold one folder only. */

@@ -1,26 +1,42 @@
-import { rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { open, rename, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { fileError } from '../host/files.js';
+import { withTemporaryNames } from '../host/temporary-files.js';
 
 /**
- * Lets `make` write a temporary name in the folder of `out`, then renames it to `out`. A failure removes the
- * temporary file and leaves an older `out` as it was. Throws `file` when the folder is missing or not writable.
+ * Lets `make` write an absolute temporary name in the folder of `out`, then renames it to `out`. A failure removes the
+ * temporary file and leaves an older `out` as it was.
+ * @param mode permissions, from the start
+ * Throws `file` when the folder is missing or not writable.
  */
-export async function renameWhenDone<T>(out: string, make: (temporary: string) => Promise<T>): Promise<T> {
-  await requireFolder(dirname(out), out);
-  // mtools ends an image's name at "@@", so the temporary name is ours alone, and short.
-  const temporary = join(dirname(out), `.saveoops-${process.pid}-${Math.random().toString(36).slice(2)}.tmp`);
+export async function renameWhenDone<T>(
+  out: string,
+  mode: number,
+  make: (temporary: string) => Promise<T>,
+): Promise<T> {
+  const folder = dirname(resolve(out));
+  await requireFolder(folder, out);
   try {
-    const made = await make(temporary);
-    await rename(temporary, out);
-    return made;
+    return await withTemporaryNames(folder, 1, async ([temporary = '']) => {
+      await (await open(temporary, 'wx', mode)).close();
+      const made = await make(temporary);
+      await toDisk(temporary);
+      await rename(temporary, out);
+      return made;
+    });
   } catch (error) {
-    throw error instanceof SaveoopsError
-      ? error
-      : fileError(join(dirname(out), basename(out)), 'a place that can be written', error);
+    throw fileError(out, 'a place that can be written', error);
+  }
+}
+
+/** Else a power cut after the rename could leave half of it under its final name. */
+async function toDisk(path: string): Promise<void> {
+  const file = await open(path);
+  try {
+    await file.sync();
   } finally {
-    await rm(temporary, { force: true });
+    await file.close();
   }
 }
 

@@ -10,11 +10,11 @@ const page = 4096;
 /**
  * RAM the crash kernel needs beyond its image and unpacked initramfs: page tables, struct pages, slab, the tools'
  * own memory. `least` is what the smallest region that came up left for it (a stock Debian 6.1 amd64 kernel died
- * below); `usual` is the default: 10 MiB more than a capture with drivers for ten controllers, btrfs and makedumpfile
+ * below); `usual` is the default: 8 MiB more than a capture with drivers for ten controllers, btrfs and makedumpfile
  * needed (`npm run smallest-region`, docs/capture.md), which keeps that kernel in 128 MiB, kdump's default.
  * Heuristic: --crash-size overrides it.
  */
-const workingRoom = { least: 24 * MiB, usual: 42 * MiB } as const;
+const workingRoom = { least: 24 * MiB, usual: 40 * MiB } as const;
 
 export interface CrashParts {
   /** Protected-mode part of the crash kernel's bzImage, bytes. */

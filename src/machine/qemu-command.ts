@@ -2,8 +2,16 @@
 
 /** What the machine starts from. */
 export type BootSource =
-  /** Unless `writable`, the guest's writes go to a temporary file, so that the image stays what was built. */
-  | { readonly kind: 'disk'; readonly image: string; readonly writable?: boolean }
+  /**
+   * Unless `writable`, the guest's writes go to a temporary file, so that the image stays what was built. `device`:
+   * options that plug the drive "disk" in, when it is not to be the first on the machine's own controller.
+   */
+  | {
+      readonly kind: 'disk';
+      readonly image: string;
+      readonly writable?: boolean;
+      readonly device?: readonly string[] | undefined;
+    }
   | { readonly kind: 'cdrom'; readonly image: string }
   /** PXE: the firmware loads `file` by TFTP from the host's folder `tftp`. The guest sees the host as 10.0.2.2. */
   | { readonly kind: 'network'; readonly tftp: string; readonly file: string }
@@ -17,6 +25,8 @@ export type BootSource =
 /** A PC for one run. */
 export interface MachineSpec {
   readonly boot: BootSource;
+  /** QEMU's -machine; default "q35". */
+  readonly board?: string;
   /** MiB; default 1024. */
   readonly memory?: number;
   /** Default 1. */
@@ -25,9 +35,9 @@ export interface MachineSpec {
   readonly extra?: readonly string[];
   /**
    * False: no serial port that anyone reads (QEMU's null device; the port itself exists, as on most PCs). For runs
-   * whose only output is elsewhere. Default true: standard output.
+   * whose only output is elsewhere. 'absent': there is no such port. Default true: standard output.
    */
-  readonly serial?: boolean;
+  readonly serial?: boolean | 'absent';
 }
 
 /** Unix sockets on which Saveoops listens and to which QEMU connects at its start, so that nobody has to poll. */
@@ -46,10 +56,10 @@ export const qemuProgram = 'qemu-system-x86_64';
  */
 export function qemuArguments(spec: MachineSpec, sockets: ControlSockets = {}): readonly string[] {
   return [
-    ...['-nodefaults', '-accel', 'tcg', '-machine', 'q35'],
+    ...['-nodefaults', '-accel', 'tcg', '-machine', spec.board ?? 'q35'],
     ...['-m', String(spec.memory ?? 1024), '-smp', String(spec.cpus ?? 1)],
     ...['-vga', 'std', '-display', 'none', '-no-reboot'],
-    ...['-serial', spec.serial === false ? 'null' : 'stdio'],
+    ...['-serial', serialPort(spec)],
     ...bootArguments(spec.boot),
     ...(sockets.qmp === undefined
       ? []
@@ -61,6 +71,11 @@ export function qemuArguments(spec: MachineSpec, sockets: ControlSockets = {}): 
   ];
 }
 
+function serialPort({ serial = true }: MachineSpec): string {
+  if (serial === 'absent') return 'none';
+  return serial ? 'stdio' : 'null';
+}
+
 function bootArguments(boot: BootSource): readonly string[] {
   switch (boot.kind) {
     case 'disk':
@@ -69,8 +84,8 @@ function bootArguments(boot: BootSource): readonly string[] {
           '-drive',
           `if=none,id=disk,format=raw,snapshot=${boot.writable === true ? 'off' : 'on'},file=${commas(boot.image)}`,
         ],
-        // Whatever other disks `extra` plugs in.
-        ...['-device', 'ide-hd,drive=disk,bus=ide.0,bootindex=0'],
+        // bootindex: whatever other disks `extra` plugs in.
+        ...(boot.device ?? ['-device', 'ide-hd,drive=disk,bus=ide.0,bootindex=0']),
       ];
     case 'cdrom':
       return [

@@ -7,14 +7,20 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+interface QmpEvent {
+  readonly event: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
 export class QmpClient {
   readonly #socket: Socket;
   readonly #pending = new Map<number, Pending>();
-  /** By name: whether it came, and who waits for it. */
-  readonly #events = new Map<string, { came: boolean; readonly waiting: Pending[] }>();
   #nextId = 1;
   #buffer = '';
   #closed = false;
+  /** Events so far, and those who wait for one. */
+  readonly #events: QmpEvent[] = [];
+  readonly #awaited = new Set<Pending & { readonly wanted: (event: QmpEvent) => boolean }>();
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -25,11 +31,10 @@ export class QmpClient {
     socket.on('error', () => undefined); // `close` follows and fails what is pending.
     socket.on('close', () => {
       this.#closed = true;
-      const waiting = [...this.#events.values()].flatMap((event) => event.waiting.splice(0));
-      for (const { reject } of [...this.#pending.values(), ...waiting]) {
-        reject(qmpError('connection', 'QEMU closed it'));
-      }
+      for (const { reject } of this.#pending.values()) reject(qmpError('connection', 'QEMU closed it'));
+      for (const { reject } of this.#awaited) reject(qmpError('connection', 'QEMU closed it'));
       this.#pending.clear();
+      this.#awaited.clear();
     });
   }
 
@@ -50,13 +55,17 @@ export class QmpClient {
     });
   }
 
-  /** Resolves at the first event of this name since attach(), that is at once for one that has been. Throws `tool`. */
-  async event(name: string): Promise<void> {
-    const seen = this.#event(name);
-    if (seen.came) return;
-    if (this.#closed) throw qmpError(name, 'the connection is closed');
-    await new Promise((resolve, reject) => {
-      seen.waiting.push({ resolve, reject });
+  /**
+   * When an event (qemu's qapi/*.json) of this name, with this `status` in its data if given, has come since attach().
+   * Throws `tool` when QEMU ends first.
+   */
+  async event(name: string, status?: string): Promise<void> {
+    const wanted = ({ event, data }: QmpEvent): boolean =>
+      event === name && (status === undefined || data?.['status'] === status);
+    if (this.#events.some(wanted)) return;
+    if (this.#closed) throw qmpError(`event ${name}`, 'the connection is closed');
+    await new Promise<unknown>((resolve, reject) => {
+      this.#awaited.add({ wanted, resolve, reject });
     });
   }
 
@@ -84,12 +93,6 @@ export class QmpClient {
     this.#socket.destroy();
   }
 
-  #event(name: string): { came: boolean; readonly waiting: Pending[] } {
-    const seen = this.#events.get(name) ?? { came: false, waiting: [] };
-    this.#events.set(name, seen);
-    return seen;
-  }
-
   #receive(chunk: string): void {
     this.#buffer += chunk;
     const lines = this.#buffer.split('\n');
@@ -105,11 +108,8 @@ export class QmpClient {
       this.#socket.destroy(new Error('QMP sent no JSON'));
       return;
     }
-    const event = message['event'];
-    if (typeof event === 'string') {
-      const seen = this.#event(event);
-      seen.came = true;
-      for (const { resolve } of seen.waiting.splice(0)) resolve(undefined);
+    if (typeof message['event'] === 'string') {
+      this.#event(message as unknown as QmpEvent);
       return;
     }
     const id = message['id'];
@@ -118,6 +118,15 @@ export class QmpClient {
     this.#pending.delete(id);
     if ('error' in message) pending.reject(qmpError('command', JSON.stringify(message['error'])));
     else pending.resolve(message['return']);
+  }
+
+  #event(event: QmpEvent): void {
+    this.#events.push(event);
+    for (const waiting of this.#awaited) {
+      if (!waiting.wanted(event)) continue;
+      this.#awaited.delete(waiting);
+      waiting.resolve(undefined);
+    }
   }
 }
 

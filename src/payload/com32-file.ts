@@ -18,6 +18,7 @@ import { ELF32_SHDR_SIZE, SHT_NOTE, SHT_PROGBITS, SHT_STRTAB } from '../formats/
 import { parseElf, type Elf } from '../formats/elf/parse-elf.js';
 import { sha256, sha256Hex, xxh32 } from '../bytes/digests.js';
 import type { Manifest, ManifestRegion } from './manifest.js';
+import { parseManifest } from './parse-manifest.js';
 import {
   chunkDef,
   chunkKinds,
@@ -270,8 +271,13 @@ function loadTable(headSize: number, image: ComposedImage, initrds: readonly Ini
   return table.seal();
 }
 
-/** What `inspect` finds in a file: the manifest, once its own digest is right. Throws `wrong-file` or `digest`. */
+/** What `inspect` finds in a file. Throws `wrong-file`, `digest` for a manifest whose own digest is wrong, `format`. */
 export function readManifest(bytes: Uint8Array, source: string): Manifest {
+  return parseManifest(Buffer.from(manifestBytes(bytes, source)).toString(), source);
+}
+
+/** The bytes of saveoops.json, from the payload. Throws `wrong-file` or `digest`. */
+export function manifestBytes(bytes: Uint8Array, source: string): Uint8Array {
   const elf = parseElf(bytes, source);
   const section = elf.findSection(`${sectionPrefix}manifest`);
   const digest = elf.findSection(`${sectionPrefix}digest`);
@@ -293,7 +299,7 @@ export function readManifest(bytes: Uint8Array, source: string): Manifest {
       hint: 'build the payload again',
     });
   }
-  return JSON.parse(Buffer.from(text).toString()) as Manifest;
+  return text;
 }
 
 function tooMany(count: number): SaveoopsError {

@@ -41,7 +41,6 @@ export interface PayloadParts {
  */
 export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
   const manifest = readManifest(bytes, source);
-  checkManifest(manifest, source);
   const elf = parseElf(bytes, source);
   const module = moduleOfPayload(elf, bytes);
   const file = new ByteView(bytes, source);
@@ -146,22 +145,6 @@ function requireSum(found: number, wanted: number, where: string): void {
     wanted: `XXH32 0x${wanted.toString(16)}`,
     hint: 'build the payload again',
   });
-}
-
-function checkManifest({ primary, crash, memory }: Manifest, source: string): void {
-  const missing = [
-    ['primary.plainAppend', typeof primary.plainAppend === 'string'],
-    ['primary.oopsPanic', typeof primary.oopsPanic === 'boolean'],
-    ['crash.ownAppend', typeof crash.ownAppend === 'string' && crash.append.endsWith(crash.ownAppend)],
-    ['memory.unpacked', Number.isSafeInteger(memory.unpacked)],
-    ['memory.asked', memory.asked === null || Number.isSafeInteger(memory.asked)],
-  ].filter(([, there]) => there !== true);
-  if (missing.length === 0) return;
-  throw otherVersion(
-    source,
-    `no ${missing.map(([name]) => name).join(', ')} in the manifest`,
-    'a manifest of this version',
-  );
 }
 
 function otherVersion(source: string, found: string, wanted: string): SaveoopsError {

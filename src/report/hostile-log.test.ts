@@ -10,7 +10,7 @@ import { surviveMutations } from '../testkit/mutate.js';
 import { renderHtml } from './render-html.js';
 import { renderText } from './render-text.js';
 import { makeReport, type MadeReport } from './report.js';
-import { forHtml, forJson, forTerminal } from './safe-text.js';
+import { forHtml, forJson, forTerminal } from '../safe-text.js';
 
 function reportOf(log: string): MadeReport {
   return makeReport({ where: 'dmesg.txt', log, cut: false, capture: undefined });

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { bytes, duration } from './duration.js';
 import { headline, moduleOf } from './render-text.js';
 import type { MadeReport, Report, ReportedDeath, ReportedEntry } from './report.js';
-import { forHtml } from './safe-text.js';
+import { forHtml } from '../safe-text.js';
 import { svgMemory } from './svg-memory.js';
 import { svgTimeline } from './svg-timeline.js';
 

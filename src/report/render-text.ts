@@ -1,7 +1,7 @@
 /** A report for a terminal. Every text that is not ours goes through forTerminal(). */
 import { bytes, duration } from './duration.js';
 import type { Report, ReportedDeath, ReportedEntry, ReportedLine } from './report.js';
-import { forTerminal } from './safe-text.js';
+import { forTerminal } from '../safe-text.js';
 
 export function renderText(report: Report): string {
   const { cause, end, kernel, source } = report;

@@ -1,7 +1,7 @@
 /** The firmware's memory map as an SVG picture, the crash region marked. */
 import { bytes } from './duration.js';
 import type { MemoryMap, MemoryRange } from './memory-map.js';
-import { forHtml } from './safe-text.js';
+import { forHtml } from '../safe-text.js';
 
 const width = 960;
 const row = 22;

@@ -2,7 +2,7 @@
 import { duration } from './duration.js';
 import type { Death } from './find-deaths.js';
 import type { LogLine } from './log-lines.js';
-import { forHtml } from './safe-text.js';
+import { forHtml } from '../safe-text.js';
 import { timeAxis, type TimeAxis } from './time-axis.js';
 
 const width = 960;

@@ -2,10 +2,11 @@
  * Whether this boot is one instead of a kernel that panicked again and again, and what is known of that. /bin/boot-once of
  * the capture initramfs has the boot loader tell the kernel the name of the last capture.
  */
+import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fallbackWord } from '../capture/boot-once.js';
-import { capturePlaces } from './capture-places.js';
+import { defaultPlaces } from '../captures/default-places.js';
 
 export interface Fallback {
   /** Name of the last capture. */
@@ -29,7 +30,7 @@ export async function findFallback(root: string): Promise<Fallback | undefined> 
   const capture = word?.slice(fallbackWord.length) ?? '';
   // It becomes a path: what is no name of a capture is none of ours.
   if (!/^[A-Za-z0-9.+_-]+$/.test(capture)) return undefined;
-  for (const place of await capturePlaces(root)) {
+  for (const place of await defaultPlaces(root)) {
     const folder = join(place, capture);
     const record = await readRecord(join(folder, 'capture.json'));
     if (record !== undefined) return { capture, folder, ...record };
@@ -41,7 +42,8 @@ type Record = Pick<Fallback, 'release' | 'message' | 'inARow'>;
 
 async function readRecord(path: string): Promise<Record | undefined> {
   try {
-    const file = await open(path);
+    // A link or a named pipe is no record: whoever may write there could lead us anywhere, or have us wait.
+    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(longestRecord), 0, longestRecord, 0);
       const value = JSON.parse(buffer.toString('utf8', 0, bytesRead)) as Partial<Record> & {

@@ -11,6 +11,7 @@
 #define PR_PID 32               /* offsetof(struct elf_prstatus, pr_pid) */
 #define PR_REG 112              /* offsetof(struct elf_prstatus, pr_reg): 27 registers */
 #define MAX_CPUS 1024
+#define END_OF_NOTES 64         /* bytes of zero that end the reader's walk */
 
 struct elf_header {
 	u8 ident[16];
@@ -170,5 +171,6 @@ void place_core_file(const struct crash_table *table, const struct pt_regs *regs
 	u64 used = place_vmcoreinfo(table, notes);
 
 	used += place_prstatus(table, notes + used, regs);
-	place_elf_headers(table, used + 64); /* zeroes behind the last note end the reader's walk */
+	memset(notes + used, 0, END_OF_NOTES);
+	place_elf_headers(table, used + END_OF_NOTES);
 }

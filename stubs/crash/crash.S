@@ -11,8 +11,10 @@
 	.globl crash_entry
 crash_entry:
 	leaq	PLACE_STATE(%rdx), %rcx
-	lock btsq $0, STATE_ENTERED(%rcx)
-	jc	1f			/* once only: a panic inside the stub must not come here again */
+	movabsq	$ENTERED, %rax
+	cmpq	%rax, STATE_ENTERED(%rcx)
+	je	1f			/* once only: a panic inside the stub must not come here again */
+	movq	%rax, STATE_ENTERED(%rcx)
 	movq	%r8, STATE_CR3(%rcx)
 	movq	%r9, STATE_CR4(%rcx)
 	movq	%r10, STATE_RSP(%rcx)

@@ -1,4 +1,7 @@
-/* Offsets in the state page (PLACE_STATE of the crash region), written at the crash only. */
+/*
+ * Offsets in the state page (PLACE_STATE of the crash region), written at the crash only. No digest covers it, so nothing
+ * is believed that it holds before.
+ */
 #ifndef SAVEOOPS_CRASH_H
 #define SAVEOOPS_CRASH_H
 
@@ -14,5 +17,8 @@
 #define STATE_R14 72
 #define STATE_R15 80
 #define STATE_RDI 88
+
+/* Value of STATE_ENTERED inside the stub: far from what a flipped bit makes of 0. */
+#define ENTERED 0xa9c3e15d7b42f86d
 
 #endif

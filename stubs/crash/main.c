@@ -180,6 +180,9 @@ void crash_main(u64 region)
 	struct pt_regs regs;
 
 	map_dead_kernel(table, state);
+	/* Only the first of two entries leaves it for the second. */
+	if (hook_entry(state) != HOOK_CRASH_SHUTDOWN)
+		state->native_crash_shutdown = 0;
 	state->panic_timeout = (int)kernel_value(table, KSYM_panic_timeout, 4);
 	if (notifiers_first(table, state)) {
 		if (all_intact(table))

@@ -159,7 +159,7 @@ function readVersion(view: ByteView, header: SetupHeader, setupSize: number): st
     });
   if (header.kernel_version === 0 || at >= setupSize) throw bad(`0x${header.kernel_version.toString(16)}`);
   const version = view.slice(0, setupSize, 'setup code').cString(at, 'kernel version', 1024);
-  // Printable ASCII only: the text ends up on terminals and in file names.
-  if (!/^[!-~][ -~]*$/.test(version)) throw bad(JSON.stringify(version.slice(0, 40)));
+  // Printable ASCII only, and its first word leads to no other folder: the text ends up on terminals and in paths.
+  if (!/^(?!\.\.?( |$))[!-.0-~]+( [ -~]*)?$/.test(version)) throw bad(JSON.stringify(version.slice(0, 40)));
   return version;
 }

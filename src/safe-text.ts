@@ -13,8 +13,16 @@ const longest = 2000;
 
 /** One line for a terminal: what could do anything but show is written as \x1b or \u{202e}. Long lines are cut. */
 export function forTerminal(text: string): string {
-  const cut = text.length > longest ? `${text.slice(0, longest)}...` : text;
-  return cut.replace(unsafe, (character) => {
+  return escaped(text.length > longest ? `${text.slice(0, longest)}...` : text);
+}
+
+/** Any number of whole lines: line ends stay, nothing is cut. For all that the program prints. */
+export function linesForTerminal(text: string): string {
+  return text.split('\n').map(escaped).join('\n');
+}
+
+function escaped(text: string): string {
+  return text.replace(unsafe, (character) => {
     const code = character.codePointAt(0) ?? 0;
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
   });
@@ -34,8 +42,8 @@ export function forHtml(text: string): string {
 }
 
 /** JSON whose strings hold no character that a terminal would act upon; a parser gets the original text. */
-export function forJson(value: unknown): string {
-  return JSON.stringify(value, null, 2).replace(unsafe, (character) =>
+export function forJson(value: unknown, indent = 2): string {
+  return JSON.stringify(value, null, indent).replace(unsafe, (character) =>
     // Line ends are JSON's own here: those of strings are escaped already.
     character === '\n'
       ? character

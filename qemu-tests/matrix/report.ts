@@ -1,0 +1,81 @@
+/** docs/support-matrix.md: which stock kernels were armed, booted, panicked and captured. */
+import type { LockedKernel } from './kernels.js';
+
+/** "passed", or how it went. */
+export interface KernelResult {
+  readonly built: string;
+  /** Bytes of the crash region. */
+  readonly region?: number;
+  /** Bytes of the gap that holds the hook. */
+  readonly gap?: number;
+  /** The hook takes over from early_fixup_exception(). */
+  readonly earlyExceptions?: boolean;
+  readonly boot?: string;
+  readonly early?: string;
+  readonly late?: string;
+  readonly mount?: string;
+  readonly vmcoreinfo?: string;
+}
+
+export interface MatrixRow {
+  readonly kernel: LockedKernel;
+  /** Of the crash kernel, when it is another one. */
+  readonly crash: LockedKernel | undefined;
+  readonly compression: string;
+  readonly result: KernelResult;
+}
+
+const MiB = 1 << 20;
+
+export const passed = (result: KernelResult): boolean =>
+  [result.built, result.boot, result.early, result.late, result.mount].every((each) => each === 'passed') &&
+  result.vmcoreinfo?.startsWith('failed') === false;
+
+export function renderMatrix(rows: readonly MatrixRow[]): string {
+  const own = rows.filter(({ crash }) => crash === undefined);
+  const mixed = rows.filter(({ crash }) => crash !== undefined);
+  const cell = (value: string | undefined): string =>
+    (value === 'passed' ? 'yes' : (value ?? '-')).replaceAll('|', '\\|');
+  const outcome = ({ result }: MatrixRow): string[] =>
+    [result.boot, result.early, result.late, result.mount, result.vmcoreinfo].map(cell);
+  return [
+    '# Kernels that Saveoops was run on',
+    '',
+    'Written by `npm run matrix`: stock Debian kernels, in QEMU (TCG, q35, 1 CPU, 1 GiB), KASLR on. The kernels are those',
+    'of qemu-tests/matrix/kernels.lock.',
+    '',
+    '- *gap*: bytes of unused .text that hold the hook',
+    '- *early exceptions*: an exception before the kernel has its own handlers is captured, too',
+    '- *userspace*: the armed kernel boots to a program that reads /proc/kcore',
+    '- *early panic*: `saveoops test --panic start_kernel`; *late panic*: sysrq-c from userspace; *test*: `saveoops test`. The',
+    '  log recovered from /proc/vmcore has the panic of that run',
+    '- *VMCOREINFO*: the note that the build makes against the one in /proc/kcore of the running kernel; "more" are lines that this',
+    '  kernel does not publish and others do',
+    '',
+    `${rows.filter(({ result }) => passed(result)).length} of ${rows.length} rows passed everywhere.`,
+    '',
+    '| kernel | version | suite | compression | gap | early exceptions | region | userspace | early panic | late panic | test | VMCOREINFO |',
+    '|---|---|---|---|---|---|---|---|---|---|---|---|',
+    ...own.map((row) => {
+      const { kernel, compression, result } = row;
+      const facts =
+        result.built === 'passed'
+          ? [result.gap, result.earlyExceptions === true ? 'yes' : 'no', `${(result.region ?? 0) / MiB} MiB`]
+          : [`**${cell(result.built)}**`, '-', '-'];
+      const head = [kernel.release, kernel.version, kernel.suite, compression, ...facts];
+      return `| ${[...head, ...outcome(row)].join(' | ')} |`;
+    }),
+    '',
+    '## A crash kernel of another version',
+    '',
+    '| primary kernel | crash kernel | userspace | early panic | late panic | test | VMCOREINFO |',
+    '|---|---|---|---|---|---|---|',
+    ...mixed.map((row) => {
+      const { kernel, crash, result } = row;
+      const cells =
+        result.built === 'passed' ? outcome(row) : [`**${cell(result.built)}**`, '-', '-', '-', '-'];
+      return `| ${[kernel.release, crash?.release ?? '', ...cells].join(' | ')} |`;
+    }),
+    '',
+  ].join('\n');
+}
