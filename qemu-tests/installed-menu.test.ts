@@ -1,17 +1,20 @@
-/** What `saveoops update` leaves in /boot, as Syslinux reads it: names relative to another folder, an included menu. */
+/**
+ * What `saveoops update` leaves in /boot, as Syslinux reads it: names relative to another folder, an included menu. The short form
+ * of the real test (debian-panics.lane.ts): installed, armed, dead, saved on the boot file system, reported from there.
+ */
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../src/host/files.js';
 import { partitionStart, sectorSize } from '../src/image/fat-geometry.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { runSaveoops } from '../src/testkit/command-line.js';
-import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
+import { bootDisk, bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { host } from './harness/disks.js';
 import { stockKernel } from './harness/payloads.js';
 
 const limit = 240_000;
-const { vmlinuz } = stockKernel('cloud-amd64');
+const { vmlinuz } = stockKernel('amd64');
 const version = basename(vmlinuz).slice('vmlinuz-'.length);
 const menu = 'syslinux-saveoops.cfg';
 const vfsPanic = 'Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)';
@@ -33,6 +36,7 @@ async function bootInstalled(options: {
     await copyFile(vmlinuz, join(boot, kernel));
     await writeFile(join(loader, 'syslinux.cfg'), own);
     const args = ['--boot-config', join(loader, 'syslinux.cfg'), '--append', serialConsole, '--no-config'];
+    args.push('--save', 'boot', '--modules', dirname(dirname(vmlinuz)));
     expect(runSaveoops(['update', '--boot', boot, ...args])).toMatchObject({ status: 0, stderr: '' });
     const config = await readFile(join(loader, 'syslinux.cfg'));
     const bytes = await readFile(join(boot, 'saveoops', version, 'saveoops.c32'));
@@ -44,6 +48,7 @@ async function bootInstalled(options: {
     await writeFile(join(loader, 'syslinux.cfg'), entry);
     await copyFile(join(boot, 'saveoops', menu), join(loader, menu));
     return await bootPayload(loader, {
+      writable: true,
       ...(options.endAt !== undefined && { endAt: options.endAt }),
       edit: async (files) => {
         await writeFile(join(files, 'syslinux.cfg'), config);
@@ -60,10 +65,15 @@ async function bootInstalled(options: {
 }
 
 test(
-  'the default is the armed entry of the included menu, and its panic is captured',
+  'the default is the armed entry of the included menu; its panic is captured and reported',
   async () => {
-    const log = captured(await bootInstalled({}), vfsPanic);
+    const result = await bootInstalled({ endAt: [] });
+    const log = captured(result, vfsPanic);
     expect(log).toContain(`BOOT_IMAGE=../saveoops/${version}/saveoops.c32 ${serialConsole}`);
+    const report = runSaveoops(['report', `${bootDisk(result)}:last`]);
+    expect(report).toMatchObject({ status: 0, stderr: '' });
+    expect(report.stdout).toContain(vfsPanic);
+    expect(report.stdout).toContain('mount_block_root');
   },
   limit,
 );

@@ -67,7 +67,8 @@ export class DebianSystem {
   /** Throws an Error that begins with "lost" when the boot came to no end of its own. */
   async boot(options: DebianBoot): Promise<DebianRun> {
     const orders = join(this.folder, 'orders');
-    writeFileSync(orders, options.orders ?? ':\n');
+    // In braces bash has read all of it before it begins: a system that wakes from hibernation finds those of another boot.
+    writeFileSync(orders, `{\n${options.orders ?? ':\n'}}\n`);
     const { result, reasons } = await withShutdownReasons((events) =>
       runScenario({
         machine: {
