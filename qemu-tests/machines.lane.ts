@@ -181,26 +181,32 @@ const boards: readonly {
   readonly board: string;
   readonly product: string;
   readonly early?: boolean;
-  readonly said?: RegExp;
-  readonly extra?: readonly string[];
+  /** Without tables of the firmware that tell of others, one. */
+  readonly cpus?: number;
+  readonly said?: string;
 }[] = [
   { board: 'q35', product: q35, early: true },
   { board: 'pc', product: i440fx, early: true },
   { board: 'q35,hpet=off', product: q35 },
-  { board: 'pc,acpi=off', product: i440fx, said: /ACPI BIOS Error|ACPI: .*(?:RSDP|disabled)|MPTABLE/ },
+  {
+    board: 'pc,acpi=off',
+    product: i440fx,
+    cpus: 1,
+    said: 'APIC: ACPI MADT or MP tables are not detected',
+  },
   { board: 'pc,smm=off', product: i440fx },
   { board: 'q35,max-ram-below-4g=2G', product: q35 },
 ];
-for (const { board, product, early = false, said } of boards) {
+for (const { board, product, early = false, cpus = 2, said } of boards) {
   hardware({
     group: 'Boards',
     name: `\`-machine ${board}\``,
-    shown: `the board is "${product}"`,
+    shown: `the board is "${product}"${said === undefined ? '' : `; "${said}"`}`,
     options: { board, cpus: 2, ...(board.includes('below') && { memory: 3072 }) },
     claims: (facts, log) => {
       expect(facts.product).toBe(product);
-      expect(facts.cpus).toBe(2);
-      if (said !== undefined) expect(log).toMatch(said);
+      expect(facts.cpus).toBe(cpus);
+      if (said !== undefined) expect(log).toContain(said);
     },
     early,
   });

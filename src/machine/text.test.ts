@@ -103,6 +103,19 @@ describe('the QEMU command', () => {
     ]);
   });
 
+  test('takes another board, another place for the boot disk, and no serial port', () => {
+    const device = ['-device', 'virtio-blk-pci,drive=disk'];
+    const line = qemuArguments({
+      boot: { kind: 'disk', image: '/a', device },
+      board: 'pc',
+      serial: 'absent',
+    }).join(' ');
+    expect(line).toContain('-machine pc ');
+    expect(line).toContain('-serial none ');
+    expect(line).toMatch(/ -device virtio-blk-pci,drive=disk$/);
+    expect(line).not.toMatch(/q35|ide-hd/);
+  });
+
   test('is rendered as words of a shell, without sockets', () => {
     const line = reproduceLine({ boot: { kind: 'kernel', kernel: '/a b/k', append: "x='1'" } });
     expect(line).toMatch(/^qemu-system-x86_64 -nodefaults .* -kernel '\/a b\/k' -append 'x='\\''1'\\'''$/);
