@@ -17,10 +17,15 @@ export interface Snapshot {
   readonly machine: Pick<RunOptions, 'memory' | 'cpus'>;
   /** Physical address of the crash region. */
   readonly region: number;
+  /** Where the machine spins, virtual, and what has to be there to go on. */
+  readonly spinning: { readonly at: bigint; readonly code: Buffer };
 }
 
-/** Of the state's end both QEMUs tell; that the first one stood at a breakpoint does not matter to the second. */
-const told = ['-global', 'migration.x-events=on', '-global', 'migration.store-global-state=off'];
+/** QEMU tells when the machine has been written, or read. */
+const told = ['-global', 'migration.x-events=on'];
+
+/** A jump to itself. QEMU takes over no machine that stands at a breakpoint, so this one runs, on the spot. */
+const spin = Buffer.from([0xeb, 0xfe]);
 
 /** Boots a payload until it enters a function of the primary kernel, and keeps the machine there. */
 export async function snapshotAt(
@@ -36,6 +41,7 @@ export async function snapshotAt(
   let arrive: () => void = () => undefined;
   const arrived = new Promise<void>((resolve) => (arrive = resolve));
   let region = 0;
+  let spinning: Snapshot['spinning'] | undefined;
   const result = await bootPayload(dir, {
     ...machine,
     extra: told,
@@ -46,6 +52,10 @@ export async function snapshotAt(
     debug: async (gdb) => {
       const kernel = await injector.debuggerOf(gdb);
       await kernel.arriveAt(functionName);
+      const at = kernel.addressOf(functionName);
+      spinning = { at, code: await gdb.readMemory(at, spin.length) };
+      await gdb.writeMemory(at, spin);
+      await gdb.detach();
       arrive();
     },
     meanwhile: async (running, connect) => {
@@ -58,14 +68,14 @@ export async function snapshotAt(
     },
   });
   return check(result, () => {
-    if (region === 0) throw new Error(`the machine ended before ${functionName}`);
-    return { image, state, machine, region };
+    if (region === 0 || spinning === undefined) throw new Error(`the machine ended before ${functionName}`);
+    return { image, state, machine, region, spinning };
   });
 }
 
 /** Goes on from the snapshot, with damage in the crash region or without. */
 export async function goOn(
-  { image, state, machine, region }: Snapshot,
+  { image, state, machine, region, spinning }: Snapshot,
   damage: Damage | undefined,
   endAt: readonly RegExp[],
 ): Promise<ScenarioResult> {
@@ -87,6 +97,7 @@ export async function goOn(
       },
       debug: async (gdb) => {
         await arrived;
+        await gdb.writeMemory(spinning.at, spinning.code);
         if (damage !== undefined) {
           const address = BigInt(region + damage.offset);
           await gdb.setPhysicalMemory(true);
