@@ -45,6 +45,7 @@ export function renderMatrix(rows: readonly MatrixRow[]): string {
     'of qemu-tests/matrix/kernels.lock.',
     '',
     '- *gap*: bytes of unused .text that hold the hook',
+    '- *region*: RAM reserved; without the kernel modules of the capture initramfs (6.1 amd64 with them and `--dump`: 128 MiB)',
     '- *early exceptions*: an exception before the kernel has its own handlers is captured, too',
     '- *userspace*: the armed kernel boots to a program that reads /proc/kcore',
     '- *early panic*: `saveoops test --panic start_kernel`; *late panic*: sysrq-c from userspace; *test*: `saveoops test`. The',
