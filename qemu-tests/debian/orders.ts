@@ -25,7 +25,8 @@ done`,
 
 export const powerOff = 'systemctl poweroff\n';
 export const reboot = 'systemctl reboot\n';
-export const crash = 'echo c >/proc/sysrq-trigger\n';
+/** stty waits until the terminal has sent what was written before: the kernel's messages would overtake it. */
+export const crash = 'stty onlcr </dev/ttyS0\necho c >/proc/sysrq-trigger\n';
 
 /** scripts/test-debian.sh has built the package. */
 export async function installedDebian(): Promise<string> {
