@@ -87,7 +87,10 @@ async function installingGuest(program: string): Promise<string> {
 ${load}
 for try in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/sda1 ] && break; sleep 1; done
 mkdir /t
-mount -t ext4 /dev/sda1 /t && /bin/extlinux --install /t/boot/extlinux && umount /t && echo "${done}"
+mount -t ext4 /dev/sda1 /t || poweroff -f
+# mke2fs has left holes where a file is zero. Syslinux 6.03 does not read such files; what copies to /boot makes none.
+for file in /t/boot/extlinux/*; do cp "$file" /t/copy && mv /t/copy "$file"; done
+/bin/extlinux --install /t/boot/extlinux && umount /t && echo "${done}"
 poweroff -f
 `,
     [...modules.values(), { path: 'bin/extlinux', source: program }],
