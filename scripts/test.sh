@@ -29,6 +29,14 @@ jest() { # lane, arguments...
     --json --outputFile="$results/$lane.json" --maxWorkers=2 "$@"
 }
 
+shell_syntax() { # every shell script here is one: the lanes by name are not run by default
+  local script failed=0
+  while IFS= read -r script; do
+    bash -n "$script" || failed=1
+  done < <(grep -rlE '^#!/bin/(ba)?sh' scripts packaging .ci)
+  return $failed
+}
+
 rm -rf "$results" .cache/runs
 mkdir -p "$results"
 bash scripts/setup.sh || exit 1
@@ -40,6 +48,7 @@ for lane in "${lanes[@]}"; do
     check)
       run format node node_modules/prettier/bin/prettier.cjs --check --log-level warn .
       run lint node node_modules/eslint/bin/eslint.js .
+      run scripts shell_syntax
       ;;
     unit) run unit jest unit dist/src ;;
     qemu) run qemu jest qemu dist/qemu-tests ;;
