@@ -55,6 +55,11 @@ async function insidePlan(): Promise<number> {
   return Number(requireSymbol(entry.symbols, 'plan', 'entry.elf').value) + (structSize(planDef) >> 1);
 }
 
+async function lastOfModule(folder: string): Promise<number> {
+  const { regions } = await readManifest(folder);
+  return (regions.find((each) => each.name === 'module')?.size ?? 0) - 1;
+}
+
 /** Saveoops' own lines; those that the kernel prints for it have a time stamp. */
 const saveoopsLines = (result: ScenarioResult): readonly string[] =>
   serialLines(result.serial)
@@ -153,20 +158,23 @@ describe('a damaged payload boots the plain entry', () => {
   };
 
   test.each([
-    ["the primary's own bzImage", 'primary', 'the kernel image is damaged', undefined],
-    ['its setup sectors', 'setup', 'the kernel image is damaged', undefined],
-    ['the plan', 'entry-stub', 'the kernel image is damaged', insidePlan],
-    ['an embedded initrd', 'initrd-0', 'an initrd is damaged', undefined],
+    ["the module's last byte", 'module', 'E20', 'the module is damaged', lastOfModule],
+    ["the primary's own bzImage", 'primary', 'E24', 'the kernel image is damaged', undefined],
+    ['its setup sectors', 'setup', 'E24', 'the kernel image is damaged', undefined],
+    ['the plan', 'entry-stub', 'E24', 'the kernel image is damaged', insidePlan],
+    ['an embedded initrd', 'initrd-0', 'E24', 'an initrd is damaged', undefined],
   ])(
     '%s',
-    async (_, region, why, find) => {
+    async (_, region, number, why, find) => {
       const dir = await talkative();
       const result = await bootPayload(dir, {
         endAt: [],
-        edit: async (folder) => flip(folder, region, await find?.()),
+        edit: async (folder) => flip(folder, region, await find?.(folder)),
       });
       check(result, () => {
-        expect(saveoopsLines(result)).toEqual([`saveoops: E24 not armed: ${why}; booting "saveoops-plain"`]);
+        expect(saveoopsLines(result)).toEqual([
+          `saveoops: ${number} not armed: ${why}; booting "saveoops-plain"`,
+        ]);
       });
       await checkPlain(dir, result);
     },

@@ -14,7 +14,8 @@ import { refuseControlFlowIntegrity } from './control-flow-integrity.js';
 import { findCurrentTask, type CurrentTask } from './current-task.js';
 import { earlyHaltNames, findEarlyHalt } from './early-halt.js';
 import { findGaps, type Gap } from './find-gap.js';
-import { hookSize, linkHook } from './link-hook.js';
+import { hookSize, hookSymbol, linkHook } from './link-hook.js';
+import { findNosaveWord, nosaveEnd } from './nosave-word.js';
 import { unpublishedSymbols } from './vmcoreinfo.js';
 
 export interface ArmedKernel {
@@ -22,6 +23,8 @@ export interface ArmedKernel {
   readonly bytes: Uint8Array;
   /** Link-time virtual addresses. */
   readonly hookSlots: bigint;
+  /** Where the hook's sum is a second time; the slot itself when the kernel has no word that hibernation spares. */
+  readonly nosaveWord: bigint;
   readonly smpStop: bigint;
   readonly smpCrashStop: bigint;
   /** machine_ops.crash_shutdown; undefined: `crash_kexec_post_notifiers` cannot be honoured. */
@@ -111,17 +114,19 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     value: `${hex(gap.address)} +${gap.size}`,
     source: `int3 run after ${gap.after}`,
   });
+  const spared = findNosaveWord(kernel);
+  if (spared !== undefined)
+    facts.push({ name: 'nosave word', value: hex(spared), source: `kallsyms ${nosaveEnd}, image` });
+  // Without one the hook compares the slot with itself.
+  const nosaveWord = spared ?? gap.address + hookSymbol(hookObject, 'hook_sum');
   const halt = findEarlyHalt(kernel);
   if (halt !== undefined) facts.push(...halt.facts);
-  const hook = linkHook(
-    hookObject,
-    gap.address,
+  const hook = linkHook(hookObject, gap.address, (name) => {
     // Without these hook_halt is never called: any address will do.
-    (name) =>
-      earlyHaltNames.has(name)
-        ? (halt?.names[name] ?? gap.address)
-        : kallsyms.requireAddress(name === '_printk' ? printk : name),
-  );
+    if (earlyHaltNames.has(name)) return halt?.names[name] ?? gap.address;
+    if (name === nosaveEnd) return nosaveWord + 8n;
+    return kallsyms.requireAddress(name === '_printk' ? printk : name);
+  });
   const entry = (name: string): bigint => hook.symbols.get(name) ?? 0n;
 
   const native = (name: KernelSymbolName): bigint => symbols.get(name) ?? 0n;
@@ -167,11 +172,15 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     object: hookObject,
     address: gap.address,
     pointers,
-    unused: halt === undefined ? earlyHaltNames : new Set(),
+    unused: new Set([
+      ...(halt === undefined ? earlyHaltNames : []),
+      ...(spared === undefined ? [nosaveEnd] : []),
+    ]),
   });
   return {
     bytes,
     hookSlots: entry('hook_slots'),
+    nosaveWord,
     smpStop: smpOps + BigInt(stopOffset),
     smpCrashStop: smpOps + BigInt(crashStopOffset),
     crashShutdown,

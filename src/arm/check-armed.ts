@@ -31,7 +31,7 @@ export interface InstalledHook {
   /** Link-time virtual address of its first byte. */
   readonly address: bigint;
   readonly pointers: readonly HookPointer[];
-  /** Kernel symbols of an entry that no pointer leads to: they may lead anywhere. */
+  /** Kernel symbols of an entry that no pointer leads to, or that this kernel lacks: they may lead anywhere. */
   readonly unused: ReadonlySet<string>;
 }
 

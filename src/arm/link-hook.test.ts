@@ -51,6 +51,7 @@ describe('linkHook', () => {
       return base + 0x1000n;
     });
     expect([...asked].sort()).toEqual([
+      '__nosave_end',
       '_printk',
       'early_fixup_exception',
       'early_fixup_exception_end',
@@ -111,6 +112,7 @@ describe.each(stockKernels())('the hook in $flavour', (kernel) => {
       fact('panic_cpu'),
       fact('panic_timeout'),
     ]);
+    expect(targets(code, /^cmp +%rax,.*rip/)).toEqual([fact('nosave word')]);
     expect(targets(code, /^cmpq +\$0x0,.*rip/)).toEqual([fact('kexec_crash_image')]);
     const calls = targets(code, /^call/);
     expect(calls.length).toBe(6);

@@ -18,6 +18,13 @@ export function hookSize(object: Uint8Array): number {
   return readHookObject(object).text.length;
 }
 
+/** Offset of one of the hook's own symbols, bytes. Throws `invariant` when the object has none of that name. */
+export function hookSymbol(object: Uint8Array, name: string): bigint {
+  const offset = readHookObject(object).symbols.get(name);
+  if (offset === undefined) throw brokenHook(`no symbol ${name}`);
+  return offset;
+}
+
 /**
  * @param resolve gives the link-time virtual address of a kernel symbol
  * Throws `missing-fact` (unknown symbol) or `invariant` (the object is not what the build makes).

@@ -91,6 +91,10 @@ describe('saveoops.c32', () => {
     const table = bytes.indexOf('SvLd');
     const u32 = (at: number): number => bytes.readUInt32LE(at);
     let at = u32(table + offsetOf(loadTableDef, 'head_size'));
+    expect(u32(table + offsetOf(loadTableDef, 'offset'))).toBe(table);
+    const head = Buffer.from(bytes.subarray(0, at)).fill(0, table, table + structSize(loadTableDef));
+    const headSum = u32(table + offsetOf(loadTableDef, 'head_xxh32')).toString(16);
+    expect(oracle('xxhsum', ['-H0', '-'], head).split(/\s/)[0]).toBe(headSum.padStart(8, '0'));
     const kinds: number[] = [];
     for (let i = 0; i < maxChunks; i++) {
       const chunk = table + offsetOf(loadTableDef, 'chunk') + i * structSize(chunkDef);

@@ -26,6 +26,7 @@ import {
   loadTableMagic,
   maxChunks,
   sharedVersion,
+  structSize,
 } from '../stubs/shared-layout.js';
 import { moduleSymbolOffset } from '../stubs/stub-objects.js';
 import { StructureWriter } from '../stubs/structure-writer.js';
@@ -200,7 +201,7 @@ function writeHead(
 ): Uint8Array {
   const writer = ByteWriter.ofSize(headSize);
   writer.put(0, module.bytes);
-  writer.put(module.loadTable, loadTable(headSize, image, initrds));
+  writer.put(module.loadTable, new Uint8Array(structSize(loadTableDef)));
 
   const kept = module.sections;
   const added = extents.map((extent) => ({ ...extent, name: sectionName(extent.name) }));
@@ -231,14 +232,23 @@ function writeHead(
   writer.u32(0x20, table); // e_shoff
   writer.u16(0x30, names.length); // e_shnum
   writer.u16(0x32, names.length - 1); // e_shstrndx
+  writer.put(module.loadTable, loadTable(writer.bytes, module.loadTable, image, initrds));
   return writer.bytes;
 }
 
-function loadTable(headSize: number, image: ComposedImage, initrds: readonly Initrd[]): Uint8Array {
+/** @param head the file before the first chunk, zero where the table goes: `offset` */
+function loadTable(
+  head: Uint8Array,
+  offset: number,
+  image: ComposedImage,
+  initrds: readonly Initrd[],
+): Uint8Array {
   const table = new StructureWriter(loadTableDef);
   table.set('magic', loadTableMagic);
   table.set('version', sharedVersion);
-  table.set('head_size', headSize);
+  table.set('head_size', head.length);
+  table.set('head_xxh32', xxh32(head));
+  table.set('offset', offset);
   const last = initrds.length - 1;
   const chunks = [
     {
@@ -256,7 +266,7 @@ function loadTable(headSize: number, image: ComposedImage, initrds: readonly Ini
       padded: index < last,
     })),
   ];
-  let at = headSize;
+  let at = head.length;
   chunks.forEach(({ kind, bytes, checked, sum, padded }, index) => {
     const chunk = new StructureWriter(chunkDef);
     const end = padded ? alignUp(at + bytes.length, page) : at + bytes.length;

@@ -169,6 +169,7 @@ function planFacts(inputs: ImageInputs): StructureWriter {
       (inputs.reset.pic ? planFlags.RESET_PIC : 0),
   );
   plan.set('hook_slots', armed.hookSlots - image.virtual);
+  plan.set('nosave_word', armed.nosaveWord - image.virtual);
   plan.set('level3_kernel_pgt', armed.level3KernelPgt - image.virtual);
   plan.set('level4_kernel_pgt', useLevel5 ? (armed.level4KernelPgt ?? 0n) - image.virtual : 0n);
   plan.set('text_to_end', textToEnd);

@@ -9,6 +9,10 @@
  *
  * A failed check is said by _printk(), with the message of panic() and on the same consoles.
  *
+ * A machine that came back from hibernation runs the image's kernel, with the slots of an earlier boot, beside the
+ * region of the boot that read the image: its page tables are for another place of the kernel. The word before
+ * __nosave_end is in no image, so it tells (src/arm/nosave-word.ts).
+ *
  * hook_crash_shutdown is reached only when the crash stub has put it into machine_ops, because panic() is to run its
  * notifiers first.
  *
@@ -75,6 +79,10 @@ take_over_now:
 	movq	hook_slots + SLOT_REGION(%rip), %rdx
 	testq	%rdx, %rdx
 	jz	9f
+	movq	hook_sum(%rip), %rax
+	leaq	resumed(%rip), %rcx
+	cmpq	%rax, __nosave_end - 8(%rip)
+	jne	say
 	movq	%cr3, %r8
 	movq	%r8, %rax
 	shlq	$12, %rax
@@ -104,7 +112,7 @@ take_over_now:
 	addq	$8, %rsi
 	decq	%rcx
 	jnz	2b
-	cmpq	hook_slots + SLOT_SUM(%rip), %r11
+	cmpq	hook_sum(%rip), %r11
 	leaq	come_back(%rip), %r11
 	jne	come_back		/* RSI is not 0 */
 	jmp	*%rdx
@@ -117,8 +125,10 @@ come_back:
 	addq	$8, %rsp
 	testq	%rsi, %rsi
 	jz	9f			/* refused by the crash stub, which has said why */
+	leaq	damaged(%rip), %rcx
+say:
 	pushq	%rdi
-	leaq	damaged(%rip), %rdi
+	movq	%rcx, %rdi
 	xorl	%eax, %eax		/* no vector registers, for a variadic function */
 	call	_printk
 	popq	%rdi
@@ -126,7 +136,11 @@ come_back:
 
 damaged:				/* KERN_EMERG: include/linux/kern_levels.h */
 	.asciz	"\0010saveoops: E32 not captured: the crash stub or its tables are damaged\n"
+resumed:
+	.asciz	"\0010saveoops: E33 not captured: resumed from disk\n"
 
 	.balign	8
 hook_slots:
-	.fill	SLOTS_SIZE, 1, 0
+	.fill	SLOT_SUM, 1, 0
+hook_sum:
+	.fill	SLOTS_SIZE - SLOT_SUM, 1, 0

@@ -5,7 +5,7 @@
  *  0      8    physical address of the crash region: of the crash stub, too
  *  8      8    CR3 for the hook: identity map and the kernel image
  *  16     8    quadwords that the sum covers
- *  24     8    the sum over them
+ *  24     8    the sum over them; also in plan.nosave_word
  */
 #define SLOT_REGION 0
 #define SLOT_CR3 8

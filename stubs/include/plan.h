@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0x4a59dc8
+#define SHARED_VERSION 0xf230a714
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -109,6 +109,7 @@ struct plan {
 	u32 relocs_32; /* entries of the 32-bit list, last */
 	u32 flags; /* PLAN_* */
 	u64 hook_slots; /* of struct hook_slots from _text, bytes */
+	u64 nosave_word; /* from _text, bytes: where the hook's sum is a second time, that hibernation does not restore */
 	u64 level3_kernel_pgt; /* from _text, bytes */
 	u64 level4_kernel_pgt; /* from _text, bytes; 0 without 5-level paging */
 	u64 text_to_end; /* from _text to _end, bytes */
@@ -124,7 +125,7 @@ struct plan {
 	u64 font; /* of the kernel's 8x16 font from _text, bytes; 0: none, or not wanted */
 	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
 };
-_Static_assert(sizeof(struct plan) == 768, "struct plan");
+_Static_assert(sizeof(struct plan) == 776, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {
@@ -141,10 +142,12 @@ struct load_table {
 	u32 magic; /* "SvLd" */
 	u32 version; /* of this structure */
 	u32 head_size; /* bytes of the file before the first chunk */
+	u32 head_xxh32; /* of these bytes with this structure zero, seed 0 */
+	u32 offset; /* of this structure in the file, bytes */
 	u32 xxh32; /* XXH32 of the whole structure with this field zero */
 	struct chunk chunk[16]; /* until CHUNK_END */
 };
-_Static_assert(sizeof(struct load_table) == 336, "struct load_table");
+_Static_assert(sizeof(struct load_table) == 344, "struct load_table");
 
 #endif
 #endif
