@@ -1,14 +1,11 @@
 /** Machines with much memory and with long memory maps: all of their RAM is in /proc/vmcore, and the log comes back. */
-import { describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { PT_LOAD } from '../src/formats/elf/elf-tables.js';
 import { parseElf } from '../src/formats/elf/parse-elf.js';
-import { SaveoopsError } from '../src/errors.js';
-import { readManifest } from '../src/image/payload-folder.js';
-import type { GdbRemote } from '../src/machine/gdb-remote.js';
-import { runTo } from '../src/machine/kernel-debugger.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { bootPayload, check, guestBlock } from './harness/boot.js';
-import { e820Type, readE820, zeroPage, type E820Entry } from './harness/machine-facts.js';
+import { e820Type, type E820Entry } from './harness/machine-facts.js';
+import { blockSize, withMemoryMap } from './harness/memory-map-block.js';
 import {
   e820Ranges,
   guestPanic,
@@ -21,9 +18,8 @@ import {
 
 const limit = 420_000;
 const timeout = 360;
-/** Milliseconds. */
-const arrival = 200_000;
 const MiB = 1n << 20n;
+const page = 4096n;
 
 function checkAllRam(run: ScenarioResult): readonly MemoryRange[] {
   const ram = e820Ranges(guestBlock(run, 'e820'), 'usable');
@@ -56,112 +52,75 @@ test(
   limit,
 );
 
-/** Runs to the entry stub's first instruction and puts another memory map in the primary's boot_params. */
-async function changeMap(
-  gdb: GdbRemote,
-  dir: string,
-  change: (map: readonly E820Entry[]) => readonly E820Entry[],
-): Promise<void> {
-  const { debug } = await readManifest(dir);
-  const entry = 0x100000n + BigInt(debug.stub);
-  await gdb.setBreakpoint(entry);
-  for (;;) {
-    const stop = await runTo(gdb, entry, Date.now() + arrival, 'the entry stub');
-    const { rsi } = await gdb.registers();
-    const bootParams = await readBootParams(gdb, rsi);
-    // Syslinux's own code passes here, too, before it moves the image to its place.
-    if (bootParams === undefined) {
-      await gdb.stepFrom(entry, stop);
-      continue;
-    }
-    await gdb.removeBreakpoint(entry);
-    const map = change(readE820(bootParams));
-    const table = Buffer.alloc(map.length * zeroPage.e820EntrySize);
-    map.forEach(({ start, end, type }, index) => {
-      const at = index * zeroPage.e820EntrySize;
-      table.writeBigUInt64LE(start, at);
-      table.writeBigUInt64LE(end - start, at + 8);
-      table.writeUInt32LE(type, at + 16);
-    });
-    await gdb.setPhysicalMemory(true);
-    await gdb.writeMemory(rsi + BigInt(zeroPage.e820Entries), Buffer.from([map.length]));
-    await gdb.writeMemory(rsi + BigInt(zeroPage.e820Table), table);
-    await gdb.setPhysicalMemory(false);
-    await gdb.detach();
-    return;
-  }
-}
+/** The memory map of the machine as SeaBIOS makes it, without the page of the block that hooks it. */
+let map: readonly E820Entry[];
+beforeAll(async () => {
+  const dir = await vmcorePayload('cloud-amd64');
+  const run = await bootPayload(dir, { label: 'saveoops-plain', endAt: [/---\[ end Kernel panic/] });
+  const told = guestBlock(run, 'e820');
+  const entries = (['usable', 'reserved'] as const).flatMap((kind) =>
+    e820Ranges(told, kind).map((range) => ({
+      ...range,
+      type: kind === 'usable' ? e820Type.ram : e820Type.reserved,
+    })),
+  );
+  const [low, ...rest] = entries.sort((a, b) => (a.start < b.start ? -1 : 1));
+  if (low?.start !== 0n || low.type !== e820Type.ram) throw new Error('another map than SeaBIOS makes');
+  const end = low.end - BigInt(blockSize);
+  map = [{ ...low, end }, { start: end, end: low.end, type: e820Type.reserved }, ...rest];
+}, limit);
 
-/** The 4096 bytes at an address when they are boot_params: the setup header's magic is in its place. */
-async function readBootParams(gdb: GdbRemote, address: bigint): Promise<Buffer | undefined> {
-  await gdb.setPhysicalMemory(true);
-  try {
-    const page = await gdb.readMemory(address, 4096);
-    return page.toString('latin1', 0x202, 0x206) === 'HdrS' ? page : undefined;
-  } catch (error) {
-    // An address without memory behind it.
-    if (error instanceof SaveoopsError) return undefined;
-    throw error;
-  } finally {
-    await gdb.setPhysicalMemory(false);
-  }
-}
+/** The RAM that a payload is loaded to. */
+const isMain = ({ start, end, type }: E820Entry): boolean =>
+  type === e820Type.ram && start <= 16n * MiB && end >= 512n * MiB;
 
-/**
- * A map of `count` entries for the same machine: reserved holes of a page in the first 640 KiB and in RAM that no loader
- * uses. The RAM that is large enough for the crash region comes last, as it may: maps are not sorted.
- */
-function manyRanges(map: readonly E820Entry[], count: number): readonly E820Entry[] {
-  const isMain = ({ start, end, type }: E820Entry): boolean =>
-    type === e820Type.ram && start <= 128n * MiB && end >= 512n * MiB;
+/** The same RAM, with reserved holes of a page in the first 640 KiB and in the main part from `from` on. */
+function withHoles(from: bigint, distance: bigint, most: number): readonly E820Entry[] {
   const main = map.find(isMain);
   const [low, ...rest] = map.filter((entry) => entry !== main);
   if (main === undefined || low === undefined) throw new Error('another map than SeaBIOS makes');
   const hole = 0x50000n;
   const made: E820Entry[] = [
     { ...low, end: hole },
-    { start: hole, end: hole + 4096n, type: e820Type.reserved },
-    { ...low, start: hole + 4096n },
+    { start: hole, end: hole + page, type: e820Type.reserved },
+    { ...low, start: hole + page },
     ...rest,
   ];
   let start = main.start;
-  for (let at = 128n * MiB; made.length < count - 2; at += MiB / 2n) {
+  for (let at = from; at + page < main.end && made.length < most - 2; at += distance) {
     made.push({ start, end: at, type: e820Type.ram });
-    made.push({ start: at, end: at + 4096n, type: e820Type.reserved });
-    start = at + 4096n;
+    made.push({ start: at, end: at + page, type: e820Type.reserved });
+    start = at + page;
   }
-  if (made.length === count - 2) {
+  if (made.length === most - 2) {
     // One entry more: the last hole is a page longer, in an entry of its own.
-    made.push({ start, end: start + 4096n, type: e820Type.reserved });
-    start += 4096n;
+    made.push({ start, end: start + page, type: e820Type.reserved });
+    start += page;
   }
+  // The RAM that is large enough for the crash region comes last, as it may: maps are not sorted.
   return [...made, { ...main, start }];
 }
 
-describe('a memory map of many ranges', () => {
+describe('a memory map full of holes, by INT 15h', () => {
   /** Entries in boot_params; the crash region makes three of one. */
   const room = 128;
+  /** Above what Syslinux loads the payload to, which it must find in one piece. */
+  const from = 128n * MiB;
 
   test(
     'that just has room for the crash region',
     async () => {
-      const count = room - 2;
+      const holes = withHoles(from, MiB / 2n, room - 2);
+      expect(holes.length).toBe(room - 2);
       const dir = await vmcorePayload('cloud-amd64');
-      let before: readonly E820Entry[] = [];
-      const run = await bootPayload(dir, {
-        endAt: vmcoreEnds,
-        debug: async (gdb) => {
-          await changeMap(gdb, dir, (map) => (before = manyRanges(map, count)));
-        },
-      });
+      const run = await bootPayload(dir, { endAt: vmcoreEnds, ...(await withMemoryMap(holes)) });
       check(run, () => {
-        expect(before.length).toBe(count);
         const ram = checkAllRam(run);
         // Each range of RAM once, and the last one in two parts.
-        expect(ram.length).toBe(before.filter(({ type }) => type === e820Type.ram).length + 1);
+        expect(ram.length).toBe(holes.filter(({ type }) => type === e820Type.ram).length + 1);
         // The crash kernel knows all that is not to be used.
         const reserved = e820Ranges(guestBlock(run, 'log'), 'reserved');
-        const unknown = before
+        const unknown = holes
           .filter(({ type }) => type === e820Type.reserved)
           .filter(({ start, end }) => !reserved.some((each) => each.start <= start && end <= each.end));
         expect(unknown).toEqual([]);
@@ -170,17 +129,34 @@ describe('a memory map of many ranges', () => {
     limit,
   );
 
-  test(
-    'that has no room for the crash region: the boot goes on unarmed',
-    async () => {
-      const count = room - 1;
+  test.each([
+    [
+      'that has no room for the crash region',
+      from,
+      MiB / 2n,
+      room - 1,
+      'E04',
+      'the E820 memory map has no free entry',
+    ],
+    [
+      'whose RAM is in pieces that are too small',
+      96n * MiB,
+      64n * MiB,
+      room,
+      'E05',
+      'no free RAM below 4 GiB for the crash region',
+    ],
+  ])(
+    '%s: the boot goes on unarmed',
+    async (_, first, distance, most, number, why) => {
+      const holes = withHoles(first, distance, most);
       const dir = await vmcorePayload('cloud-amd64');
       const run = await bootPayload(dir, {
         endAt: [/---\[ end Kernel panic/, new RegExp(vmcoreTold)],
-        debug: (gdb) => changeMap(gdb, dir, (map) => manyRanges(map, count)),
+        ...(await withMemoryMap(holes)),
       });
       check(run, () => {
-        expect(run.serial).toContain('saveoops: E04 not armed: the E820 memory map has no free entry');
+        expect(run.serial).toContain(`saveoops: ${number} not armed: ${why}`);
         expect(guestBlock(run, 'symbols').length).toBeGreaterThan(0);
         expect(run.serial).toContain(guestPanic);
         expect(run.serial).not.toContain(vmcoreTold);
