@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
-import { bootDisk, bootPayload, captured, check, serialConsole } from './harness/boot.js';
+import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
+import { bootFat } from './harness/boot-fat.js';
 import { Disk, host, sha256Of, sizeOf } from './harness/disks.js';
 import { payload } from './harness/payloads.js';
 
@@ -116,20 +117,7 @@ test(
     const before = others.map((each) => each.sha256);
     const run = await crash(dir, 'saveoops.save=boot', others, { writable: true });
     check(run, () => {
-      const partition = join(folder, 'partition');
-      host('dd', [`if=${bootDisk(run)}`, `of=${partition}`, 'bs=1M', 'skip=1', 'conv=sparse']);
-      host('fsck.fat', ['-n', partition]);
-      const fat = (path: string): string => {
-        const out = join(folder, path.replaceAll('/', '-'));
-        host('mcopy', ['-n', '-i', partition, `::/${path}`, out]);
-        return out;
-      };
-      const list = (path: string): string[] =>
-        host('mdir', ['-b', '-i', partition, `::/${path}`])
-          .trim()
-          .split('\n')
-          .map((line) => line.replace(/\/$/, '').split('/').pop() ?? '')
-          .sort();
+      const { partition, list, file: fat } = bootFat(run, join(folder, 'boot'));
       const [name = '', ...rest] = list('saveoops');
       expect(rest).toEqual(['in-a-row']);
       expect(/^\d{8}T\d{6}Z-(.*)-[0-9a-f]{6}$/.exec(name)?.[1]).toBe(primary.release);

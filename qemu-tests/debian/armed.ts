@@ -11,7 +11,7 @@ import { debianImage, rootWords } from './image.js';
 import { DebianSystem } from './system.js';
 
 const installing = `cd /root
-tar -xf /dev/sdb
+tar -xf /dev/disk/by-id/ata-QEMU_HARDDISK_package
 dpkg -i saveoops_*.deb || echo 'dpkg failed'
 cat >>/etc/saveoops.yaml <<END
 boot-config: /boot/extlinux/extlinux.conf
@@ -41,7 +41,7 @@ export async function armedImage(deb: string): Promise<string> {
         timeout: 1800,
         extra: [
           ...['-drive', `if=none,id=deb,format=raw,snapshot=on,file=${archive}`],
-          ...['-device', 'ide-hd,drive=deb,bus=ide.1'],
+          ...['-device', 'ide-hd,drive=deb,bus=ide.1,serial=package'],
         ],
       });
       const lines = serialLines(result.serial);

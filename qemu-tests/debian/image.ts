@@ -73,9 +73,11 @@ const preparing = `set -e
 trap 'echo "preparing ended with status $?"; poweroff -f' EXIT
 for module in $(cat /modules/order); do insmod /modules/$module.ko; done
 mkdir -p /t /packages
-mount -t ext4 /dev/sda2 /t
-mount -t ext4 /dev/sda1 /t/boot
-mount -t ext4 -o ro /dev/sdb /packages
+# Which disk is sda is chance.
+root=$(findfs UUID=${uuids.root})
+mount -t ext4 $root /t
+mount -t ext4 $(findfs UUID=${uuids.boot}) /t/boot
+mount -t ext4 -o ro $(findfs LABEL=packages) /packages
 mkdir -p /t/packages /t/dev /t/proc /t/sys /t/run
 mount --bind /packages /t/packages
 mount --bind /proc /t/proc
@@ -94,7 +96,7 @@ dpkg --force-depends --force-unsafe-io --install base-files_*.deb
 echo "step: unpack"
 dpkg --force-depends --force-unsafe-io --force-overwrite --unpack *.deb
 echo "step: configure"
-mkswap -q -U ${uuids.swap} /dev/sda3
+mkswap -q -U ${uuids.swap} "$1"
 # The kernel's hooks and a trigger would make the initramfs twice; once takes minutes.
 INITRD=No dpkg --force-unsafe-io --configure --pending
 release=$(ls /lib/modules)
@@ -119,7 +121,7 @@ CONF
 extlinux --install /boot/extlinux
 rm /usr/sbin/policy-rc.d
 END
-chroot /t bash /prepare
+chroot /t bash /prepare \${root%2}3
 rm /t/prepare
 umount /t/run /t/dev /t/sys /t/proc /t/packages
 rmdir /t/packages
@@ -153,7 +155,7 @@ export async function debianImage(): Promise<string> {
       makeFileSystem(image, 'boot', ['-O', '^64bit,^metadata_csum']);
       makeFileSystem(image, 'root', ['-d', tree]);
       const packed = join(work, 'packages.img');
-      run('mke2fs', ['-q', '-t', 'ext4', '-O', '^has_journal', '-d', packages, packed, '1G']);
+      run('mke2fs', ['-q', '-t', 'ext4', '-O', '^has_journal', '-L', 'packages', '-d', packages, packed, '1G']);
       await prepare(image, packed, guest, work);
     } finally {
       await rm(work, { recursive: true, force: true });

@@ -7,8 +7,10 @@ import { bootDisk } from './boot.js';
 import { host } from './disks.js';
 
 export interface BootFat {
-  /** Of /saveoops, sorted. */
-  readonly names: readonly string[];
+  /** Path of a copy of the file system, which fsck.fat has found in order. */
+  readonly partition: string;
+  /** Names in a folder, sorted. */
+  readonly list: (path: string) => readonly string[];
   /** Copies a file, by its path from the file system's root, and gives the copy's path. */
   readonly file: (path: string) => string;
 }
@@ -22,25 +24,30 @@ export interface CaptureFacts {
   readonly failures: readonly string[];
 }
 
-/** @param folder for the copies */
+/** @param folder becomes a copy of what is asked for. Throws when the file system is not in order. */
 export function bootFat(run: ScenarioResult, folder: string): BootFat {
-  const image = `${bootDisk(run)}@@${partitionStart * sectorSize}`;
+  mkdirSync(folder, { recursive: true });
+  const partition = `${folder}.fat`;
+  const from = [`if=${bootDisk(run)}`, `bs=${sectorSize}`, `skip=${partitionStart}`];
+  host('dd', [...from, `of=${partition}`, 'conv=sparse']);
+  host('fsck.fat', ['-n', partition]);
   const file = (path: string): string => {
     const out = join(folder, path);
     mkdirSync(dirname(out), { recursive: true });
-    host('mcopy', ['-n', '-i', image, `::/${path}`, out]);
+    host('mcopy', ['-n', '-i', partition, `::/${path}`, out]);
     return out;
   };
-  const names = host('mdir', ['-b', '-i', image, '::/saveoops'])
-    .split('\n')
-    .map((line) => line.trim().replace(/\/$/, '').split('/').pop() ?? '')
-    .filter((name) => name !== '')
-    .sort();
-  return { names, file };
+  const list = (path: string): string[] =>
+    host('mdir', ['-b', '-i', partition, `::/${path}`])
+      .split('\n')
+      .map((line) => line.trim().replace(/\/$/, '').split('/').pop() ?? '')
+      .filter((name) => name !== '')
+      .sort();
+  return { partition, list, file };
 }
 
-export function captureFacts({ names, file }: BootFat): readonly CaptureFacts[] {
-  return names
+export function captureFacts({ list, file }: BootFat): readonly CaptureFacts[] {
+  return list('saveoops')
     .filter((name) => name !== 'in-a-row')
     .map((name) => {
       const text = host('cat', [file(`saveoops/${name}/capture.json`)]);
