@@ -155,7 +155,19 @@ export async function debianImage(): Promise<string> {
       makeFileSystem(image, 'boot', ['-O', '^64bit,^metadata_csum']);
       makeFileSystem(image, 'root', ['-d', tree]);
       const packed = join(work, 'packages.img');
-      run('mke2fs', ['-q', '-t', 'ext4', '-O', '^has_journal', '-L', 'packages', '-d', packages, packed, '1G']);
+      run('mke2fs', [
+        '-q',
+        '-t',
+        'ext4',
+        '-O',
+        '^has_journal',
+        '-L',
+        'packages',
+        '-d',
+        packages,
+        packed,
+        '1G',
+      ]);
       await prepare(image, packed, guest, work);
     } finally {
       await rm(work, { recursive: true, force: true });

@@ -10,6 +10,7 @@
 struct state {
 	u64 entered, cr3, cr4, rsp, back, rbx, rbp, r12, r13, r14, r15, rdi;
 	u64 native_crash_shutdown; /* what machine_ops.crash_shutdown held before we took its place, or 0 */
+	u64 native_complement; /* ~native_crash_shutdown: no digest covers it while the notifiers run */
 	s64 panic_timeout; /* seconds */
 };
 

@@ -87,6 +87,7 @@ static int notifiers_first(const struct crash_table *table, const struct state *
 static void come_back_after_notifiers(const struct crash_table *table, struct state *state)
 {
 	state->native_crash_shutdown = kernel_value_at(table, table->crash_shutdown, 8);
+	state->native_complement = ~state->native_crash_shutdown;
 	set_pointer(table->crash_shutdown, table->hook_crash_shutdown);
 	set_pointer(table->symbol[KSYM_kexec_crash_image], table->hook_crash_shutdown); /* anything but null */
 	state->entered = 0;
@@ -180,10 +181,14 @@ void crash_main(u64 region)
 	struct pt_regs regs;
 
 	map_dead_kernel(table, state);
-	/* Only the first of two entries leaves it for the second. */
-	if (hook_entry(state) != HOOK_CRASH_SHUTDOWN)
-		state->native_crash_shutdown = 0;
 	state->panic_timeout = (int)kernel_value(table, KSYM_panic_timeout, 4);
+	/* Only the first of two entries leaves it for the second. */
+	if (hook_entry(state) != HOOK_CRASH_SHUTDOWN) {
+		state->native_crash_shutdown = 0;
+	} else if (state->native_complement != ~state->native_crash_shutdown) {
+		tell(table, "saveoops: E30 not captured, damaged: ", "the crash stub's state");
+		obey_panic_timeout(state->panic_timeout);
+	}
 	if (notifiers_first(table, state)) {
 		if (all_intact(table))
 			come_back_after_notifiers(table, state);
