@@ -81,6 +81,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   const smpOps = find('smp_ops', true) ?? 0n;
   const level3KernelPgt = find('level3_kernel_pgt', true) ?? 0n;
   const level4KernelPgt = find('level4_kernel_pgt', false);
+  find('_text', true);
   const end = find('_end', true) ?? 0n;
   for (const name of ['panic_cpu', 'emergency_restart', 'panic']) find(name, true);
   // Until 5.14 the function itself was called printk.
@@ -128,6 +129,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     return kallsyms.requireAddress(name === '_printk' ? printk : name);
   });
   const entry = (name: string): bigint => hook.symbols.get(name) ?? 0n;
+  facts.push({ name: 'hook sum', value: hex(entry('hook_sum')), source: 'hook.o' });
 
   const native = (name: KernelSymbolName): bigint => symbols.get(name) ?? 0n;
   const edits = [

@@ -8,7 +8,15 @@ import { fileError } from '../host/files.js';
 import { findReserved, type PhysicalRange } from '../system/crash-region.js';
 import { findFallback, type Fallback } from '../system/fallback.js';
 import { installedPayloads, type InstalledPayload } from '../system/installed-payloads.js';
-import { parseStatusNode, statusNodeType, unarmedReasons, type StatusNode } from '../system/status-node.js';
+import { isResumed } from '../system/resumed.js';
+import {
+  parseStatusNode,
+  resumedAdvice,
+  resumedReason,
+  statusNodeType,
+  unarmedReasons,
+  type StatusNode,
+} from '../system/status-node.js';
 import { forJson, forTerminal } from '../safe-text.js';
 
 export interface StatusOptions {
@@ -22,7 +30,7 @@ export interface StatusOptions {
 
 export interface SystemStatus {
   readonly armed: boolean;
-  /** Of the entry stub's message (docs/messages.md); undefined: armed, or not started by the entry stub. */
+  /** Of the entry stub's message or of the hook's (docs/messages.md); undefined: armed, or not started by the entry stub. */
   readonly reason: number | undefined;
   readonly why: string | undefined;
   readonly advice: string | undefined;
@@ -53,11 +61,18 @@ export async function runStatus(
   const { root } = options;
   const node = await readStatusNode(root);
   const regionSize = node?.reason === 0 ? node.regionSize : 0;
+  const payloads = await installedPayloads(join(root, 'boot'), options.payload);
+  const resumed =
+    node?.reason === 0 &&
+    (await isResumed(
+      root,
+      payloads.map(({ folder }) => folder),
+    ));
   const status: SystemStatus = {
-    ...describe(node),
+    ...(resumed ? { armed: false, reason: resumedReason, ...resumedAdvice } : describe(node)),
     regionSize,
     region: findReserved(await readFile(join(root, 'proc/iomem'), 'latin1').catch(() => ''), regionSize),
-    payloads: await installedPayloads(join(root, 'boot'), options.payload),
+    payloads,
     kdump: await readKdump(root),
     fallback: await findFallback(root),
   };

@@ -59,3 +59,10 @@ export const unarmedReasons: ReadonlyMap<number, { readonly why: string; readonl
     ] as const
   ).map(([number, why, advice]) => [number, { why, advice }]),
 );
+
+/** Message E33 of the hook, and what a system that would get it is told. */
+export const resumedReason = 33;
+export const resumedAdvice = {
+  why: 'this system came back from hibernation, and the crash region is of another boot',
+  advice: 'restart',
+} as const;
