@@ -6,6 +6,7 @@
  * under a time limit. A watchdog beside the script ends it when the limits fail. And if the script itself dies,
  * the kernel panics over the loss of process 1 and `panic=` of its command line reboots.
  */
+import { diagnoseFunction } from './diagnose.js';
 import { deadlineFile } from './feed-watchdog.js';
 import { limitedApplets, limitedFunctions } from './limited.js';
 import { logBegins, logEnds } from './markers.js';
@@ -202,20 +203,7 @@ extract() {
   [ $status != 0 ] || : >$state/log-is-cut
 }
 
-# What happened: $kind and $message. The last panic line; one that "end Kernel panic" closes is older than what brought
-# us here.
-diagnose() {
-  message=$(grep "Kernel panic - not syncing" $log | grep -v "end Kernel panic" | tail -n 1)
-  if [ -n "$message" ]; then
-    kind=panic
-    message="Kernel panic - not syncing${'${message#*Kernel panic - not syncing}'}"
-    return
-  fi
-  # An exception before the kernel had handlers of its own: it prints registers and halts, without panic().
-  message=$(grep -o "RIP: .*" $log | tail -n 1)
-  kind=unknown
-  [ -z "$message" ] || kind=exception
-}
+${diagnoseFunction}
 
 # The end of the log for a screen: from the last call trace on when that is longer, because its first lines say most.
 excerpt() {

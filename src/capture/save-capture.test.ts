@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { captureJsonFunction } from './capture-json.js';
+import { diagnoseFunction } from './diagnose.js';
 import { findFileSystemFunctions } from './find-file-system.js';
 import { limitedFunctions } from './limited.js';
 import { pruneCapturesFunction } from './prune-captures.js';
@@ -55,6 +56,30 @@ function poke(path: string, offset: number, change: (byte: number) => number): v
   bytes.writeUInt8(change(bytes.readUInt8(offset)), offset);
   writeFileSync(path, bytes);
 }
+
+describe('diagnose', () => {
+  const diagnosed = (log: string): string => {
+    writeFileSync(join(folder, 'log'), log);
+    return sh(`${diagnoseFunction}\nlog=log\ndiagnose\necho "$kind, $message"`).trim();
+  };
+  const earlier =
+    '[    1.0] Kernel panic - not syncing: pstore: an old one\n[    1.0] ---[ end Kernel panic - not syncing: an old one ]---\n';
+
+  test.each([
+    ['[    3.258552] Kernel panic - not syncing: No root\n', 'panic, Kernel panic - not syncing: No root'],
+    // As 5.10 with PREEMPT_RT.
+    [
+      '[    3.258552] Kernel panic - not syncing:\n[    3.258584] No root\n',
+      'panic, Kernel panic - not syncing: No root',
+    ],
+    ['[    3.258552] Kernel panic - not syncing:\n', 'panic, Kernel panic - not syncing:'],
+    ['[    0.000000] RIP: 0010:early+0x10/0x20\n', 'exception, RIP: 0010:early+0x10/0x20'],
+    ['[    0.000000] Booting\n', 'unknown,'],
+  ])('of %j', (log, said) => {
+    expect(diagnosed(`[    0.000000] Linux version 5.10\n${log}[    4.000000] CPU: 0 PID: 1\n`)).toBe(said);
+    if (said.startsWith('panic')) expect(diagnosed(earlier + log)).toBe(said);
+  });
+});
 
 test('a machine without a disk is told in one line', () => {
   const said = sh(`${findFileSystemFunctions}${unsafeFileSystemsFunctions}

@@ -5,7 +5,14 @@
 import { CallTrace, isRegisterLine, registersOf, type TraceEntry } from './call-trace.js';
 import { parseCodePlace, type CodePlace } from './code-place.js';
 import { parseCpuLine, parseHungTask, parseLockupTask } from './cpu-line.js';
-import { kindOfHeadline, kindOfOops, panicMessage, survivable, type DeathKind } from './kinds-of-death.js';
+import {
+  kindOfHeadline,
+  kindOfOops,
+  kindOfPanic,
+  panicMessage,
+  survivable,
+  type DeathKind,
+} from './kinds-of-death.js';
 import type { LogLine } from './log-lines.js';
 
 /** One thing that went wrong, in the order of the log. */
@@ -193,6 +200,13 @@ class Finder {
   /** Takes what a line tells about the open story; false: nothing. */
   #tells(open: Draft, text: string): boolean {
     const { death } = open;
+    if (death.message === '' && death.lastLine === death.headline.number && !text.startsWith('CPU: ')) {
+      // 5.10 with PREEMPT_RT prints what panic() was given as a record of its own.
+      death.headline = { ...death.headline, text: `${death.headline.text.trim()} ${text}` };
+      death.message = text;
+      death.kind = kindOfPanic(text);
+      return true;
+    }
     if (text.startsWith('---[ end ')) {
       open.told = true;
       return true;

@@ -47,6 +47,22 @@ describe.each(named)('%s', (_, { name, text, facts }: DeathLog) => {
   const { report, memory } = reportOf(text);
   const { cause, end, kernel } = report;
 
+  test('tells the same when what panic() was given is a record of its own, as 5.10 with PREEMPT_RT has it', () => {
+    const split = text.replace(
+      /^(.*\] )(Kernel panic - not syncing:) (.*)$/gm,
+      (_line, time: string, says: string, message: string) => `${time}${says}\n${time}${message}`,
+    );
+    const other = reportOf(split).report;
+    const told = (each: typeof cause): unknown => [
+      each?.kind,
+      each?.message,
+      each?.cpu,
+      each?.taint,
+      each?.trace,
+    ];
+    expect([told(other.cause), told(other.end)]).toEqual([told(cause), told(end)]);
+  });
+
   test('is of the kind by which the kernel was killed', () => {
     expect(cause?.kind).toBe(kinds[name]);
   });
