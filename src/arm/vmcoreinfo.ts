@@ -61,6 +61,9 @@ const symbols = [
   'clear_seq',
   'init_top_pgt',
   'node_data',
+  // Of kernels without CONFIG_NUMA.
+  'mem_map',
+  'contig_page_data',
 ];
 
 const enumerators = [
