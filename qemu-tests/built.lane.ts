@@ -96,7 +96,7 @@ describe.each(builtVariants())('$name', (variant) => {
         const error = await refusal(variant, crash);
         expect([error.kind, renderError(error)]).toEqual([
           expected.kind,
-          expect.stringContaining(expected.names),
+          expect.stringContaining(`a kernel with ${expected.names}`),
         ]);
         return;
       }
