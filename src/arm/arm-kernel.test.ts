@@ -15,13 +15,13 @@ const hookObject = readFileSync(fileURLToPath(new URL('../../stubs/hook.o', impo
 const refusal = (found: string): unknown =>
   expect.objectContaining({ kind: 'unsupported', found: expect.stringContaining(found) as unknown });
 
-describe('kernels with control-flow integrity', () => {
-  let kernel: Kernel;
-  beforeAll(async () => {
-    const vmlinuz = stockKernels()[0]?.vmlinuz ?? '';
-    kernel = await loadKernel(readFileSync(vmlinuz), vmlinuz);
-  }, 60_000);
+let kernel: Kernel;
+beforeAll(async () => {
+  const vmlinuz = stockKernels()[0]?.vmlinuz ?? '';
+  kernel = await loadKernel(readFileSync(vmlinuz), vmlinuz);
+}, 60_000);
 
+describe('kernels with control-flow integrity', () => {
   /** The stock kernel's vmlinux with one more section, made by objcopy. */
   const withSection = (name: string, content: Uint8Array): Promise<Elf> =>
     withTemporaryFolder((folder) => {
@@ -65,4 +65,39 @@ describe('kernels with control-flow integrity', () => {
       refusal('__cfi_native_stop_other_cpus'),
     );
   });
+});
+
+describe('what a kernel lacks is said by the option that it was built without', () => {
+  test.each<[string, readonly string[], RegExp, RegExp | undefined]>([
+    ['one processor', ['native_stop_other_cpus', 'smp_ops'], /with CONFIG_SMP$/, undefined],
+    [
+      'no kexec',
+      ['machine_crash_shutdown', 'kexec_crash_image'],
+      /with CONFIG_KEXEC and CONFIG_CRASH_DUMP$/,
+      undefined,
+    ],
+    ['no variables', ['crash_notes', 'smp_ops'], /with CONFIG_KALLSYMS_ALL$/, /[bd]/i],
+    ['none that is known', ['panic_timeout'], /^an SMP kernel with CONFIG_KALLSYMS_ALL, /, undefined],
+  ])(
+    '%s',
+    async (_, names, wanted, hidden) => {
+      const vmlinuz = stockKernels()[0]?.vmlinuz ?? '';
+      const kernel = await loadKernel(readFileSync(vmlinuz), vmlinuz);
+      const known = kernel.kallsyms;
+      const kallsyms = Object.assign(Object.create(known) as typeof known, {
+        address: (name: string) => (names.includes(name) ? undefined : known.address(name)),
+        *[Symbol.iterator]() {
+          for (const symbol of known) if (hidden?.test(symbol.type) !== true) yield symbol;
+        },
+      });
+      expect(() => armKernel({ ...kernel, kallsyms }, hookObject)).toThrow(
+        expect.objectContaining({
+          kind: 'missing-fact',
+          found: `no ${names.join(', ')}`,
+          wanted: expect.stringMatching(wanted) as unknown,
+        }),
+      );
+    },
+    60_000,
+  );
 });

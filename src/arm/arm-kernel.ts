@@ -258,10 +258,23 @@ function checkRelocated(kernel: Kernel, pointers: readonly bigint[]): void {
 }
 
 function missingSymbols(kernel: Kernel, names: readonly string[]): SaveoopsError {
+  // By functions, which kallsyms has in any case.
+  const options = [
+    ...(hasData(kernel) ? [] : ['CONFIG_KALLSYMS_ALL']),
+    ...(names.includes('native_stop_other_cpus') ? ['CONFIG_SMP'] : []),
+    ...(names.includes('machine_crash_shutdown') ? ['CONFIG_KEXEC and CONFIG_CRASH_DUMP'] : []),
+  ];
+  const usual = 'an SMP kernel with CONFIG_KALLSYMS_ALL, CONFIG_KEXEC and CONFIG_CRASH_DUMP';
   return new SaveoopsError('missing-fact', 'the kernel lacks symbols that arming needs', {
     where: `${kernel.image.source}, kallsyms`,
     found: `no ${names.join(', ')}`,
-    wanted: 'an SMP kernel with CONFIG_KALLSYMS_ALL, CONFIG_KEXEC_CORE and CONFIG_CRASH_DUMP',
+    wanted: options.length === 0 ? usual : `a kernel with ${options.join(', ')}`,
     hint: 'distribution kernels have all of these',
   });
+}
+
+/** Whether kallsyms has variables: without CONFIG_KALLSYMS_ALL it has what lies in .text and .init.text. */
+function hasData({ kallsyms }: Kernel): boolean {
+  for (const { type } of kallsyms) if (/[bd]/i.test(type)) return true;
+  return false;
 }

@@ -13,6 +13,7 @@ import { ByteView } from '../bytes/byte-reader.js';
 import { SaveoopsError } from '../errors.js';
 import { NT_GNU_BUILD_ID } from '../formats/elf/elf-tables.js';
 import { encodeNote, parseNotes } from '../formats/elf/notes.js';
+import { imageWindow } from '../kernel/image-window.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { KernelFact } from '../kernel/evidence.js';
 import type { KernelSymbolName } from '../stubs/shared-layout.js';
@@ -60,6 +61,9 @@ const symbols = [
   'clear_seq',
   'init_top_pgt',
   'node_data',
+  // Of kernels without CONFIG_NUMA.
+  'mem_map',
+  'contig_page_data',
 ];
 
 const enumerators = [
@@ -142,11 +146,11 @@ function lines(kernel: Kernel): string[] {
 
 /**
  * Values that are preprocessor macros in the kernel, so in neither kallsyms nor BTF (x86-64 with
- * CONFIG_SPARSEMEM_EXTREME and CONFIG_RANDOMIZE_BASE, as every distribution builds it):
- * arch/x86/include/asm/sparsemem.h, include/linux/page-flags.h, arch/x86/include/asm/page_64_types.h.
+ * CONFIG_SPARSEMEM_EXTREME, as every distribution builds it): arch/x86/include/asm/sparsemem.h,
+ * include/linux/page-flags.h, and src/kernel/image-window.ts.
  */
 function constants(kernel: Kernel): string[] {
-  const out = ['NUMBER(SECTION_SIZE_BITS)=27', 'NUMBER(KERNEL_IMAGE_SIZE)=1073741824'];
+  const out = ['NUMBER(SECTION_SIZE_BITS)=27', `NUMBER(KERNEL_IMAGE_SIZE)=${imageWindow(kernel)}`];
   if (kernel.kallsyms.address('node_data') !== undefined && kernel.btf.hasType('nodemask_t')) {
     // MAX_NUMNODES: a nodemask_t has one bit a node.
     out.push(`LENGTH(node_data)=${8 * kernel.btf.sizeOf('nodemask_t')}`);
@@ -224,8 +228,7 @@ function sourceOf(key: string): string {
   if (key === 'OSRELEASE') return 'setup header kernel_version';
   if (key === 'BUILD-ID') return '.notes';
   if (key.startsWith('SYMBOL(')) return 'kallsyms';
-  const constant = /PAGESIZE|SECTION_SIZE_BITS|KERNEL_IMAGE_SIZE|PAGE_(BUDDY|OFFLINE)_MAPCOUNT_VALUE/.test(
-    key,
-  );
+  if (key === 'NUMBER(KERNEL_IMAGE_SIZE)') return 'level2_kernel_pgt';
+  const constant = /PAGESIZE|SECTION_SIZE_BITS|PAGE_(BUDDY|OFFLINE)_MAPCOUNT_VALUE/.test(key);
   return constant ? 'constant of x86-64, src/arm/vmcoreinfo.ts' : 'BTF';
 }

@@ -1,5 +1,5 @@
 /**
- * The relocation lists behind the ELF file in a relocatable kernel's payload, for KASLR.
+ * The relocation lists behind the ELF file in a kernel's payload, for KASLR. Kernels without CONFIG_RANDOMIZE_BASE have none.
  *
  * Source: arch/x86/boot/compressed/misc.c handle_relocations() and arch/x86/tools/relocs.c. The lists are read
  * backwards from the end: 32-bit places until a zero, then (kernels with an absolute per-CPU segment, up to 6.14)
@@ -20,7 +20,7 @@ export interface Relocations {
 }
 
 /**
- * @param trailer what follows the ELF file in the payload; empty for a kernel without CONFIG_RELOCATABLE
+ * @param trailer what follows the ELF file in the payload; empty for a kernel without CONFIG_RANDOMIZE_BASE
  * Throws `format`.
  */
 export function parseRelocations(trailer: Uint8Array, source: string): Relocations {

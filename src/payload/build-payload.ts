@@ -4,11 +4,13 @@ import { ByteWriter } from '../bytes/byte-writer.js';
 import { armKernel } from '../arm/arm-kernel.js';
 import { synthesiseVmcoreinfo, vmcoreinfoFacts } from '../arm/vmcoreinfo.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
+import { decompressPayload } from '../formats/bzimage/payload.js';
 import { runTool } from '../host/run-tool.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import { findTextFont, textFontFact } from '../kernel/text-font.js';
 import { planCrashRegion } from '../layout/crash-region.js';
 import type { ComposedImage } from './assemble-image.js';
+import { checkCrashKernel } from './check-crash-kernel.js';
 import { composeImage, scratchSize, type DeviceResets } from './compose-image.js';
 import { moduleParts, writeCom32, type Com32File, type Initrd } from './com32-file.js';
 import { sha256Hex } from '../bytes/digests.js';
@@ -89,6 +91,10 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
   const crashKernel = samePrimary
     ? kernel.bzImage
     : parseBzImage(inputs.crashKernel.bytes, inputs.crashKernel.name);
+  const crashVmlinux = samePrimary
+    ? kernel.image.bytes
+    : await decompressPayload(crashKernel.payload, inputs.crashKernel.name);
+  checkCrashKernel(crashKernel, crashVmlinux, inputs.crashKernel.name);
   const armed = armKernel(kernel, inputs.stubs.hook);
   const vmcoreinfo = synthesiseVmcoreinfo(kernel);
   const font = inputs.reset.vga ? findTextFont(kernel) : undefined;

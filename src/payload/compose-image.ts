@@ -19,6 +19,7 @@ import { sectionsPerRoot, type SynthesisedVmcoreinfo } from '../arm/vmcoreinfo.j
 import { SaveoopsError } from '../errors.js';
 import type { BzImage } from '../formats/bzimage/parse-bzimage.js';
 import { XLF_5LEVEL, XLF_5LEVEL_ENABLED } from '../formats/bzimage/setup-header.js';
+import { imageWindow } from '../kernel/image-window.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { CrashRegion } from '../layout/crash-region.js';
 import { assembleImage, digestPart, loadAddress, type ComposedImage, type Part } from './assemble-image.js';
@@ -37,8 +38,6 @@ import { requireSymbol, type StubObjects } from '../stubs/stub-objects.js';
 
 const page = 4096;
 const largePage = 0x200000;
-/** KERNEL_IMAGE_SIZE with CONFIG_RANDOMIZE_BASE: arch/x86/include/asm/page_64_types.h. */
-const kernelImageSize = 1 << 30;
 
 export interface DeviceResets {
   readonly vga: boolean;
@@ -154,7 +153,7 @@ function planFacts(inputs: ImageInputs): StructureWriter {
   plan.set('kernel_alignment', header.kernel_alignment);
   // As extract_kernel(): the larger of the loaded image and the running one, in whole 2 MiB pages.
   plan.set('kernel_size', alignUp(Math.max(loaded, textToEnd), largePage));
-  plan.set('kernel_image_size', kernelImageSize);
+  plan.set('kernel_image_size', imageWindow(kernel));
   plan.set('flat_size', image.bytes.length);
   plan.set('entry_offset', image.entryOffset);
   plan.set('relocs_64', relocations.words64.length);

@@ -171,7 +171,9 @@ describe('parseBtf', () => {
   });
 
   test('says that a kernel has none', () => {
-    expect(() => parseElfBtf(parseElf(writeElf([]), 'bare'))).toThrow('bare has no section .BTF');
+    expect(() => parseElfBtf(parseElf(writeElf([]), 'bare'))).toThrow(
+      expect.objectContaining({ kind: 'missing-fact', wanted: 'a kernel with CONFIG_DEBUG_INFO_BTF' }),
+    );
   });
 
   test('survives damage', async () => {

@@ -366,7 +366,14 @@ export function parseBtf(bytes: Uint8Array, source: string): Btf {
 
 /** The BTF of a vmlinux. Throws `missing-fact` when it has none (CONFIG_DEBUG_INFO_BTF=n). */
 export function parseElfBtf(elf: Elf): Btf {
-  return parseBtf(elf.sectionBytes(elf.requireSection('.BTF')), elf.source);
+  const section = elf.findSection('.BTF');
+  if (section !== undefined) return parseBtf(elf.sectionBytes(section), elf.source);
+  throw new SaveoopsError('missing-fact', 'the kernel has no type information', {
+    where: `${elf.source}, section headers`,
+    found: 'no section .BTF',
+    wanted: 'a kernel with CONFIG_DEBUG_INFO_BTF',
+    hint: 'distribution kernels have it',
+  });
 }
 
 /** Record sizes by kind: those known here, and what the layout section of newer BTF says of kinds that are not. */

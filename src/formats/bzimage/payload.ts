@@ -45,7 +45,7 @@ function findCompression(payload: Uint8Array): Compression | undefined {
  * Decompresses the payload of a bzImage.
  * @param payload BzImage.payload, trailing size word included
  * @param source names the file in errors
- * @returns vmlinux (ELF), for a relocatable kernel followed by its relocation table
+ * @returns vmlinux (ELF), followed in one with CONFIG_RANDOMIZE_BASE by its relocation table
  * Throws `truncated`, `unsupported`, `format`, or `tool` when the decompressor is not installed.
  */
 export async function decompressPayload(payload: Uint8Array, source: string): Promise<Uint8Array> {
