@@ -32,6 +32,7 @@ describe.each(targets)('$name', ({ name, seeds, run }) => {
   test('a second of fuzzing finds nothing new', async () => {
     const result = await fuzzTarget(name, 1, 1000);
     expect(result.findings.map(({ what }) => what)).toEqual([]);
-    expect(result.count).toBeGreaterThan(64);
+    // A batch of inputs, which a busy machine may take the whole second for.
+    expect(result.count).toBeGreaterThanOrEqual(64);
   }, 60_000);
 });
