@@ -31,7 +31,7 @@ export function renderFlips(bands: readonly Band[], results: readonly DamageResu
     'Written by `npm run test:flips`. A machine with 2 CPUs boots armed to userspace and is kept where it enters sysrq_handle_crash().',
     'From there each run flips one bit of the crash region, or overwrites bytes with random ones as a stray write would, and lets the',
     'kernel panic. *Caught*: the message, no capture, and the machine does what `panic=1` says. *Same log*: the recovered log is that of a',
-    'run without damage, but for time stamps. Half of the flips are anywhere in the region, half are spread over its parts.',
+    'run without damage, but for time stamps and what a trace calls uncertain. Half of the flips are anywhere in the region, half are spread over its parts.',
     '',
     `${results.length} runs, seed ${seed}; ${count(({ outcome }) => outcome === undefined)} neither caught nor harmless.`,
     '',
