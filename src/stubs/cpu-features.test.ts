@@ -18,13 +18,16 @@ function complaintsAfter(
   object: 'hook.o' | 'crash.elf',
 ): Promise<string[]> {
   return withTemporaryFolder((folder) => {
-    cpSync(join(root, 'stubs'), join(folder, 'stubs'), { recursive: true });
+    // make compiles what is newer than its object: the mutated file.
+    const out = join(folder, 'out');
+    const asItWas = { recursive: true, preserveTimestamps: true };
+    cpSync(join(root, 'stubs'), join(folder, 'stubs'), asItWas);
+    cpSync(join(root, 'dist', 'stubs'), out, asItWas);
     const path = join(folder, 'stubs', file);
     const source = readFileSync(path, 'utf8');
     const mutated = source.replace(from, to);
     if (mutated === source) throw new Error(`${file} has no ${String(from)}: adapt the mutation`);
     writeFileSync(path, mutated);
-    const out = join(folder, 'out');
     oracle('make', ['-s', '-C', join(folder, 'stubs'), `OUT=${out}`, join(out, object)]);
     const listing = disassembleStub(join(out, object));
     return Promise.resolve(object === 'hook.o' ? checkHook(listing) : checkCrashStub(listing));

@@ -46,8 +46,8 @@ export function clears(value: Value, ...bits: number[]): boolean {
 
 export interface State {
   readonly registers: Map<string, Value>;
-  /** Eight-byte slots, by origin and offset. */
-  readonly memory: Map<string, Value>;
+  /** Eight-byte slots, by origin and offset. Shared between states: a store makes a new one, as few instructions store. */
+  memory: ReadonlyMap<string, Value>;
   readonly control: Map<string, Value>; // cr0, cr3, cr4
   mode: Mode;
   interrupts: 'entry' | 'off' | 'any';
@@ -204,7 +204,9 @@ function learn(state: State, carryClear: boolean, zero: boolean): void {
   if (flag === undefined || !(flag.zeroFlag ? zero : carryClear)) return;
   const { from, offset } = flag.value;
   if (from === undefined || offset !== 0 || flag.value.changed & flag.bit) return;
-  for (const map of [state.registers, state.control, state.memory])
+  const memory = new Map(state.memory);
+  state.memory = memory;
+  for (const map of [state.registers, state.control, memory])
     for (const [name, value] of map) {
       if (value.from !== from || value.offset !== 0) continue;
       if (!(value.changed & flag.bit)) map.set(name, { ...value, zeros: value.zeros | flag.bit });
@@ -269,7 +271,7 @@ function stackPlace(state: State): { from: string; offset: number } | undefined 
 function push(state: State, value: Value): void {
   move(state, -8);
   const place = stackPlace(state);
-  if (place !== undefined) state.memory.set(slot(place), value);
+  if (place !== undefined) state.memory = new Map(state.memory).set(slot(place), value);
 }
 
 function pop(state: State): Value {
@@ -397,7 +399,7 @@ function write(operand: Operand | undefined, value: Value, state: State): void {
       );
   } else if (operand?.kind === 'memory') {
     const place = placeOf(operand, state);
-    if (place !== undefined) state.memory.set(slot(place), value);
+    if (place !== undefined) state.memory = new Map(state.memory).set(slot(place), value);
   }
 }
 
@@ -427,29 +429,39 @@ function copy(state: State): State {
   return {
     ...state,
     registers: new Map(state.registers),
-    memory: new Map(state.memory),
     control: new Map(state.control),
   };
 }
 
+/** `a` itself when `b` adds nothing to it. */
 function joinValue(a: Value, b: Value): Value {
+  if (sameValue(a, b)) return a;
   const from = a.from === b.from ? a.from : undefined;
-  return {
+  const joined = {
     zeros: a.zeros & b.zeros,
     ones: a.ones & b.ones,
     from,
     offset: from !== undefined && a.offset === b.offset ? a.offset : undefined,
     changed: from === undefined ? all : a.changed | b.changed,
   };
+  return sameValue(a, joined) ? a : joined;
 }
 
-function joinMaps(a: Map<string, Value>, b: Map<string, Value>): Map<string, Value> {
-  const joined = new Map<string, Value>();
+/** `a` itself when `b` adds nothing to it, as at most joins: no new map then. */
+function joinMaps(a: Map<string, Value>, b: ReadonlyMap<string, Value>): Map<string, Value>;
+function joinMaps(a: ReadonlyMap<string, Value>, b: ReadonlyMap<string, Value>): ReadonlyMap<string, Value>;
+function joinMaps(a: ReadonlyMap<string, Value>, b: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> {
+  let joined: Map<string, Value> | undefined;
+  if (a === b) return a;
   for (const [name, value] of a) {
     const other = b.get(name);
-    if (other !== undefined) joined.set(name, joinValue(value, other));
+    const both = other === undefined ? undefined : joinValue(value, other);
+    if (both === value) continue;
+    joined ??= new Map(a);
+    if (both === undefined) joined.delete(name);
+    else joined.set(name, both);
   }
-  return joined;
+  return joined ?? a;
 }
 
 function joinFlag(a: State['flag'], b: State['flag']): State['flag'] {
@@ -471,6 +483,7 @@ function join(a: State, b: State): State {
 }
 
 function sameValue(a: Value, b: Value | undefined): boolean {
+  if (a === b) return true;
   return (
     b !== undefined &&
     a.zeros === b.zeros &&
@@ -481,8 +494,11 @@ function sameValue(a: Value, b: Value | undefined): boolean {
   );
 }
 
-function sameMap(a: Map<string, Value>, b: Map<string, Value>): boolean {
-  return a.size === b.size && [...a].every(([name, value]) => sameValue(value, b.get(name)));
+function sameMap(a: ReadonlyMap<string, Value>, b: ReadonlyMap<string, Value>): boolean {
+  if (a === b) return true;
+  if (a.size !== b.size) return false;
+  for (const [name, value] of a) if (!sameValue(value, b.get(name))) return false;
+  return true;
 }
 
 function same(a: State, b: State): boolean {
