@@ -5,10 +5,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BootOptions } from './boot.js';
 import { cache, digestOf, makeOnce, repository } from './folders.js';
-import type { E820Entry } from './machine-facts.js';
+import { zeroPage, type E820Entry } from './machine-facts.js';
 
 const sector = 512;
-const entrySize = 20;
 /** `entries` in memory-map-block.S. */
 const countOffset = 508;
 /** KIB in memory-map-block.S, bytes: of low memory, which the map must not call RAM. */
@@ -37,13 +36,13 @@ export async function withMemoryMap(
 }
 
 function mapDisk(block: Buffer, map: readonly E820Entry[]): Buffer {
-  if (sector + map.length * entrySize > blockSize)
+  if (sector + map.length * zeroPage.e820EntrySize > blockSize)
     throw new Error(`${map.length} entries do not fit the block`);
   const disk = Buffer.alloc(1 << 20);
   disk.set(block);
   disk.writeUInt16LE(map.length, countOffset);
   map.forEach(({ start, end, type }, index) => {
-    const at = sector + index * entrySize;
+    const at = sector + index * zeroPage.e820EntrySize;
     disk.writeBigUInt64LE(start, at);
     disk.writeBigUInt64LE(end - start, at + 8);
     disk.writeUInt32LE(type, at + 16);
