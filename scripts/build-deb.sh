@@ -31,7 +31,7 @@ sed -i '1s,.*,#!/usr/bin/node,' "$lib/dist/src/cli.js"
 ln -s ../lib/saveoops/dist/src/cli.js "$root/usr/bin/saveoops"
 
 # Hooks, units, configuration.
-cp -R packaging/root/. "$root"
+cp -R src/packaging/root/. "$root"
 
 # Manual pages and documents.
 page() { # function, section, name
@@ -71,8 +71,8 @@ find "$root" -type f ! -perm /100 -exec chmod 644 {} +
 chmod 755 "$lib/dist/src/cli.js"
 (cd "$root" && find etc -type f | sort | sed 's,^,/,') >"$root/DEBIAN/conffiles"
 (cd "$root" && find etc usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
-cp packaging/deb/postinst packaging/deb/prerm "$root/DEBIAN/"
+cp src/packaging/deb/postinst src/packaging/deb/prerm "$root/DEBIAN/"
 size=$(du -k -s --apparent-size "$root" | cut -f1)
-sed "s/@VERSION@/$version/; s/@SIZE@/$size/; s/@MAINTAINER@/$maintainer/" packaging/deb/control.in >"$root/DEBIAN/control"
+sed "s/@VERSION@/$version/; s/@SIZE@/$size/; s/@MAINTAINER@/$maintainer/" src/packaging/deb/control.in >"$root/DEBIAN/control"
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 dpkg-deb --root-owner-group -Zxz --build "$root" "$out/saveoops_${version}_amd64.deb"

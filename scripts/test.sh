@@ -33,7 +33,7 @@ shell_syntax() { # every shell script here is one: the lanes by name are not run
   local script failed=0
   while IFS= read -r script; do
     bash -n "$script" || failed=1
-  done < <(grep -rlE '^#!/bin/(ba)?sh' scripts packaging .ci)
+  done < <(grep -rlE '^#!/bin/(ba)?sh' scripts src/packaging .ci)
   return $failed
 }
 

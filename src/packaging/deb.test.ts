@@ -101,7 +101,14 @@ describe('saveoops.deb', () => {
   });
 
   test('every script is one that dash understands', () => {
-    const scripts = oracle('find', [root, join(repository, 'packaging/deb'), '-type', 'f', '-perm', '/100'])
+    const scripts = oracle('find', [
+      root,
+      join(repository, 'src/packaging/deb'),
+      '-type',
+      'f',
+      '-perm',
+      '/100',
+    ])
       .trim()
       .split('\n')
       .filter((path) => readFileSync(path, 'latin1').startsWith('#!/bin/sh'));
