@@ -63,20 +63,25 @@ async function bench(wanted) {
   }
 }
 
+/** Seconds. */
+function buildPayload(kernel, initrd, out) {
+  const files = ['--kernel', kernel, '--initrd', initrd, '--out', out];
+  return timed(process.execPath, [cli, 'build', '--no-config', ...files]);
+}
+
 // ---- build ----
 
 function benchBuild(kernel, folder) {
   const initrd = randomFile(join(folder, 'initrd.img'), buildInitrd);
   const out = join(folder, 'built');
-  const build = [cli, 'build', '--no-config', '--kernel', kernel, '--initrd', initrd, '--out', out];
-  timed(process.execPath, build);
+  buildPayload(kernel, initrd, out);
   const payload = [sizeOf(join(out, 'saveoops.c32'))];
   const all = readdirSync(out).map((name) => sizeOf(join(out, name)));
   const floorOf = (sizes) => [self, 'floor', kernel, initrd, join(folder, 'floor'), ...sizes.map(String)];
   const runs = { build: [], floor: [], floorAll: [] };
   for (let i = 0; i < pairs; i++) {
     rmSync(out, { recursive: true });
-    runs.build.push(timed(process.execPath, build));
+    runs.build.push(buildPayload(kernel, initrd, out));
     runs.floor.push(timed(process.execPath, floorOf(payload)));
     runs.floorAll.push(timed(process.execPath, floorOf(all)));
   }
@@ -95,17 +100,7 @@ function benchBuild(kernel, folder) {
 function benchRepack(kernel, folder) {
   const initrd = randomFile(join(folder, 'initrd.img'), buildInitrd);
   const out = join(folder, 'to-repack');
-  timed(process.execPath, [
-    cli,
-    'build',
-    '--no-config',
-    '--kernel',
-    kernel,
-    '--initrd',
-    initrd,
-    '--out',
-    out,
-  ]);
+  buildPayload(kernel, initrd, out);
   const payload = join(out, 'saveoops.c32');
   const to = join(folder, 'copy.c32');
   const ways = {
@@ -184,17 +179,7 @@ function randomFile(path, size) {
 async function benchBoot(kernel, folder) {
   const initrd = randomFile(join(folder, 'initrd.img'), bootInitrd);
   const out = join(folder, `boot-${basename(kernel)}`);
-  timed(process.execPath, [
-    cli,
-    'build',
-    '--no-config',
-    '--kernel',
-    kernel,
-    '--initrd',
-    initrd,
-    '--out',
-    out,
-  ]);
+  buildPayload(kernel, initrd, out);
   const manifest = JSON.parse(readFileSync(join(out, 'saveoops.json'), 'utf8'));
   const symbols = await readKernelSymbols(join(out, manifest.primary.kernelFile));
   const target = functionAddress(symbols, 'start_kernel');

@@ -14,19 +14,8 @@ unset KCONFIG_CONFIG KBUILD_OUTPUT ARCH CROSS_COMPILE
 
 say() { printf 'built: %s\n' "$*" >&2; }
 
-missing=()
-for need in flex:flex bison:bison bc:bc libelf-dev:/usr/include/libelf.h; do
-  if [ ! -e "${need#*:}" ] && ! command -v "${need#*:}" >/dev/null; then missing+=("${need%%:*}"); fi
-done
-if [ ${#missing[@]} -gt 0 ]; then
-  if [ "$(id -u)" != 0 ]; then
-    say 'Debian packages are missing. As root:'
-    printf '  apt-get update && apt-get install --no-install-recommends %s\n' "${missing[*]}" >&2
-    exit 1
-  fi
-  apt-get update -qq >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
-fi
+. scripts/need.sh
+need flex:flex bison:bison bc:bc libelf-dev:/usr/include/libelf.h
 
 if [ ! -e "$out/version" ]; then
   say "downloading $package"

@@ -7,49 +7,16 @@ cd "$(dirname "$0")/.."
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-# package:probe, a probe being a program on PATH or a file
-needs=(
-  gcc:gcc binutils:ld make:make linux-libc-dev:/usr/include/linux/perf_event.h
-  qemu-system-x86:qemu-system-x86_64 util-linux:setpriv
-  syslinux:syslinux syslinux-common:/usr/lib/syslinux/modules/bios/ldlinux.c32 isolinux:/usr/lib/ISOLINUX/isolinux.bin extlinux:extlinux
-  pxelinux:/usr/lib/PXELINUX/lpxelinux.0 ipxe-qemu:/usr/lib/ipxe/qemu/pxe-virtio.rom
-  mtools:mcopy dosfstools:fsck.fat e2fsprogs:mke2fs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs xorriso:xorriso
-  busybox-static:busybox kexec-tools:vmcore-dmesg makedumpfile:makedumpfile age:age openssh-client:ssh-keygen cpio:cpio
-  bzip2:bzip2 lz4:lz4 lzop:lzop xz-utils:xz zstd:zstd kmod:depmod
+. scripts/need.sh
+need \
+  gcc:gcc binutils:ld make:make linux-libc-dev:/usr/include/linux/perf_event.h \
+  qemu-system-x86:qemu-system-x86_64 util-linux:setpriv \
+  syslinux:syslinux syslinux-common:/usr/lib/syslinux/modules/bios/ldlinux.c32 isolinux:/usr/lib/ISOLINUX/isolinux.bin extlinux:extlinux \
+  pxelinux:/usr/lib/PXELINUX/lpxelinux.0 ipxe-qemu:/usr/lib/ipxe/qemu/pxe-virtio.rom \
+  mtools:mcopy dosfstools:fsck.fat e2fsprogs:mke2fs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs xorriso:xorriso \
+  busybox-static:busybox kexec-tools:vmcore-dmesg makedumpfile:makedumpfile age:age openssh-client:ssh-keygen cpio:cpio \
+  bzip2:bzip2 lz4:lz4 lzop:lzop xz-utils:xz zstd:zstd kmod:depmod \
   file:file strace:strace elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
-)
-
-have() {
-  case $1 in
-    /*) [ -r "$1" ] ;;
-    *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
-  esac
-}
-
-missing=()
-for need in "${needs[@]}"; do
-  have "${need#*:}" || missing+=("${need%%:*}")
-done
-
-updated=
-update_lists() {
-  [ -z "$updated" ] || return 0
-  say 'reading package lists'
-  apt-get update -qq >&2
-  updated=yes
-}
-
-if [ ${#missing[@]} -gt 0 ]; then
-  if [ "$(id -u)" = 0 ]; then
-    update_lists
-    say "installing ${missing[*]}"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
-  else
-    say 'Debian packages are missing. As root:'
-    printf '  apt-get update && apt-get install --no-install-recommends %s\n' "${missing[*]}" >&2
-    exit 1
-  fi
-fi
 
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   say 'npm ci'
@@ -79,7 +46,7 @@ fetch_kernel() {
   # apt's own download user may not write here.
   if ! (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root "$package" >&2); then
     rm -rf "$work"
-    [ "$(id -u)" = 0 ] && [ -z "$updated" ] || { say "cannot download $package; as root: apt-get update"; exit 1; }
+    [ "$(id -u)" = 0 ] && [ -z "${updated_lists-}" ] || { say "cannot download $package; as root: apt-get update"; exit 1; }
     update_lists # the lists may name a version that is gone
     fetch_kernel "$1"
     return

@@ -6,18 +6,8 @@ cd "$(dirname "$0")/.."
 bash scripts/setup.sh
 export PATH=$PATH:/usr/sbin:/sbin
 
-missing=()
-for need in crash:crash python3-drgn:drgn; do
-  command -v "${need#*:}" >/dev/null || missing+=("${need%%:*}")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-  if [ "$(id -u)" != 0 ]; then
-    echo "Debian packages are missing. As root: apt-get install --no-install-recommends ${missing[*]}" >&2
-    exit 1
-  fi
-  apt-get update -qq >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
-fi
+. scripts/need.sh
+need crash:crash python3-drgn:drgn
 
 kernel=$(compgen -G "${SAVEOOPS_KERNEL_DIR:-.cache/kernels}/linux-image-[0-9]*[0-9]-amd64/boot/vmlinuz-*" | grep -v cloud | head -n 1)
 release=${kernel##*/vmlinuz-}
