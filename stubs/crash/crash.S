@@ -4,6 +4,7 @@
  * kernel where it was.
  */
 #include "crash.h"
+#include "modes.h"
 #include "plan.h"
 
 	.section .head, "ax"
@@ -137,21 +138,11 @@ enter_crash_kernel:
 	btrq	$17, %rcx
 	btrq	$32, %rcx
 	movq	%rcx, %cr4
-	leaq	1f(%rip), %rcx
-	pushq	$0x10
-	pushq	%rcx
-	lretq
-	.code32
-1:	movl	$0x18, %edx
-	movl	%edx, %ds
-	movl	%edx, %es
-	movl	%edx, %ss
+	flat_32_bit_code
 	movl	%edx, %fs
 	movl	%edx, %gs
 	movl	%eax, %edi
-	movl	%cr0, %edx
-	andl	$0x7fffffff, %edx	/* PG */
-	movl	%edx, %cr0
+	paging_off
 	movl	$0xc0000080, %ecx	/* EFER */
 	xorl	%eax, %eax
 	xorl	%edx, %edx
@@ -172,7 +163,4 @@ enter_crash_kernel_jump:
 
 	.section .rodata, "a"
 	.balign 16
-gdt:	.quad	0
-	.quad	0x00af9a000000ffff	/* 0x08: 64-bit code */
-	.quad	0x00cf9a000000ffff	/* 0x10: __BOOT_CS, flat 32-bit code */
-	.quad	0x00cf92000000ffff	/* 0x18: __BOOT_DS, flat data */
+gdt:	flat_segments

@@ -6,6 +6,7 @@
  * off, ESI = boot_params. The image may lie anywhere page-aligned below 4 GiB; the code is position-independent.
  * Nothing outside the stub itself, its stack included, is written before entry_main() has decided.
  */
+#include "modes.h"
 #include "plan.h"
 
 	.section .head, "ax"
@@ -124,21 +125,11 @@ leave_image_jump:
  * EBX = EBP = EDI = 0, interrupts off.
  */
 to_32:
-	leaq	1f(%rip), %rcx
-	pushq	$0x10
-	pushq	%rcx
-	lretq
-	.code32
-1:	movl	$0x18, %edx
-	movl	%edx, %ds
-	movl	%edx, %es
-	movl	%edx, %ss
+	flat_32_bit_code
 	movl	%edx, %fs
 	movl	%edx, %gs
 	movl	%eax, %edi
-	movl	%cr0, %edx
-	andl	$0x7fffffff, %edx
-	movl	%edx, %cr0
+	paging_off
 	movl	$0xc0000080, %ecx
 	rdmsr
 	btrl	$8, %eax
@@ -167,18 +158,8 @@ enter_kernel:
 	jz	2f
 	movl	%ecx, %edi
 	leaq	entry32(%rip), %rbp
-	leaq	1f(%rip), %rcx
-	pushq	$0x10
-	pushq	%rcx
-	lretq
-	.code32
-1:	movl	$0x18, %edx
-	movl	%edx, %ds
-	movl	%edx, %es
-	movl	%edx, %ss
-	movl	%cr0, %edx
-	andl	$0x7fffffff, %edx
-	movl	%edx, %cr0
+	flat_32_bit_code
+	paging_off
 	movl	%cr4, %edx
 	btsl	$12, %edx		/* LA57 */
 	movl	%edx, %cr4
@@ -215,10 +196,7 @@ saved_boot_params:
 image_base:
 	.long	0
 	.balign 16
-gdt:	.quad	0
-	.quad	0x00af9a000000ffff	/* 0x08: 64-bit code */
-	.quad	0x00cf9a000000ffff	/* 0x10: __BOOT_CS, flat 32-bit code */
-	.quad	0x00cf92000000ffff	/* 0x18: __BOOT_DS, flat data */
+gdt:	flat_segments
 gdt_pointer:
 	.word	gdt_pointer - gdt - 1
 	.quad	0
