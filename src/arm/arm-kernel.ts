@@ -14,6 +14,7 @@ import { refuseControlFlowIntegrity } from './control-flow-integrity.js';
 import { findCurrentTask, type CurrentTask } from './current-task.js';
 import { earlyHaltNames, findEarlyHalt } from './early-halt.js';
 import { findGaps, type Gap } from './find-gap.js';
+import { findFixmapWindow, fixmapTable } from './fixmap-window.js';
 import { hookSize, hookSymbol, linkHook } from './link-hook.js';
 import { findNosaveWord, nosaveEnd } from './nosave-word.js';
 import { unpublishedSymbols } from './vmcoreinfo.js';
@@ -81,6 +82,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   const smpOps = find('smp_ops', true) ?? 0n;
   const level3KernelPgt = find('level3_kernel_pgt', true) ?? 0n;
   const level4KernelPgt = find('level4_kernel_pgt', false);
+  find(fixmapTable, true);
   find('_text', true);
   const end = find('_end', true) ?? 0n;
   for (const name of ['panic_cpu', 'emergency_restart', 'panic']) find(name, true);
@@ -89,6 +91,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
   find(printk, true);
   const machineOps = find('machine_ops', false);
   if (missing.length > 0) throw missingSymbols(kernel, missing);
+  facts.push(findFixmapWindow(kernel));
 
   const stopOffset = btf.memberOffset('struct smp_ops', 'stop_other_cpus');
   const crashStopOffset = btf.memberOffset('struct smp_ops', 'crash_stop_other_cpus');

@@ -205,11 +205,22 @@ export const regionPlaces = {
 } as const;
 
 /**
+ * The entry of level2_fixmap_pgt by which the hook reads the crash region: the first behind the fixmap
+ * (src/arm/fixmap-window.ts).
+ */
+export const hookWindowPmd = 508;
+
+/**
  * Stands for the layout of everything here, so that stubs built from another one are recognised: by the build when
  * it reads them, and by the stubs when they read what it wrote.
  */
 export const sharedVersion = xxh32(
-  Buffer.from(JSON.stringify([planDef, loadTableDef, partNames, kernelSymbolNames, planFlags, regionPlaces])),
+  Buffer.from(
+    JSON.stringify([
+      ...[planDef, loadTableDef, partNames, kernelSymbolNames, planFlags, regionPlaces],
+      hookWindowPmd,
+    ]),
+  ),
 );
 
 export function fieldSize(type: Field['type']): number {
@@ -283,7 +294,7 @@ export function renderHeader(): string {
     values('PLAN_', planFlags),
     values('CHUNK_', chunkKinds),
     values('PLACE_', regionPlaces),
-    `#define MAX_CHUNKS ${maxChunks}\n`,
+    `#define MAX_CHUNKS ${maxChunks}\n#define HOOK_WINDOW_PMD ${hookWindowPmd}\n`,
     '#ifndef __ASSEMBLER__\n',
     names('PART_', partNames),
     names('KSYM_', kernelSymbolNames),

@@ -44,8 +44,7 @@ crash_entry:
 	movq	STATE_R15(%rcx), %r15
 	movq	STATE_RDI(%rcx), %rdi
 	movq	STATE_RBX(%rcx), %rbx
-1:	xorl	%esi, %esi		/* nothing for the hook to say */
-	jmp	*%r11
+1:	jmp	*%r11
 
 /*
  * call_kernel(stack, function, argument): calls a function of the dead kernel on its own stack.

@@ -23,6 +23,11 @@
  * Position-independent: the references to kernel symbols are PC-relative, linked by src/arm/link-hook.ts.
  */
 #include "../include/hook-slots.h"
+#include "../include/plan.h"
+
+/* HOOK_WINDOW_PMD's 2 MiB: level2_fixmap_pgt maps the last GiB. Present, a large page, not writable. */
+#define WINDOW ((HOOK_WINDOW_PMD << 21) - (1 << 30))
+#define WINDOW_FLAGS 0x81
 
 	.text
 	.globl hook_stop, hook_crash_stop, hook_crash_shutdown, hook_halt, hook_slots
@@ -92,6 +97,28 @@ take_over_now:
 	pushfq
 	cli
 	/*
+	 * The sum comes before anything of the region is used, the prepared tables included: read through the
+	 * kernel's own, of which one entry that is always empty leads to the region's first 2 MiB for so long.
+	 */
+	leaq	level2_fixmap_pgt + 8 * HOOK_WINDOW_PMD(%rip), %r9
+	movq	(%r9), %r10
+	leaq	WINDOW_FLAGS(%rdx), %rax
+	movq	%rax, (%r9)
+	movabsq	$SUM_FACTOR, %rax
+	movq	hook_slots + SLOT_WORDS(%rip), %rcx
+	movq	$WINDOW, %rsi
+	xorl	%r11d, %r11d
+2:	xorq	(%rsi), %r11
+	imulq	%rax, %r11
+	addq	$8, %rsi
+	decq	%rcx
+	jnz	2b
+	movq	%r10, (%r9)
+	invlpg	-8(%rsi)
+	leaq	damaged(%rip), %rcx
+	cmpq	hook_sum(%rip), %r11
+	jne	refuse
+	/*
 	 * CR4.CET: the stub's own branches and its kernel calls are plain indirect ones. CR4.LASS: the supervisor may
 	 * not touch the low half, where the stub lies.
 	 */
@@ -100,32 +127,23 @@ take_over_now:
 	andq	$~(1 << 23 | 1 << 27), %rax
 	movq	%rax, %cr4
 	movq	%rsp, %r10
+	leaq	come_back(%rip), %r11
 	movq	hook_slots + SLOT_CR3(%rip), %rax
 	movq	%rax, %cr3
 	/* No stack from here: it is not mapped. */
-	movabsq	$SUM_FACTOR, %rax
-	movq	hook_slots + SLOT_WORDS(%rip), %rcx
-	movq	%rdx, %rsi
-	xorl	%r11d, %r11d
-2:	xorq	(%rsi), %r11
-	imulq	%rax, %r11
-	addq	$8, %rsi
-	decq	%rcx
-	jnz	2b
-	cmpq	hook_sum(%rip), %r11
-	leaq	come_back(%rip), %r11
-	jne	come_back		/* RSI is not 0 */
 	jmp	*%rdx
-come_back:
+come_back:				/* refused by the crash stub, which has said why */
 	endbr64
 	movq	%r8, %cr3
 	movq	%r10, %rsp
 	movq	%r9, %cr4
 	popfq
-	addq	$8, %rsp
-	testq	%rsi, %rsi
-	jz	9f			/* refused by the crash stub, which has said why */
-	leaq	damaged(%rip), %rcx
+	popq	%rsi
+	ret
+
+refuse:
+	popfq
+	popq	%rsi
 say:
 	pushq	%rdi
 	movq	%rcx, %rdi

@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0xf230a714
+#define SHARED_VERSION 0x90ffbdfe
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -37,6 +37,7 @@
 #define PLACE_CRASH_KERNEL 0x200000
 
 #define MAX_CHUNKS 16
+#define HOOK_WINDOW_PMD 508
 
 #ifndef __ASSEMBLER__
 
