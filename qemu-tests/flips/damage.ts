@@ -74,9 +74,17 @@ const stateFields = [
   ['native_crash_shutdown', 96],
 ] as const;
 
+/** Entries of the prepared tables without which nothing is mapped, the hook itself included (stubs/entry/arm.c). */
+const tableEntries = [
+  ['of all memory', 0],
+  ['of the kernel', 8 * 511],
+  ['of the first GiB', 4096],
+] as const;
+
 /**
- * `count` flipped bits, half of them anywhere in the region, half spread over its bands; flips of what the state page holds;
- * a fifth of `count` overwritten runs of 64 bytes, and as many of 4096. The same seed gives the same.
+ * `count` flipped bits, half of them anywhere in the region, half spread over its bands; flips of what the state page holds and
+ * of the prepared tables' first entries; a fifth of `count` overwritten runs of 64 bytes, and as many of 4096. The same
+ * seed gives the same.
  */
 export function damages(bands: readonly Band[], count: number, seed: number): readonly Damage[] {
   const random = new SeededRandom(seed);
@@ -92,6 +100,12 @@ export function damages(bands: readonly Band[], count: number, seed: number): re
   const known = stateFields.flatMap(([field, offset]) =>
     [0, 6].map((bit) => flip(bands, regionPlaces.STATE + offset, bit, `state ${field}`)),
   );
+  const tables = tableEntries.flatMap(([entry, offset]) =>
+    [0, 4].map((bit) =>
+      // Present, and bit 12 of the address.
+      flip(bands, regionPlaces.PAGE_TABLES + offset + (bit >> 2), bit, `entry ${entry}`),
+    ),
+  );
   const runs = ([64, 4096] as const).flatMap((length) =>
     Array.from({ length: Math.ceil(count / 5) }, (_, index) => {
       const offset = Math.min(somewhere(index + 1), size - length);
@@ -99,7 +113,7 @@ export function damages(bands: readonly Band[], count: number, seed: number): re
       return stray(bands, offset, bytes, index);
     }),
   );
-  return [...flips, ...known, ...runs];
+  return [...flips, ...known, ...tables, ...runs];
 }
 
 function flip(bands: readonly Band[], offset: number, bit: number, label: string): Damage {

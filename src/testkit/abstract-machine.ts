@@ -341,8 +341,11 @@ function result(
   const name = mnemonic.replace(/[lq]$/, '');
   if (name === 'mov' || name === 'movabs') return value(first);
   if (name === 'lea' && first?.kind === 'memory') {
-    if (first.base === 'rip')
-      return instruction.pointsAt === undefined ? unknown : constant(BigInt(instruction.pointsAt));
+    if (first.base === 'rip') {
+      const { pointsAt, symbol } = instruction;
+      if (pointsAt !== undefined) return constant(BigInt(pointsAt));
+      return symbol === undefined ? unknown : added(origin(symbol.name), symbol.offset);
+    }
     const base = register(state, first.base);
     return first.index === undefined ? added(base, first.displacement) : { ...unknown, from: base.from };
   }

@@ -16,6 +16,7 @@ import {
   type Step,
 } from './abstract-machine.js';
 import type { Instruction, Listing } from './disassembly.js';
+import { fixmapTable } from '../arm/fixmap-window.js';
 import { regionPlaces } from '../stubs/shared-layout.js';
 
 const PCIDE = 17;
@@ -68,14 +69,18 @@ export function checkHook(listing: Listing): string[] {
   const slots = listing.labels.get('hook_slots') ?? 0;
   const load = (name: string, offset: number): ReturnType<typeof origin> =>
     name !== 'hook_slots'
-      ? unknown
+      ? name === fixmapTable
+        ? origin('window')
+        : unknown
       : offset === 0
         ? origin('region')
         : offset === 8
           ? origin('tables')
           : unknown;
 
-  const inWindow = (state: State): boolean => !isExactly(state.control.get('cr3'), 'cr3');
+  const preparedTables = (state: State): boolean => !isExactly(state.control.get('cr3'), 'cr3');
+  const windowOpen = ({ memory }: State): boolean =>
+    [...memory].some(([place, entry]) => place.startsWith(fixmapTable) && !isExactly(entry, 'window'));
   const asPanicLeftThem = ({ state, say }: Step): void => {
     for (const name of kept)
       if (!isExactly(register(state, name), name)) say(`${name} is not as panic() left it`);
@@ -84,7 +89,7 @@ export function checkHook(listing: Listing): string[] {
     const { instruction, state, value, say } = step;
     const { mnemonic, operands, indirect } = instruction;
     const written = operands.at(-1);
-    if (inWindow(state)) {
+    if (preparedTables(state)) {
       if (!clears(state.control.get('cr4') ?? unknown, LASS))
         say('the low half is used while CR4.LASS may be on');
       if (usesStack(instruction, state)) say('no stack is mapped under the prepared tables');
@@ -98,6 +103,7 @@ export function checkHook(listing: Listing): string[] {
       const loaded = value(operands[0]);
       if (!isExactly(loaded, 'tables') && !isExactly(loaded, 'cr3'))
         say('CR3 is neither the prepared tables nor what it was');
+      if (windowOpen(state)) say('the window is open');
     }
     if (mnemonic === 'mov' && written?.kind === 'register' && written.name === 'cr0')
       say('the hook owns no CR0');
@@ -106,6 +112,7 @@ export function checkHook(listing: Listing): string[] {
     if (!isExactly(state.control.get('cr3'), 'cr3')) say('CR3 is not as it was');
     if (!isExactly(state.control.get('cr4'), 'cr4')) say('CR4 is not as it was');
     if (state.interrupts !== 'entry') say('RFLAGS is not as it was');
+    if (windowOpen(state)) say('the window is open');
   };
   const leave = (step: Step): number | undefined => {
     const { instruction, state, say } = step;
@@ -124,11 +131,14 @@ export function checkHook(listing: Listing): string[] {
       const stack = register(state, 'r10');
       if (stack.from !== 'rsp' || stack.offset !== -24)
         say('R10 is not the stack with flags, entry and two returns');
-      if (!isLandingPlace(listing, known(register(state, 'r11')))) say('R11 leads to no ENDBR64');
+      const back = known(register(state, 'r11'));
+      if (!isLandingPlace(listing, back)) say('R11 leads to no ENDBR64');
       if (!isExactly(state.control.get('cr3'), 'tables')) say('CR3 is not the prepared tables');
       if (state.interrupts !== 'off') say('interrupts may be on');
       if (!mnemonic.startsWith('jmp')) say('calls through a register');
-      return undefined;
+      // The crash stub may refuse.
+      for (const name of ['rax', 'rcx', 'rdx', 'rsi', 'r11', 'rsp']) state.registers.set(name, unknown);
+      return back === undefined ? undefined : Number(back);
     }
     if (mnemonic !== 'jmp') say('leaves the hook other than by a direct jump');
     asTheKernelHadIt(step);

@@ -132,8 +132,9 @@ take_over_now:
 	movq	%rax, %cr3
 	/* No stack from here: it is not mapped. */
 	jmp	*%rdx
-come_back:				/* refused by the crash stub, which has said why */
+come_back:
 	endbr64
+	/* Refused by the crash stub, which has said why. */
 	movq	%r8, %cr3
 	movq	%r10, %rsp
 	movq	%r9, %cr4
