@@ -22,11 +22,11 @@ run() { # lane, command...
   fi
 }
 
-jest() { # lane, arguments...
-  local lane=$1
-  shift
+jest() { # lane, workers, arguments...
+  local lane=$1 workers=$2
+  shift 2
   node --experimental-vm-modules --no-warnings node_modules/jest/bin/jest.js \
-    --json --outputFile="$results/$lane.json" --maxWorkers=2 "$@"
+    --json --outputFile="$results/$lane.json" --maxWorkers="$workers" "$@"
 }
 
 shell_syntax() { # every shell script here is one: the lanes by name are not run by default
@@ -50,9 +50,10 @@ for lane in "${lanes[@]}"; do
       run lint node node_modules/eslint/bin/eslint.js .
       run scripts shell_syntax
       ;;
-    unit) run unit jest unit dist/src ;;
-    qemu) run qemu jest qemu dist/qemu-tests ;;
-    soak) run soak jest soak dist/qemu-tests/soak.test.js ;;
+    unit) run unit jest unit 2 dist/src ;;
+    # One more than there are processors to count on: machines wait, too, for watchdogs and reboots.
+    qemu) run qemu jest qemu 3 dist/qemu-tests ;;
+    soak) run soak jest soak 1 dist/qemu-tests/soak.test.js ;;
     *)
       echo "test.sh: no lane $lane (check, unit, qemu, soak)" >&2
       exit 2

@@ -96,7 +96,8 @@ describe('repack gives the files that build gives with the new values, byte for 
     '$name',
     ({ built, changes, after }) => {
       for (const name of ['from', 'repacked', 'wanted']) rmSync(at(name), { recursive: true, force: true });
-      buildInto(at('from'), kernel, [...base, ...files(built)]);
+      if (built.length === 0) oracle('cp', ['-r', at('base'), at('from')]);
+      else buildInto(at('from'), kernel, [...base, ...files(built)]);
       buildInto(at('wanted'), kernel, files(after));
       const run = repack('from', 'repacked', changes);
       expect([run.status, run.stderr]).toEqual([0, '']);
