@@ -311,7 +311,7 @@ function earlyLog(facts: Facts): readonly string[] {
       )
       // check_timer() waits for ticks of the 8254: on a busy host an emulated one comes too late.
       .filter((line) => !/^\.\.MP-BIOS bug: 8254|^\.{3}trying to set up timer|^\.{5,7} /.test(line))
-      // mach_get_cmos_time(): said when the clock was just counting on, which takes up to a second.
+      // mc146818_avoid_UIP(): said when the clock was just counting on, and udelay() of a busy host made that long.
       .filter((line) => !line.startsWith('Reading current time from RTC took around '))
       .map((line) => line.replace(/^((Kernel c|C)ommand line:) .*/, '$1'))
       // Allocated as high as RAM is free, and the region is there.
