@@ -100,12 +100,11 @@ export function damages(bands: readonly Band[], count: number, seed: number): re
   const known = stateFields.flatMap(([field, offset]) =>
     [0, 6].map((bit) => flip(bands, regionPlaces.STATE + offset, bit, `state ${field}`)),
   );
-  const tables = tableEntries.flatMap(([entry, offset]) =>
-    [0, 4].map((bit) =>
-      // Present, and bit 12 of the address.
-      flip(bands, regionPlaces.PAGE_TABLES + offset + (bit >> 2), bit, `entry ${entry}`),
-    ),
-  );
+  const tables = tableEntries.flatMap(([entry, offset]) => {
+    const at = regionPlaces.PAGE_TABLES + offset;
+    // Present, and bit 12 of the address.
+    return [flip(bands, at, 0, `entry ${entry}`), flip(bands, at + 1, 4, `entry ${entry}`)];
+  });
   const runs = ([64, 4096] as const).flatMap((length) =>
     Array.from({ length: Math.ceil(count / 5) }, (_, index) => {
       const offset = Math.min(somewhere(index + 1), size - length);

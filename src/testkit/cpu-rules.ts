@@ -67,16 +67,11 @@ export function checkHook(listing: Listing): string[] {
   const complaints: string[] = [];
   const reached = new Set<number>();
   const slots = listing.labels.get('hook_slots') ?? 0;
-  const load = (name: string, offset: number): ReturnType<typeof origin> =>
-    name !== 'hook_slots'
-      ? name === fixmapTable
-        ? origin('window')
-        : unknown
-      : offset === 0
-        ? origin('region')
-        : offset === 8
-          ? origin('tables')
-          : unknown;
+  const load = (name: string, offset: number): ReturnType<typeof origin> => {
+    if (name === fixmapTable) return origin('window');
+    if (name !== 'hook_slots') return unknown;
+    return offset === 0 ? origin('region') : offset === 8 ? origin('tables') : unknown;
+  };
 
   const preparedTables = (state: State): boolean => !isExactly(state.control.get('cr3'), 'cr3');
   const windowOpen = ({ memory }: State): boolean =>
