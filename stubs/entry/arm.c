@@ -3,6 +3,7 @@
 #include "entry.h"
 #include "hook-slots.h"
 #include "line.h"
+#include "messages.h"
 #include "sha256.h"
 
 /* Page-table entries with accessed and dirty set: the hook sums these tables, so the CPU must not write them. */

@@ -1,6 +1,6 @@
 /*
- * What the entry stub's parts share. Its files: main.c decides and goes on in the copy, command-line.c, places.c (crash
- * region and kernel), e820.c, kernel-image.c (decompression, relocation), arm.c (tables for hook and crash stub).
+ * What the entry stub's parts share. Its files: main.c decides and goes on in the copy, messages.c, command-line.c, places.c
+ * (crash region and kernel), e820.c, rsdp.c, kernel-image.c (decompression, relocation), arm.c (tables for hook and crash stub).
  */
 #ifndef SAVEOOPS_ENTRY_H
 #define SAVEOOPS_ENTRY_H
@@ -63,9 +63,6 @@ static inline const void *part_bytes(int index)
 void leave_image(u64 copy);
 void enter_kernel(u64 entry, u64 delta, u64 boot_params, u64 pml5);
 
-/* main.c */
-void tell(const char *text);
-
 /* command-line.c */
 const char *command_line(void);
 const char *find_option(const char *name);
@@ -84,6 +81,9 @@ u64 ram_top(void);
 u64 ram_size(void);
 int reserve_in_e820(u64 start, u64 end);
 void crash_e820(struct boot_params *bp, u64 region);
+
+/* rsdp.c */
+u64 find_rsdp(void);
 
 /* kernel-image.c */
 void build_identity_map(void);

@@ -4,84 +4,13 @@
  * may go where the loader put this image. Any failure returns: entry.S then starts the untouched bzImage.
  */
 #include "entry.h"
-#include "say.h"
+#include "line.h"
+#include "messages.h"
 #include "xxh32.h"
 
 DEFINE_MEMORY_FUNCTIONS
 
-/* docs/messages.md lists them. */
-enum reason {
-	ARMED = 0,
-	PLAN_DAMAGED = 2,
-	PART_DAMAGED = 3,
-	BAD_E820 = 4,
-	NO_ROOM_FOR_REGION = 5,
-	NO_ROOM_FOR_KERNEL = 6,
-	MEM_ENCRYPT = 7,
-	BAD_LZ4 = 8,
-	BAD_RELOCATION = 9,
-	TOO_MUCH_RAM = 10,
-};
-
 struct entry_state state;
-
-/* ---- messages ---- */
-
-/* A whole line, with its end. */
-void tell(const char *text)
-{
-	const u8 *screen = state.boot_params->screen_info;
-	int text_mode = screen[6] == 3 || screen[6] == 2;
-
-	say_serial(text);
-	say_screen(text, text_mode ? screen[7] : 0, text_mode ? screen[0xe] : 0);
-}
-
-static void unarmed(enum reason reason, const char *why)
-{
-	struct line line = { .used = 0 };
-
-	add_text(&line, "saveoops: E");
-	if (reason < 10)
-		add_text(&line, "0");
-	add_decimal(&line, reason);
-	add_text(&line, " not armed: ");
-	add_text(&line, why);
-	add_text(&line, "\n");
-	tell(line.text);
-}
-
-/* ---- parity with the kernel's decompressor ---- */
-
-/* RSDP of a BIOS machine (ACPI 5.2.5.1): in the first KiB of the EBDA or in 0xe0000-0xfffff. 0: none. */
-static u64 find_rsdp(void)
-{
-	u64 ebda = (u64)*(volatile u16 *)at(0x40e) << 4;
-	struct range search[2] = { { ebda, ebda + 1024 }, { 0xe0000, 0x100000 } };
-	int i, k;
-
-	for (i = 0; i < 2; i++) {
-		u64 p;
-
-		if (i == 0 && (ebda <= 0x400 || ebda >= 0xa0000))
-			continue;
-		for (p = search[i].start; p < search[i].end; p += 16) {
-			const u8 *b = at(p);
-			u8 sum = 0;
-
-			if (memcmp(b, "RSD PTR ", 8))
-				continue;
-			for (k = 0; k < 20; k++)
-				sum += b[k];
-			if (!sum && b[15] >= 2)
-				for (k = 0; k < 36; k++)
-					sum += b[k];
-			if (!sum)
-				return p;
-		}
-	}
-	return 0;
-}
 
 /* The setup header as the loader would have left it for the plain image. */
 static void restore_header(void)
@@ -122,43 +51,41 @@ static void chain_status_node(u64 node, enum reason reason)
 }
 
 /*
- * Says why, leaves a status node where no one else is, and lets entry.S start the plain kernel. A node for which
+ * Says why, leaves a status node where no one else is, and lets entry.S start the plain kernel: gives -1. A node for which
  * there is no place is not worth a boot: the plain kernel's decompressor follows the chain, after it has moved
  * itself to the end of the init_size bytes that it may use. What runs now must be among the avoided ranges.
  */
-static void give_up(enum reason reason, const char *why)
+static int give_up(enum reason reason, const char *why)
 {
 	u64 align = plan.kernel_alignment;
 	u64 buffer = MAX((image_base + align - 1) & ~(align - 1), plan.load_physical_addr), place;
 
-	unarmed(reason, why);
+	tell_unarmed(reason, why);
 	state.boot_params->loadflags &= (u8)~LOADFLAG_KASLR;
 	avoid(buffer, plan.original_init_size);
 	place = place_region(LARGE_PAGE);
 	if (place)
 		chain_status_node(place - PAGE, reason);
+	return -1;
 }
 
-/*
- * In: boot_params and the stub's own physical address. Returns when the machine is to boot unarmed; goes on in
- * relocated_main() of the copy otherwise.
- */
-void entry_main(u64 boot_params, u64 stub)
+/* End of the composed image from image_base on: its last part's. */
+static u64 image_size(void)
 {
-	struct boot_params *bp = at(boot_params);
-	u64 image_end = 0, copy, work, initrd;
+	u64 end = 0;
 	int i;
 
-	state.boot_params = bp;
-	image_base = (u32)(stub - plan.stub_offset);
-	if (!plan_is_intact()) {
-		unarmed(PLAN_DAMAGED, "the plan in the image is damaged");
-		return;
-	}
-	restore_header();
 	for (i = 0; i < PART_COUNT; i++)
-		image_end = MAX(image_end, (u64)plan.part[i].offset + plan.part[i].size);
-	collect_avoided(image_end);
+		end = MAX(end, (u64)plan.part[i].offset + plan.part[i].size);
+	return end;
+}
+
+/* Each of the following gives 0, or -1 after give_up(). */
+
+static int check_parts(void)
+{
+	int i;
+
 	for (i = 0; i < PART_COUNT; i++) {
 		struct line why = { .used = 0 };
 
@@ -170,76 +97,114 @@ void entry_main(u64 boot_params, u64 stub)
 		add_text(&why, "part ");
 		add_decimal(&why, (u64)i);
 		add_text(&why, " of the payload is damaged");
-		give_up(PART_DAMAGED, why.text);
-		return;
+		return give_up(PART_DAMAGED, why.text);
 	}
-	if (!bp->e820_entries || bp->e820_entries > E820_MAX) {
-		give_up(BAD_E820, "no usable E820 memory map");
-		return;
-	}
-	if (option_is("mem_encrypt=", "on")) {
-		give_up(MEM_ENCRYPT, "mem_encrypt=on is not supported");
-		return;
-	}
-	if (ram_top() > MAPPED_LIMIT) {
-		give_up(TOO_MUCH_RAM, "RAM above 512 GiB is not supported");
-		return;
-	}
+	return 0;
+}
+
+static int read_memory_map(void)
+{
+	struct boot_params *bp = state.boot_params;
+	u32 i;
+
+	if (!bp->e820_entries || bp->e820_entries > E820_MAX)
+		return give_up(BAD_E820, "no usable E820 memory map");
+	if (option_is("mem_encrypt=", "on"))
+		return give_up(MEM_ENCRYPT, "mem_encrypt=on is not supported");
+	if (ram_top() > MAPPED_LIMIT)
+		return give_up(TOO_MUCH_RAM, "RAM above 512 GiB is not supported");
 	state.original_entries = bp->e820_entries;
 	memcpy(state.original, bp->e820, sizeof(bp->e820));
-	for (i = 0; i < (int)state.original_entries; i++)
+	for (i = 0; i < state.original_entries; i++)
 		if (bp->e820[i].type == E820_RAM && bp->e820[i].start < 0xa0000)
 			state.low_ram_end = MIN(MAX(state.low_ram_end, bp->e820[i].start + bp->e820[i].size), 0xa0000ull);
+	return 0;
+}
+
+static int choose_places(void)
+{
+	struct boot_params *bp = state.boot_params;
+	u64 initrd = bp->ramdisk_size | (u64)bp->ext_ramdisk_size << 32;
+
 	state.region = place_region(plan.region_size);
-	if (!state.region) {
-		give_up(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
-		return;
-	}
+	if (!state.region)
+		return give_up(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
 	state.node = state.region - PAGE;
-	if (reserve_in_e820(state.region, state.region + plan.region_size)) {
-		give_up(BAD_E820, "the E820 memory map has no free entry");
-		return;
-	}
+	if (reserve_in_e820(state.region, state.region + plan.region_size))
+		return give_up(BAD_E820, "the E820 memory map has no free entry");
 	avoid(state.node, PAGE);
 	state.avoid[0] = (struct range){ 0, 0 }; /* the image itself: its parts move away */
 	/* A machine that boots plain must boot armed: arming must not take the RAM that the primary needs. */
-	initrd = bp->ramdisk_size | (u64)bp->ext_ramdisk_size << 32;
 	if (!place_kernel() || ram_size() < plan.kernel_size + 4 * initrd + LEAST_WORKING_ROOM) {
 		memcpy(bp->e820, state.original, sizeof(bp->e820));
 		bp->e820_entries = (u8)state.original_entries;
-		avoid(image_base, image_end);
-		give_up(NO_ROOM_FOR_KERNEL, "no free RAM for the kernel beside the crash region");
-		return;
+		avoid(image_base, image_size());
+		return give_up(NO_ROOM_FOR_KERNEL, "no free RAM for the kernel beside the crash region");
 	}
-	{
-		u32 a, b, c, d;
+	return 0;
+}
 
-		cpuid(0, 0, &a, &b, &c, &d);
-		if (a >= 7) {
-			cpuid(7, 0, &a, &b, &c, &d);
-			state.level5 = (plan.flags & PLAN_LEVEL5) && (c & (1u << 16)) && !find_option("no5lvl");
-		}
-	}
-	state.rsdp = bp->acpi_rsdp_addr ? bp->acpi_rsdp_addr : find_rsdp();
+/* 5-level paging is for kernels, CPUs and command lines that agree on it. */
+static u32 wants_level5(void)
+{
+	u32 a, b, c, d;
 
-	/* From here on the crash region is written: RAM that nobody uses. */
+	cpuid(0, 0, &a, &b, &c, &d);
+	if (a < 7)
+		return 0;
+	cpuid(7, 0, &a, &b, &c, &d);
+	return (plan.flags & PLAN_LEVEL5) && (c & (1u << 16)) && !find_option("no5lvl");
+}
+
+/* Copies size bytes to *to, which moves on to the next page. Gives where they are. */
+static u64 put(u64 *to, const void *from, u64 size)
+{
+	u64 place = *to;
+
+	memcpy(at(place), from, size);
+	*to += (size + PAGE - 1) & ~(PAGE - 1);
+	return place;
+}
+
+/* Writes the crash region, RAM that nobody uses, and goes on in the copy of this stub there. */
+static void move(void)
+{
+	u64 work = state.region + plan.work_offset, stub_size = (u64)(stub_end - entry32);
+	u64 copy = work;
+	int i;
+
 	memset(at(state.region), 0, PLACE_CRASH_KERNEL);
 	for (i = PART_CRASH_KERNEL; i <= PART_NOTES; i++)
 		memcpy(at(state.region + plan.part[i].place), part_bytes(i), plan.part[i].size);
-	copy = state.region + plan.work_offset;
-	work = copy + (((u64)(stub_end - entry32) + PAGE - 1) & ~(PAGE - 1));
-	state.vmlinux = work;
-	memcpy(at(work), part_bytes(PART_VMLINUX), plan.part[PART_VMLINUX].size);
-	work += (plan.part[PART_VMLINUX].size + PAGE - 1) & ~(PAGE - 1);
-	memcpy(at(work), part_bytes(PART_FIXUPS), plan.part[PART_FIXUPS].size);
-	plan.part[PART_FIXUPS].offset = (u32)(work - image_base);
-	work += (plan.part[PART_FIXUPS].size + PAGE - 1) & ~(PAGE - 1);
-	if (state.output < image_base + plan.stub_offset && image_base < state.output + plan.kernel_size) {
-		state.saved_image = work;
-		memcpy(at(work), at(image_base), plan.stub_offset);
-	}
-	memcpy(at(copy), entry32, (usize)(stub_end - entry32));
+	work += (stub_size + PAGE - 1) & ~(PAGE - 1);
+	state.vmlinux = put(&work, part_bytes(PART_VMLINUX), plan.part[PART_VMLINUX].size);
+	plan.part[PART_FIXUPS].offset =
+		(u32)(put(&work, part_bytes(PART_FIXUPS), plan.part[PART_FIXUPS].size) - image_base);
+	if (state.output < image_base + plan.stub_offset && image_base < state.output + plan.kernel_size)
+		state.saved_image = put(&work, at(image_base), plan.stub_offset);
+	memcpy(at(copy), entry32, stub_size); /* last: all that is decided goes with it */
 	leave_image(copy);
+}
+
+/*
+ * In: boot_params and the stub's own physical address. Returns when the machine is to boot unarmed; goes on in
+ * relocated_main() of the copy otherwise.
+ */
+void entry_main(u64 boot_params, u64 stub)
+{
+	state.boot_params = at(boot_params);
+	image_base = (u32)(stub - plan.stub_offset);
+	if (!plan_is_intact()) {
+		tell_unarmed(PLAN_DAMAGED, "the plan in the image is damaged");
+		return;
+	}
+	restore_header();
+	collect_avoided(image_size());
+	if (check_parts() || read_memory_map() || choose_places())
+		return;
+	state.level5 = wants_level5();
+	state.rsdp = state.boot_params->acpi_rsdp_addr ? state.boot_params->acpi_rsdp_addr : find_rsdp();
+	move();
 }
 
 /* ---- the copy at work ---- */

@@ -1,0 +1,27 @@
+/* Lines on screen and serial port: see say.h. */
+#include "messages.h"
+#include "entry.h"
+#include "say.h"
+
+void tell(const char *text)
+{
+	const u8 *screen = state.boot_params->screen_info;
+	int text_mode = screen[6] == 3 || screen[6] == 2;
+
+	say_serial(text);
+	say_screen(text, text_mode ? screen[7] : 0, text_mode ? screen[0xe] : 0);
+}
+
+void tell_unarmed(enum reason reason, const char *why)
+{
+	struct line line = { .used = 0 };
+
+	add_text(&line, "saveoops: E");
+	if (reason < 10)
+		add_text(&line, "0");
+	add_decimal(&line, reason);
+	add_text(&line, " not armed: ");
+	add_text(&line, why);
+	add_text(&line, "\n");
+	tell(line.text);
+}
