@@ -2,7 +2,7 @@
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin, Parser } from 'yargs/helpers';
-import type { DumpLevel } from './capture/save-words.js';
+import type { DumpLevel } from './capture-initramfs/save-words.js';
 import { runBooted } from './commands/booted.js';
 import { runBuild, type ComposeOptions } from './commands/build.js';
 import { runCaptures } from './commands/captures.js';

@@ -1,7 +1,7 @@
 /** `saveoops captures [DIR|IMAGE]`: what has been saved, newest first. */
-import { parseCaptureRecord } from '../captures/capture-record.js';
-import { findCaptures } from '../captures/find-captures.js';
-import type { StoredCapture } from '../captures/stored-capture.js';
+import { parseCaptureRecord } from '../saved-captures/capture-record.js';
+import { findCaptures } from '../saved-captures/find-captures.js';
+import type { StoredCapture } from '../saved-captures/stored-capture.js';
 import { bytes } from '../report/duration.js';
 import { forJson, forTerminal } from '../safe-text.js';
 

@@ -1,7 +1,7 @@
 /** `saveoops image DIR --out FILE [--iso]`: a bootable medium from a payload folder. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { saveWord } from '../capture/save-words.js';
+import { saveWord } from '../capture-initramfs/save-words.js';
 import { withTemporaryFolder } from '../host/files.js';
 import { addToAppend, type BootConfig, type BootEntry } from '../image/boot-config.js';
 import { makeDiskImage } from '../image/disk-image.js';

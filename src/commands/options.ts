@@ -1,6 +1,6 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
-import { dumpLevels } from '../capture/save-words.js';
-import { plainEntry } from '../capture/in-a-row.js';
+import { dumpLevels } from '../capture-initramfs/save-words.js';
+import { plainEntry } from '../capture-initramfs/in-a-row.js';
 
 export interface OptionSpec {
   readonly type: 'string' | 'number' | 'boolean';

@@ -1,9 +1,9 @@
 /** `saveoops report CAPTURE`: what died, for a person, from a capture or a log. */
 import { createHash } from 'node:crypto';
-import { parseCaptureRecord } from '../captures/capture-record.js';
-import { findReportSource } from '../captures/find-captures.js';
-import { readEnd } from '../captures/folder-store.js';
-import type { FilePart, StoredCapture } from '../captures/stored-capture.js';
+import { parseCaptureRecord } from '../saved-captures/capture-record.js';
+import { findReportSource } from '../saved-captures/find-captures.js';
+import { readEnd } from '../saved-captures/folder-store.js';
+import type { FilePart, StoredCapture } from '../saved-captures/stored-capture.js';
 import { fileError, writeAtomic } from '../host/files.js';
 import { version } from '../host/version.js';
 import { renderHtml } from '../report/render-html.js';

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { logEnds } from '../capture/markers.js';
+import { logEnds } from '../capture-initramfs/markers.js';
 import { SaveoopsError } from '../errors.js';
 import { fileError, withTemporaryFolder } from '../host/files.js';
 import { unattendedConfig } from '../image/boot-config.js';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { logBegins, logEnds } from '../capture/markers.js';
+import { logBegins, logEnds } from '../capture-initramfs/markers.js';
 import { encodePacket, PacketReader } from './gdb-packet.js';
 import { nearNames } from './kernel-functions.js';
 import { judgeCapture, type RunEnd } from './outcome.js';

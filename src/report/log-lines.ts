@@ -1,5 +1,5 @@
 /** A kernel log as lines with times. Pure; the text may be hostile, so nothing here depends on more than one line. */
-import { logBegins } from '../capture/markers.js';
+import { logBegins } from '../capture-initramfs/markers.js';
 import { recoveredLog } from '../machine/recovered-log.js';
 import { serialLines } from '../machine/serial-text.js';
 

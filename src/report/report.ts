@@ -2,7 +2,7 @@
  * What `saveoops report` tells, as data: made of a log, and of what a capture knows beside it. Its JSON is documented in
  * docs/report.md and stable: members are added, never changed, while `version` is the same.
  */
-import type { CaptureRecord } from '../captures/capture-record.js';
+import type { CaptureRecord } from '../saved-captures/capture-record.js';
 import { renderCodePlace, type CodePlace } from './code-place.js';
 import { findDeaths, hasDeath, type Death } from './find-deaths.js';
 import { deathKinds, type DeathKind } from './kinds-of-death.js';
