@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
 import { buildCaptureInitramfs } from '../src/capture-initramfs/build-initramfs.js';
 import { writeCpioArchive } from '../src/capture-initramfs/cpio-archive.js';
-import { deadlineFile } from '../src/capture-initramfs/feed-watchdog.js';
+import { deadlineFile } from '../src/capture-initramfs/constants.js';
 import { findModules } from '../src/capture-initramfs/module-tree.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';

@@ -7,6 +7,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -23,6 +24,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
 const typed = ['src', 'qemu-tests'];
 const objects = ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'];
+const scripts = 'src/capture-initramfs/root';
 const buildInfo = join(dist, 'tsconfig.tsbuildinfo');
 
 /** What a person can put right; anything else is a bug and shows its stack. */
@@ -31,6 +33,7 @@ class BuildError extends Error {}
 try {
   compile();
   await renderHeader();
+  await renderScripts();
   await renderConfigSchema();
   makeStubs();
   await checkImports();
@@ -52,7 +55,9 @@ function compile() {
     }),
   );
   for (const folder of typed) {
-    for (const path of filesUnder(join(dist, folder))) if (!outputs.has(path)) rmSync(path);
+    for (const path of filesUnder(join(dist, folder))) {
+      if (!outputs.has(path) && !path.startsWith(join(dist, scripts, '/'))) rmSync(path);
+    }
   }
   const complete = [...outputs].every((path) => existsSync(path));
   const inputs = [...sources, join(root, 'tsconfig.json'), join(root, 'package-lock.json')];
@@ -77,6 +82,16 @@ function compile() {
 async function renderHeader() {
   const { renderHeader: render } = await compiled('src/stubs/shared-layout.js');
   writeGenerated('stubs/include/plan.h', render(), 'src/stubs/shared-layout.ts');
+}
+
+/** The scripts of the capture initramfs ship as they are, beside the code that packs them; constants.sh is TypeScript's. */
+async function renderScripts() {
+  const { renderConstants } = await compiled('src/capture-initramfs/constants.js');
+  const constants = `${scripts}/lib/saveoops/constants.sh`;
+  writeGenerated(constants, renderConstants(), 'src/capture-initramfs/constants.ts');
+  const copy = join(dist, scripts);
+  rmSync(copy, { recursive: true, force: true });
+  cpSync(join(root, scripts), copy, { recursive: true });
 }
 
 async function renderConfigSchema() {

@@ -27,6 +27,7 @@ read_lists() {
   mkdir -p "$apt"/{etc,lists,state,cache}
   : >"$apt/state/status"
   # A list each, so that the newest of a suite can be told.
+  # shellcheck disable=SC2013 # a name each
   for suite in $(sed -n 's/^\([a-z][^ ]*\) .*/\1/p' "$lock" | sort -u); do
     printf 'deb %s %s main\n' "$mirror" "$suite"
   done >"$apt/etc/sources.list"
@@ -71,11 +72,17 @@ while read -r suite series flavour package version sum; do
   mkdir -p "$folder"
   if ! fetch "$folder" "$package" "$version" "$sum"; then
     read -r package version sum <<<"$(newest "$suite" "$series" "$flavour")"
-    [ -n "${package:-}" ] || { say "$suite has no kernel $series $flavour"; exit 1; }
+    [ -n "${package:-}" ] || {
+      say "$suite has no kernel $series $flavour"
+      exit 1
+    }
     say "the locked kernel is gone; taken instead: $package $version"
     rm -rf "$folder"
     mkdir -p "$folder"
-    fetch "$folder" "$package" "$version" "$sum" || { say "no image in $package"; exit 1; }
+    fetch "$folder" "$package" "$version" "$sum" || {
+      say "no image in $package"
+      exit 1
+    }
   fi
   printf '%s %s\n' "$package" "$version" >"$folder/package"
 done <"$lock"

@@ -16,7 +16,7 @@ need \
   mtools:mcopy dosfstools:fsck.fat e2fsprogs:mke2fs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs xorriso:xorriso \
   busybox-static:busybox kexec-tools:vmcore-dmesg makedumpfile:makedumpfile age:age openssh-client:ssh-keygen cpio:cpio \
   bzip2:bzip2 lz4:lz4 lzop:lzop xz-utils:xz zstd:zstd kmod:depmod \
-  file:file strace:strace elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
+  file:file strace:strace shellcheck:shellcheck shfmt:shfmt elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
 
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   say 'npm ci'
@@ -46,7 +46,10 @@ fetch_kernel() {
   # apt's own download user may not write here.
   if ! (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root "$package" >&2); then
     rm -rf "$work"
-    [ "$(id -u)" = 0 ] && [ -z "${updated_lists-}" ] || { say "cannot download $package; as root: apt-get update"; exit 1; }
+    [ "$(id -u)" = 0 ] && [ -z "${updated_lists-}" ] || {
+      say "cannot download $package; as root: apt-get update"
+      exit 1
+    }
     update_lists # the lists may name a version that is gone
     fetch_kernel "$1"
     return

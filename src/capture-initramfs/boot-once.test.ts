@@ -4,12 +4,14 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../host/files.js';
 import { runSaveoops } from '../testkit/command-line.js';
-import { bootOnceApplets, bootOnceScript } from './boot-once.js';
+import { scriptFolder } from './scripts.js';
+
+const bootOnce = join(scriptFolder, 'bin/boot-once');
 
 interface Sandbox {
   /** An empty folder, where the file system would be mounted. */
   readonly root: string;
-  /** Runs boot-once by busybox, whose applets are the only programs, beside an extlinux that records its arguments. */
+  /** Runs boot-once by busybox, whose tools are the only programs, beside an extlinux that records its arguments. */
   readonly run: (...args: string[]) => { status: number | null; said: string };
   /** Arguments that extlinux got, one call a line. */
   readonly calls: () => string;
@@ -24,14 +26,13 @@ async function sandbox(use: (sandbox: Sandbox) => void, extlinuxStatus = 0): Pro
     ];
     mkdirSync(bin);
     mkdirSync(root);
-    for (const name of [...bootOnceApplets, 'sh']) symlinkSync('/bin/busybox', join(bin, name));
+    spawnSync('/bin/busybox', ['--install', '-s', bin]);
     const extlinux = `#!${bin}/sh\necho "$*" >>${record}\necho "words"\necho "the last words"\nexit ${extlinuxStatus}\n`;
     writeFileSync(join(bin, 'extlinux'), extlinux, { mode: 0o755 });
-    writeFileSync(join(bin, 'boot-once'), bootOnceScript);
     use({
       root,
       run: (...args) => {
-        const { status, stdout } = spawnSync('/bin/busybox', ['sh', join(bin, 'boot-once'), ...args], {
+        const { status, stdout } = spawnSync('/bin/busybox', ['sh', bootOnce, ...args], {
           encoding: 'utf8',
           env: { PATH: bin },
         });
@@ -137,16 +138,7 @@ function said(folder: string, files: Readonly<Record<string, string>>, label: st
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), text);
   }
-  const args = [
-    'sh',
-    '-c',
-    bootOnceScript,
-    'boot-once',
-    'set',
-    folder,
-    label,
-    join(folder, 'saveoops', 'capture'),
-  ];
+  const args = ['sh', bootOnce, 'set', folder, label, join(folder, 'saveoops', 'capture')];
   const run = spawnSync('busybox', args, { encoding: 'utf8' });
   expect(run.status).toBe(1);
   return run.stdout.trim();

@@ -1,21 +1,20 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { SaveoopsError } from '../errors.js';
+import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { withTemporaryFolder } from '../host/files.js';
+import { stockKernels } from '../testkit/stock-kernels.js';
 import type { GatherOptions } from './capture-files.js';
-import { bootOnceApplets, bootOnceScript } from './boot-once.js';
-import { buildCaptureInitramfs, type CaptureInitramfs } from './build-initramfs.js';
+import { buildCaptureInitramfs, type CaptureInitramfs, type CaptureOptions } from './build-initramfs.js';
+import { renderConstants } from './constants.js';
 import { writeCpioArchive } from './cpio-archive.js';
-import { feedWatchdogApplets, feedWatchdogScript } from './feed-watchdog.js';
-import { initApplets, initScript } from './init.js';
-import { loadModulesApplets, loadModulesScript } from './load-modules.js';
 import { logBegins, logEnds } from './markers.js';
-import { saveCaptureApplets, saveCaptureScript } from './save-capture.js';
-import { saveDumpApplets, saveDumpScript } from './save-dump.js';
+import { findModules } from './module-tree.js';
+import { scriptFolder } from './scripts.js';
 
 /** A tool used as oracle, independent of the code under test. */
 function oracle(tool: string, args: string[], input?: Uint8Array, cwd?: string): string {
@@ -51,15 +50,22 @@ describe('the capture initramfs', () => {
     const lines = oracle('cpio', ['-itv', '--quiet'], archive).trimEnd().split('\n');
     for (const line of lines) expect(line).toMatch(/^[-dl]\S+ +\d+ root +root .* Jan +1 +2000 /);
     const names = lines.map((line) => line.split(/ 2000 /)[1]?.split(' -> ')[0]);
-    const implied = ['bin', 'dev', 'etc', 'etc/saveoops', 'lib', 'lib64', 'proc', 'run', 'sys', 'tmp'];
-    const applets = new Set([
-      ...initApplets,
-      ...feedWatchdogApplets,
-      ...saveCaptureApplets,
-      ...saveDumpApplets,
-      ...bootOnceApplets,
-    ]);
-    const links = [...applets].map((name) => `bin/${name}`);
+    const implied = [
+      'bin',
+      'dev',
+      'etc',
+      'etc/saveoops',
+      'lib',
+      'lib/saveoops',
+      'lib/saveoops/targets',
+      'lib64',
+      'proc',
+      'run',
+      'sys',
+      'tmp',
+    ];
+    const links = lines.flatMap((line) => / (bin\/\S+) -> busybox$/.exec(line)?.[1] ?? []);
+    expect(links).toContain('bin/sh');
     expect(names).toEqual([...implied, ...links, ...built.files.map((file) => file.path)].sort());
   });
 
@@ -75,7 +81,7 @@ describe('the capture initramfs', () => {
         pages += Math.ceil(bytes.length / 4096);
       }
       expect(built.unpackedSize).toBe(pages * 4096);
-      expect(readFileSync(join(folder, 'init'), 'utf8')).toBe(initScript);
+      expect(readFileSync(join(folder, 'init'))).toEqual(readFileSync(join(scriptFolder, 'init')));
       // The unpacked tree is enough to start the program: nothing of this machine's /lib is used.
       const loader = join(folder, 'lib64/ld-linux-x86-64.so.2');
       const program = join(folder, 'bin/vmcore-dmesg');
@@ -236,58 +242,109 @@ describe('what the machine lacks', () => {
   });
 });
 
-/** What stands where a command may stand, once strings, comments, arithmetic and the patterns of `case` are gone. */
-function commandWords(script: string): string[] {
-  const code = script
-    .replace(/(^|\s)#.*$/gm, '')
-    .replace(/'[^']*'|"(?:\\.|[^"\\])*"/g, '')
-    .replace(/\$\(\(+/g, '$[')
-    .replace(/^[^(\n]*\)(?= |$)/gm, '');
-  return [
-    ...code.matchAll(
-      /(?:^|[|(;{!]|&&|\b(?:then|do|(?:limited|watched|timeout(?: -k \S+)?) \S+))\s*([a-z][a-z0-9-]*)(?= |$)(?! [-+*/] )/gm,
-    ),
-  ].flatMap(([, word]) => word ?? []);
+async function stockModules(): Promise<Pick<CaptureOptions, 'modules'>> {
+  const { vmlinuz } = stockKernels()[0] ?? { vmlinuz: '' };
+  const { release } = parseBzImage(readFileSync(vmlinuz), vmlinuz);
+  const tree = await findModules(release, vmlinuz);
+  return { modules: tree && { tree, release, extra: [] } };
 }
 
-describe.each([
-  ['init', initScript, initApplets],
-  ['boot-once', bootOnceScript, bootOnceApplets],
-  ['feed-watchdog', feedWatchdogScript, feedWatchdogApplets],
-  ['save-capture', saveCaptureScript, saveCaptureApplets],
-  ['save-dump', saveDumpScript, saveDumpApplets],
-  ['load-modules', loadModulesScript, [...initApplets, ...loadModulesApplets]],
-] as const)('%s', (name, script, links) => {
-  test('is a script that busybox sh can read', async () => {
-    await withTemporaryFolder(async (folder) => {
-      const path = join(folder, name);
-      writeFileSync(path, script);
-      oracle('busybox', ['sh', '-n', path]);
-    });
-    expect(script).not.toMatch(/undefined|NaN|\[object/);
+/** What `shfmt --to-json` says of a script, as far as it is looked at: mvdan.cc/sh, syntax.Node. */
+interface SyntaxNode {
+  readonly Type?: string;
+  readonly Args?: readonly { readonly Parts?: readonly SyntaxNode[] }[];
+  readonly Name?: { readonly Value: string };
+  readonly Value?: string;
+}
+
+/** Commands that a script calls, and functions that it has, by a parser of the shell's whole grammar. */
+function parsed(script: Uint8Array): { calls: string[]; functions: string[] } {
+  const calls: string[] = [];
+  const functions: string[] = [];
+  const call = (words: readonly string[]): void => {
+    const [name = '', ...rest] = words;
+    calls.push(name);
+    // What runs another command, by how many words stand before that.
+    const skip = name === 'timeout' && rest[0] === '-k' ? 3 : runners[name];
+    const command = skip === undefined ? [] : rest.slice(skip);
+    if (command.length > 0) call(command);
+  };
+  const visit = (value: unknown): void => {
+    if (Array.isArray(value)) value.forEach(visit);
+    if (typeof value !== 'object' || value === null) return;
+    const node = value as SyntaxNode;
+    if (node.Type === 'FuncDecl') functions.push(node.Name?.Value ?? '');
+    if (node.Type === 'CallExpr' && node.Args !== undefined) call(node.Args.map(literal));
+    Object.values(value).forEach(visit);
+  };
+  visit(JSON.parse(oracle('shfmt', ['-ln', 'posix', '--to-json'], script)));
+  return { calls, functions };
+}
+
+const runners: Readonly<Record<string, number>> = {
+  ...{ limited: 1, watched: 1, target_put: 1, timeout: 1, setsid: 0, cttyhack: 0 },
+};
+
+/** A word as it stands; anything but plain text makes it none that is a name of a command. */
+function literal({ Parts = [] }: { readonly Parts?: readonly SyntaxNode[] }): string {
+  return Parts.map(({ Type, Value }) => (Type === 'Lit' ? (Value ?? '') : '$')).join('');
+}
+
+describe('the scripts', () => {
+  const root = scriptFolder;
+  const scripts = readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .map((path) => join(root, path))
+    .filter((path) => statSync(path).isFile());
+
+  test('are those that the archive holds, and constants.sh is what TypeScript says', () => {
+    const paths = scripts
+      .map((path) => path.slice(root.length))
+      .filter((path) => path !== 'bin/load-modules');
+    const inside = built.files.filter(({ source }) => source === 'saveoops').map(({ path }) => path);
+    expect(inside.sort()).toEqual([...paths, 'etc/saveoops/generator'].sort());
+    expect(readFileSync(join(root, 'lib/saveoops/constants.sh'), 'utf8')).toBe(renderConstants());
   });
 
-  test('calls nothing that the initramfs does not have', () => {
-    const applets = new Set(oracle('busybox', ['--list']).trim().split('\n'));
-    for (const link of links) expect(applets).toContain(link);
-    const words = commandWords(script);
-    expect(words.length).toBeGreaterThan(20);
-    const shell = new Set(
-      (
-        'case if then else elif fi do done while until for esac echo export set kill wait return shift exit read exec ' +
-        'umask break continue busybox vmcore-dmesg makedumpfile blkid load-modules save-capture save-dump ' +
-        'feed-watchdog boot-once extlinux'
-      ).split(' '),
-    );
-    const own = new Set([...script.matchAll(/^([a-z_]+)\(\) \{/gm)].map((match) => match[1]));
-    for (const word of words) {
-      if (!shell.has(word) && !own.has(word)) expect([word, links.includes(word)]).toEqual([word, true]);
-    }
+  test.each(scripts.map((path) => path.slice(root.length)))('busybox sh can read %s', (path) => {
+    oracle('busybox', ['sh', '-n', join(root, path)]);
+  });
+
+  test('call nothing that the initramfs does not have', async () => {
+    const modules = await buildCaptureInitramfs({ ...(await stockModules()), dumps: true });
+    const names = oracle('cpio', ['-it', '--quiet'], gunzipSync(modules.bytes)).split('\n');
+    const inside = new Set(names.map((name) => name.replace(/^bin\//, '')));
+    const trees = scripts.map((path) => parsed(readFileSync(path)));
+    const functions = new Set(trees.flatMap((tree) => tree.functions));
+    const calls = [...new Set(trees.flatMap((tree) => tree.calls))].filter((name) => /^[a-z]/.test(name));
+    expect(calls.length).toBeGreaterThan(60);
+    // Of a builtin busybox says so; what is none must be a link or a program, but for the two that an option adds.
+    const said = oracle('busybox', [
+      'sh',
+      '-c',
+      'PATH=/nowhere; echo; for each; do command -V $each; done; :',
+      'sh',
+      ...calls,
+    ]);
+    const builtin = (name: string): boolean =>
+      said.includes(`\n${name} is a shell builtin\n`) ||
+      said.includes(`\n${name} is a special shell builtin\n`);
+    const optional = ['age', 'extlinux'];
+    const missing = calls.filter((name) => !functions.has(name) && !builtin(name) && !inside.has(name));
+    expect(missing.sort()).toEqual(optional);
+  });
+
+  test('bring no link without a word that asks for it', () => {
+    const links = oracle('cpio', ['-itv', '--quiet'], archive).match(/ bin\/\S+ -> busybox/g) ?? [];
+    const text = scripts.map((path) => readFileSync(path, 'utf8')).join('');
+    for (const link of links) expect(text).toContain(/bin\/(\S+)/.exec(link)?.[1]);
+    expect(links.length).toBeLessThan(90);
   });
 });
 
 test('init prints the shared markers', () => {
-  expect(initScript.split('\n').map((line) => line.trim())).toEqual(
-    expect.arrayContaining([`echo "${logBegins}"`, `echo "${logEnds}"`]),
-  );
+  const script = readFileSync(join(scriptFolder, 'init'), 'utf8');
+  const constants = readFileSync(join(scriptFolder, 'lib/saveoops/constants.sh'), 'utf8').split('\n');
+  expect(constants).toEqual(expect.arrayContaining([`LOG_BEGINS='${logBegins}'`, `LOG_ENDS='${logEnds}'`]));
+  for (const name of ['LOG_BEGINS', 'LOG_ENDS'])
+    expect(script).toMatch(new RegExp(`^ *echo "\\$${name}"$`, 'm'));
 });

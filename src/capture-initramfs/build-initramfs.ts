@@ -48,13 +48,9 @@ const pageSize = 4096;
  * throws.
  */
 export async function buildCaptureInitramfs(options: CaptureOptions = {}): Promise<CaptureInitramfs> {
-  const { modules } = options;
-  const all = [
-    ...(await gatherCaptureFiles(options)),
-    ...(modules === undefined ? [] : await gatherModules(modules)),
-  ];
-  // Several scripts bring the link of one busybox tool.
-  const gathered = [...new Map(all.map((file) => [file.path, file])).values()];
+  const modules = options.modules === undefined ? [] : await gatherModules(options.modules);
+  const loadsModules = modules.length > 0;
+  const gathered = [...(await gatherCaptureFiles({ ...options, loadsModules })), ...modules];
   const archive = await writeCpioArchive(gathered);
   const files = gathered.flatMap((file) => member(file) ?? []);
   return {

@@ -10,14 +10,12 @@ import { SaveoopsError } from '../errors.js';
 import { ELFCLASS64, EM_X86_64 } from '../formats/elf/elf-tables.js';
 import { type Elf, parseElf } from '../formats/elf/parse-elf.js';
 import { fileError, readInput } from '../host/files.js';
-import { type ArchiveEntry } from './cpio-archive.js';
-import { bootOnceApplets, bootOnceScript } from './boot-once.js';
-import { readElfNeeds } from './elf-needs.js';
-import { feedWatchdogApplets, feedWatchdogScript } from './feed-watchdog.js';
+import { runTool } from '../host/run-tool.js';
 import { generator } from '../host/version.js';
-import { initApplets, initScript } from './init.js';
-import { saveCaptureApplets, saveCaptureScript } from './save-capture.js';
-import { dumpKeyPath, saveDumpApplets, saveDumpScript } from './save-dump.js';
+import { type ArchiveEntry } from './cpio-archive.js';
+import { dumpKeyPath, generatorPath } from './constants.js';
+import { readElfNeeds } from './elf-needs.js';
+import { appletsOf, isProgram, readScripts } from './scripts.js';
 
 /** A member of the archive and where it came from: a path of this machine, or "saveoops" for what we write. */
 export type CaptureFile = ArchiveEntry & { readonly source: string };
@@ -90,17 +88,19 @@ export interface GatherOptions {
   readonly bootOnce?: boolean | undefined;
   /** age recipients, checked: dumps are encrypted to them. */
   readonly dumpKey?: Uint8Array | undefined;
+  /** Adds load-modules. */
+  readonly loadsModules?: boolean | undefined;
   /** Folder in which programs and their libraries are looked for first, flat. */
   readonly toolFolder?: string | undefined;
 }
 
 /**
- * The members of the initramfs, without the folders that paths imply. Executes none of the programs.
+ * The members of the initramfs, without the folders that paths imply. Of the programs only busybox is run, for its list.
  * Throws `tool` when a program or library is missing or of the wrong kind, with the apt line that installs it, and
  * `file` when `toolFolder` is no folder.
  */
 export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<CaptureFile[]> {
-  const { dumps = false, bootOnce = false, dumpKey, toolFolder } = options;
+  const { dumps = false, bootOnce = false, loadsModules = false, dumpKey, toolFolder } = options;
   if (toolFolder !== undefined) await requireFolder(toolFolder);
   const places = options.busyboxPlaces ?? busybox.places;
   const programs = options.programs ?? [
@@ -109,30 +109,26 @@ export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<C
     ...(bootOnce ? [extlinux] : []),
     ...(dumpKey === undefined ? [] : [age]),
   ];
-  const applets = [
-    ...initApplets,
-    ...feedWatchdogApplets,
-    ...saveCaptureApplets,
-    ...saveDumpApplets,
-    ...bootOnceApplets,
-  ];
+  const scripts = (await readScripts()).filter(({ path }) => loadsModules || path !== 'bin/load-modules');
   const files = new Map<string, CaptureFile>();
   const add = (file: CaptureFile) => files.set(file.path, file);
 
-  add(executable('init', Buffer.from(initScript), 'saveoops'));
-  add(executable('bin/boot-once', Buffer.from(bootOnceScript), 'saveoops'));
-  add(executable('bin/feed-watchdog', Buffer.from(feedWatchdogScript), 'saveoops'));
-  add(executable('bin/save-capture', Buffer.from(saveCaptureScript), 'saveoops'));
-  add(executable('bin/save-dump', Buffer.from(saveDumpScript), 'saveoops'));
-  add(readable('etc/saveoops/generator', Buffer.from(`${generator}\n`)));
+  for (const script of scripts) {
+    const { path, bytes } = script;
+    add(isProgram(script) ? executable(path, bytes, 'saveoops') : readable(path, bytes));
+  }
+  add(readable(generatorPath, Buffer.from(`${generator}\n`)));
   if (dumpKey !== undefined) add(readable(dumpKeyPath, dumpKey));
   for (const path of emptyFolders) add({ path, mode: 0o755, kind: 'directory', source: 'saveoops' });
-  add(await gatherBusybox({ ...busybox, places }, toolFolder));
-  for (const name of applets) {
-    add({ path: `bin/${name}`, mode: 0o777, kind: 'link', target: 'busybox', source: 'saveoops' });
-  }
+  const shell = await gatherBusybox({ ...busybox, places }, toolFolder);
+  add(shell);
   for (const program of programs) {
     for (const file of await gatherProgram(program, toolFolder)) add(file);
+  }
+  for (const name of appletsOf(scripts, await appletNames(shell.source))) {
+    const path = `bin/${name}`;
+    // Busybox has a blkid, and a tool of its own name, too.
+    if (!files.has(path)) add({ path, mode: 0o777, kind: 'link', target: 'busybox', source: 'saveoops' });
   }
   return [...files.values()];
 }
@@ -155,6 +151,12 @@ async function gatherBusybox(program: CaptureProgram, toolFolder?: string): Prom
     });
   }
   return executable(`bin/${program.name}`, bytes, path);
+}
+
+/** All tools that a busybox has. */
+async function appletNames(path: string): Promise<string[]> {
+  const bytes = await runTool(path, ['--list']);
+  return Buffer.from(bytes).toString().trim().split('\n');
 }
 
 /** The program, its loader, and all libraries that it and they need. */

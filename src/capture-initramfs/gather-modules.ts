@@ -1,6 +1,5 @@
 /**
- * Kernel modules for the capture initramfs, with the script that loads them and the lists that busybox's modprobe
- * reads. Each module is compressed on its own and unpacked only while it is loaded: most machines load few of them,
+ * Kernel modules for the capture initramfs, with the lists that busybox's modprobe reads. Each module is compressed on its own and unpacked only while it is loaded: most machines load few of them,
  * and memory is short.
  */
 import { join } from 'node:path';
@@ -12,7 +11,6 @@ import { readModuleInfo, type ModuleInfo } from '../formats/modules/module-info.
 import { readInput } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import type { CaptureFile } from './capture-files.js';
-import { loadModulesApplets, loadModulesScript } from './load-modules.js';
 import { fileSystemModules, storageModules, watchdogModules } from './module-set.js';
 import type { ModuleTree } from './module-tree.js';
 
@@ -50,19 +48,14 @@ export async function gatherModules({ tree, release, extra }: ModuleChoice): Pro
   if (loud.size === 0) return [];
   const modules = new Map([...quiet, ...loud]);
   const folder = `lib/modules/${release}`;
-  const own = (path: string, mode: number, text: string): CaptureFile => ({
-    ...{ path, mode, kind: 'file', bytes: Buffer.from(text), source: 'saveoops' },
-  });
-  const link = (path: string, target: string): CaptureFile => ({
-    ...{ path, mode: 0o777, kind: 'link', target, source: 'saveoops' },
+  const own = (path: string, text: string): CaptureFile => ({
+    ...{ path, mode: 0o644, kind: 'file', bytes: Buffer.from(text), source: 'saveoops' },
   });
   return [
-    own('bin/load-modules', 0o755, loadModulesScript),
-    ...loadModulesApplets.map((name) => link(`bin/${name}`, 'busybox')),
     // The kernel runs this when it wants a module itself: for a file system, a checksum, a character set.
-    link('sbin/modprobe', '../bin/busybox'),
-    own(`${folder}/modules.dep`, 0o644, renderDep(modules)),
-    own(`${folder}/modules.alias`, 0o644, renderAliases([...loud.values()])),
+    { path: 'sbin/modprobe', mode: 0o777, kind: 'link', target: '../bin/busybox', source: 'saveoops' },
+    own(`${folder}/modules.dep`, renderDep(modules)),
+    own(`${folder}/modules.alias`, renderAliases([...loud.values()])),
     ...(await Promise.all(
       [...modules.values()].map(async ({ name, source, packed }): Promise<CaptureFile> => {
         return { path: `${folder}/${fileOf(name)}`, mode: 0o644, kind: 'file', bytes: await packed, source };

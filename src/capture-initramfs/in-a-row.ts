@@ -4,6 +4,15 @@ import { SaveoopsError } from '../errors.js';
 /** The entry of the generated syslinux.cfg that boots the primary without Saveoops. */
 export const plainEntry = 'saveoops-plain';
 
+/** Name of the menu in /boot/saveoops of an installed system, where a fallback entry is looked for, too. */
+export const menuFile = 'syslinux-saveoops.cfg';
+
+/** Word of the kernel's command line that only a boot instead of a panicking kernel has; its value is the capture's name. */
+export const fallbackWord = 'saveoops.fallback=';
+
+/** In the folder of the captures: how many there were since the last good boot. A decimal and a line end. */
+export const inARowFile = 'in-a-row';
+
 export interface RowOptions {
   /** Captures after which `fallbackEntry` boots once; 0: no limit. */
   readonly maxCapturesInARow: number;

@@ -8,12 +8,7 @@ import { truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { captureJsonFunction } from './capture-json.js';
-import { diagnoseFunction } from './diagnose.js';
-import { findFileSystemFunctions } from './find-file-system.js';
-import { limitedFunctions } from './limited.js';
-import { pruneCapturesFunction } from './prune-captures.js';
-import { unsafeFileSystemsFunctions } from './unsafe-file-systems.js';
+import { scriptFolder } from './scripts.js';
 
 let folder: string;
 const system = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' };
@@ -27,11 +22,14 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+/** The line that reads a shell library, the very file that ships. */
+const library = (name: string): string => `. ${scriptFolder}lib/saveoops/${name}.sh\n`;
+
 /** What busybox sh prints for `script`, with busybox's tools only. */
 function sh(script: string): string {
   const state = join(folder, 'state');
   mkdirSync(state, { recursive: true });
-  return execFileSync(join(folder, 'bin', 'sh'), ['-c', `state=${state}\n${script}`], {
+  return execFileSync(join(folder, 'bin', 'sh'), ['-c', `state=${state}\n${library('constants')}${script}`], {
     encoding: 'utf8',
     env: { PATH: join(folder, 'bin'), LC_ALL: 'C' },
     cwd: folder,
@@ -60,7 +58,7 @@ function poke(path: string, offset: number, change: (byte: number) => number): v
 describe('diagnose', () => {
   const diagnosed = (log: string): string => {
     writeFileSync(join(folder, 'log'), log);
-    return sh(`${diagnoseFunction}\nlog=log\ndiagnose\necho "$kind, $message"`).trim();
+    return sh(`${library('diagnose')}\nlog=log\ndiagnose\necho "$kind, $message"`).trim();
   };
   const earlier =
     '[    1.0] Kernel panic - not syncing: pstore: an old one\n[    1.0] ---[ end Kernel panic - not syncing: an old one ]---\n';
@@ -82,7 +80,7 @@ describe('diagnose', () => {
 });
 
 test('a machine without a disk is told in one line', () => {
-  const said = sh(`${findFileSystemFunctions}${unsafeFileSystemsFunctions}
+  const said = sh(`${library('find-file-system')}${library('unsafe-file-systems')}
 exec 2>&1
 rm -rf $state/disks
 mkdir $state/disks
@@ -94,7 +92,7 @@ find_file_system LABEL=data || echo "$reason"`);
 describe('find_damage', () => {
   /** Reason, remark. */
   const damage = (path: string, type: string): readonly string[] =>
-    sh(`${unsafeFileSystemsFunctions}
+    sh(`${library('unsafe-file-systems')}
 find_damage ${path} ${type}
 echo "$reason"
 echo "$remark"`).split('\n');
@@ -174,7 +172,7 @@ describe('find_file_system', () => {
         spawnSync('blkid', ['-p', '-o', 'udev', image], { env: system }).stdout,
       );
     }
-    return sh(`${limitedFunctions}${findFileSystemFunctions}
+    return sh(`${library('limited')}${library('find-file-system')}
 if find_file_system '${where}' '${boot}'; then echo "$device $type"; else echo "$reason"; fi`).trim();
   };
   let ext: string;
@@ -225,7 +223,7 @@ describe('prune_captures', () => {
     for (const file of files) writeFileSync(join(captures, directory, file), file);
   };
   const prune = (keep: number, newest: string): string =>
-    sh(`${pruneCapturesFunction}prune_captures ${captures} ${keep} ${newest}`);
+    sh(`${library('prune-captures')}prune_captures ${captures} ${keep} ${newest}`);
   beforeAll(() => {
     captures = join(folder, 'captures');
   });
@@ -284,7 +282,7 @@ describe('capture_json', () => {
       failures: 'makedumpfile -l -d 31 (exit status 1: "x")\nsecond\n',
     };
     for (const [name, text] of Object.entries(files)) writeFileSync(join(state, name), text);
-    const text = sh(`${captureJsonFunction}${variables}
+    const text = sh(`${library('capture-json')}${variables}
 capture_json`);
     return JSON.parse(text) as Record<string, unknown>;
   };
@@ -335,7 +333,7 @@ capture_json`);
 describe('limited and watched', () => {
   const timed = (script: string): { status: string; seconds: number } => {
     const started = performance.now();
-    const status = sh(`${limitedFunctions}${script}\necho $?`).trim();
+    const status = sh(`${library('limited')}${script}\necho $?`).trim();
     return { status, seconds: (performance.now() - started) / 1000 };
   };
 

@@ -1,7 +1,7 @@
 /** `saveoops booted`: this boot was good, so the row of captures before it has ended. For a unit that runs late in a boot. */
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { inARowFile } from '../capture-initramfs/boot-once.js';
+import { inARowFile } from '../capture-initramfs/in-a-row.js';
 import { defaultPlaces } from '../saved-captures/default-places.js';
 import { writeAtomic } from '../host/files.js';
 

@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fallbackWord } from '../capture-initramfs/boot-once.js';
+import { fallbackWord } from '../capture-initramfs/in-a-row.js';
 import { defaultPlaces } from '../saved-captures/default-places.js';
 
 export interface Fallback {

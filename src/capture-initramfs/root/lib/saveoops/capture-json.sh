@@ -1,22 +1,6 @@
-/** A shell function that writes capture.json. docs/capture.md, "capture.json", describes the format, version 1. */
+# capture.json. docs/capture.md, "capture.json", describes the format, version 1. Every string is reduced to printable ASCII:
+# what the dead kernel left is no text that one may trust.
 
-/** The busybox tools that the function calls. */
-export const captureJsonApplets: readonly string[] = [
-  'cat',
-  'cut',
-  'grep',
-  'head',
-  'sed',
-  'tail',
-  'tr',
-  'uname',
-];
-
-/**
- * `capture_json` prints it, from the variables of save-capture and the files in $state. Every string is reduced to
- * printable ASCII: what the dead kernel left is no text that one may trust.
- */
-export const captureJsonFunction = String.raw`
 # The first line of standard input as a JSON string; null for none.
 quoted() {
   text=$(head -n 1 | tr -d '\n' | tr -c '\40-\176' '?' | sed 's/[\\"]/\\&/g')
@@ -24,7 +8,7 @@ quoted() {
 }
 
 number_or_null() {
-  echo "${'${1:-null}'}"
+  echo "${1:-null}"
 }
 
 # Lines of standard input as the elements of a JSON array of strings.
@@ -49,13 +33,14 @@ of_log() {
   grep -m 1 -o "$1.*" $state/log
 }
 
+# Prints it, from save-capture's variables and the files in $state.
 capture_json() {
   cat <<END
 {
   "version": 1,
   "id": "$id",
   "time": "$time",
-  "generator": $(cat /etc/saveoops/generator | quoted),
+  "generator": $(cat $GENERATOR_FILE | quoted),
   "kind": "$(cat $state/kind)",
   "message": $(quoted <$state/message),
   "primary": {
@@ -67,9 +52,9 @@ capture_json() {
     "release": $(uname -r | quoted),
     "commandLine": $(quoted </proc/cmdline)
   },
-  "cpu": $(number_or_null $(grep -o 'CPU: [0-9]*' $state/log | tail -n 1 | cut -c 6-)),
-  "memoryKiB": $(number_or_null $(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)),
-  "inARow": $(number_or_null $in_a_row),
+  "cpu": $(number_or_null "$(grep -o 'CPU: [0-9]*' $state/log | tail -n 1 | cut -c 6-)"),
+  "memoryKiB": $(number_or_null "$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"),
+  "inARow": $(number_or_null "$in_a_row"),
   "save": {
     "asked": $(echo "$save" | quoted),
     "device": $(echo "$device" | quoted),
@@ -80,7 +65,7 @@ capture_json() {
   "dump": {
     "asked": "$dump",
     "how": $(sed -n 's/^saved [^ ]* ([0-9]* bytes, \(.*\))$/\1/p' $state/dump | quoted),
-    "encrypted": $([ -e /etc/saveoops/dump-key ] && grep -q "^saved" $state/dump && echo true || echo false)
+    "encrypted": $([ -e $DUMP_KEY ] && grep -q "^saved" $state/dump && echo true || echo false)
   },
   "files": [
 $(files_json <$state/files)
@@ -91,4 +76,3 @@ $(quoted_lines <$state/failures)
 }
 END
 }
-`;
