@@ -67,7 +67,7 @@ export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKe
         .map(({ kernel, crash }) => [kernel.release, ...(crash ? [crash.release] : [])].join(' with ')),
     ),
     ...namesOf(
-      'No longer on the mirror',
+      'Not on the mirror',
       gone.map(({ release, version }) => `${release} (${version})`),
     ),
     '',
