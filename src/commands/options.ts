@@ -226,7 +226,8 @@ const namedSpecs = {
     name: 'report',
     positional: {
       name: 'capture',
-      describe: 'a capture directory, a log, IMAGE:ID, the beginning of an ID, or "last"',
+      describe:
+        'a capture directory, a log, "-" (a log on standard input), IMAGE:ID, the beginning of an ID, or "last"',
     },
     describe: 'Tell what died, from a capture or a log',
     options: {

@@ -1,15 +1,19 @@
 /** `saveoops report CAPTURE`: what died, for a person, from a capture or a log. */
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { parseCaptureRecord } from '../captures/capture-record.js';
 import { findReportSource } from '../captures/find-captures.js';
-import { readEnd } from '../captures/folder-store.js';
 import type { FilePart, StoredCapture } from '../captures/stored-capture.js';
-import { fileError, writeAtomic } from '../host/files.js';
+import { writeAtomic } from '../host/files.js';
 import { version } from '../host/version.js';
+import { decodeLog } from '../report/decode-log.js';
 import { renderHtml } from '../report/render-html.js';
 import { renderText } from '../report/render-text.js';
-import { makeReport, type ReportInput } from '../report/report.js';
+import { makeReport } from '../report/report.js';
+import type { ReportInput } from '../report/report-input.js';
 import { forJson, forTerminal } from '../safe-text.js';
+import { readLogStream } from './log-stream.js';
 
 export interface ReportOptions {
   readonly capture: string;
@@ -18,33 +22,39 @@ export interface ReportOptions {
   readonly html: string | undefined;
 }
 
-/** Exit codes. */
-export const reportExitCodes = { death: 0, noDeath: 1 } as const;
+/** Exit codes. notUnderstood: whatever is reported may be wrong. */
+export const reportExitCodes = { death: 0, noDeath: 1, notUnderstood: 2 } as const;
 
 /** Bytes that are read from the end of a log: more than log_buf_len is on any distribution. */
 const largestLog = 16 * 2 ** 20;
 const largestRecord = 2 ** 20;
 
-/** Gives the exit code. Throws `file`, `usage`, `wrong-file`, `tool`. */
+/** Gives the exit code. Throws `file`, `usage`, `wrong-file`, `tool`, `format`. */
 export async function runReport(
   options: ReportOptions,
   io: { readonly out: (text: string) => void },
 ): Promise<number> {
-  const source = await findReportSource(options.capture);
-  const input = source.kind === 'log' ? await logInput(source.path) : await captureInput(source.capture);
-  const made = makeReport(input);
+  const made = makeReport(await readReportInput(options.capture));
   if (options.html !== undefined)
     await writeAtomic(options.html, [Buffer.from(renderHtml(made, `saveoops ${version}`))], 0o600);
   if (options.json) io.out(`${forJson(made.report)}\n`);
   else if (options.html !== undefined) io.out(`${forTerminal(options.html)} written\n`);
   else io.out(renderText(made.report));
+  if (!made.report.source.understood) return reportExitCodes.notUnderstood;
   return made.report.cause === null ? reportExitCodes.noDeath : reportExitCodes.death;
 }
 
-async function logInput(path: string): Promise<ReportInput> {
-  const part = await readEnd(path, largestLog);
-  if (part === undefined) throw fileError(path, 'a log', new Error('no such file'));
-  return { where: path, ...decoded(part), capture: undefined };
+/** @param argument as findReportSource() takes it; "-": a log on standard input */
+async function readReportInput(argument: string): Promise<ReportInput> {
+  if (argument === '-') return await bareLog('standard input', process.stdin);
+  const source = await findReportSource(argument);
+  return source.kind === 'capture'
+    ? await captureInput(source.capture)
+    : await bareLog(source.path, createReadStream(source.path));
+}
+
+async function bareLog(where: string, stream: Readable): Promise<ReportInput> {
+  return { where, ...(await readLogStream(stream, largestLog, where)), capture: undefined };
 }
 
 async function captureInput(capture: StoredCapture): Promise<ReportInput> {
@@ -72,9 +82,6 @@ async function captureInput(capture: StoredCapture): Promise<ReportInput> {
   };
 }
 
-/** Bytes that are no UTF-8 become U+FFFD. */
 function decoded({ bytes, cut }: FilePart): { log: string; cut: boolean } {
-  const text = Buffer.from(bytes).toString();
-  // The first line of a cut log is half a line.
-  return { log: cut ? text.slice(text.indexOf('\n') + 1) : text, cut };
+  return { log: decodeLog(bytes, 'utf-8', cut), cut };
 }
