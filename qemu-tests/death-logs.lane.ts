@@ -219,7 +219,7 @@ const deaths: readonly Death[] = [
     name: 'initramfs-damaged',
     append: '',
     initrd: damagedInitramfs,
-    facts: { message: 'VFS: Unable to mount root fs on unknown-block(0,0)', pid: 1 },
+    facts: { message: 'VFS: Unable to mount root fs on unknown-block(0,0)' },
   },
   {
     name: 'panic-on-oom',
@@ -242,7 +242,7 @@ const deaths: readonly Death[] = [
   },
   {
     name: 'refcount',
-    append: 'TASK=scene panic_on_warn',
+    append: 'TASK=scene panic_on_warn=1',
     crime: async (kernel) => {
       await kernel.call('refcount_warn_saturate', 'counter');
       await kernel.gdb.writeRegister('rsi', useAfterFree);

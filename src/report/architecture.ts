@@ -19,7 +19,7 @@ export function architectureOf(lines: readonly LogLine[]): string | undefined {
   const votes = new Map<string, number>();
   let count = 0;
   for (const { text, ofKernel } of lines) {
-    if (!ofKernel) continue;
+    if (!ofKernel || text.length < 5) continue;
     const line = text.trimStart().slice(0, 400);
     const found = signs.find(([sign]) => sign.test(line))?.[1];
     if (found === undefined) continue;

@@ -56,9 +56,12 @@ export function parseInstructionPointer(text: string): CodePlace | undefined {
   return begin === undefined ? undefined : parseCodePlace(text.slice(begin.length).trimStart());
 }
 
-/** The place in the headline of a sanitizer or a warning: `BUG: KASAN: ... in f+0x1/0x2`, `WARNING: ... at f+0x1/0x2`. */
+/**
+ * The place in the headline of a sanitizer, a warning or a panic: `BUG: KASAN: ... in f+0x1/0x2`, `WARNING: ... at
+ * f+0x1/0x2`, `stack-protector: Kernel stack is corrupted in: f+0x1/0x2`.
+ */
 export function placeInHeadline(text: string): CodePlace | undefined {
-  for (const word of [' in ', ' at ']) {
+  for (const word of [' in ', ' in: ', ' at ']) {
     const at = text.lastIndexOf(word);
     const place = at < 0 ? undefined : parseCodePlace(text.slice(at + word.length));
     if (place?.function !== undefined) return place;

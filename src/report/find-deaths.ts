@@ -123,6 +123,7 @@ class Finder {
       }
       endTrace(teller);
     }
+    if (text === '') return;
     if (this.#begins(teller, line, text)) return;
     if (text.startsWith('NMI backtrace for cpu') || text.startsWith('Sending NMI from CPU')) {
       this.#asks(teller, text);
@@ -177,7 +178,8 @@ class Finder {
     const kind = kindOfHeadline(text);
     if (kind === undefined) return this.#beginsWithoutHeadline(teller, line, text);
     if (squeezed(text).startsWith('kernelpanic')) {
-      this.#start(teller, line, kind, { message: panicMessage(text) });
+      const at = kind === 'stack-protector' ? placeInHeadline(text) : undefined;
+      this.#start(teller, line, kind, { message: panicMessage(text), at });
       return true;
     }
     // A reference counter's own line is followed by that of the warning.
@@ -346,7 +348,7 @@ function tells(teller: Teller, draft: Draft, text: string): boolean {
     death.at ??= place;
     return true;
   }
-  if (squeezed(text) === 'calltrace:') {
+  if (text.length < 20 && squeezed(text) === 'calltrace:') {
     if (death.trace.length > 0) return false;
     teller.trace = { of: draft, collected: new CallTrace() };
     return true;

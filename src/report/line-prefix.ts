@@ -30,6 +30,8 @@ export interface LearnedPrefix {
 
 /** Characters of a line in which its prefix must end. */
 const longestPrefix = 256;
+/** No line that tells anything is shorter. */
+const shortestBeginning = 5;
 /** Samples after which no more are taken, and shapes that are told apart: more are in no log that has a shape. */
 const mostSamples = 50_000;
 const mostShapes = 1000;
@@ -161,6 +163,7 @@ function candidatesOf(
   const candidates = new Map<string, Candidate>();
   let samples = 0;
   for (const line of lines) {
+    if (line.length < shortestBeginning) continue;
     const end = endOfPrefix(line.length > longestPrefix ? line.slice(0, longestPrefix) : line);
     if (end === undefined) continue;
     if (++samples > mostSamples) break;

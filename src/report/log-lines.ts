@@ -29,12 +29,14 @@ const printkLevel = /<(\d{1,3})>/;
 const levelNames = ['emerg', 'alert', 'crit', 'err', 'warn', 'notice', 'info', 'debug'];
 const levelName = new RegExp(`:(${levelNames.join('|')}) {0,6}:`);
 
-export function parseLogLine(raw: string, number: number, learned: LearnedPrefix): LogLine {
-  const line = raw.includes('\x1b') ? raw.replace(colours, '') : raw;
+function parseLogLine(line: string, number: number, learned: LearnedPrefix): LogLine {
   const end = endOfPrefix(line, learned);
   if (end === undefined || end === 0)
     return {
-      ...{ number, time: undefined, level: undefined, caller: undefined },
+      number,
+      time: undefined,
+      level: undefined,
+      caller: undefined,
       ofKernel: end !== undefined,
       text: line,
     };
@@ -91,8 +93,11 @@ export function readLog(text: string, isDeath: (lines: readonly LogLine[]) => bo
 }
 
 function parseLines(raw: readonly string[]): { lines: LogLine[]; understood: boolean } {
-  const learned = learnPrefix(raw.map((line) => (line.includes('\x1b') ? line.replace(colours, '') : line)));
-  const lines = raw.map((line, index) => parseLogLine(line, index + 1, learned));
+  const plain = raw.some((line) => line.includes('\x1b'))
+    ? raw.map((line) => line.replace(colours, ''))
+    : raw;
+  const learned = learnPrefix(plain);
+  const lines = plain.map((line, index) => parseLogLine(line, index + 1, learned));
   while (lines.at(-1)?.text.trim() === '') lines.pop();
   return { lines, understood: lines.length === 0 || learned.understood };
 }

@@ -212,8 +212,9 @@ function kernelOf(
 
 /** Words that only a kernel that is in trouble prints: where no death is found although they are there, one was missed. */
 function namesDeath(lines: readonly LogLine[]): boolean {
-  return lines.some(({ text }) =>
-    /Kernel panic - not syncing|Oops: |Call Trace:/.test(text.slice(0, longestLine)),
+  return lines.some(
+    ({ text }) =>
+      text.length > 5 && /Kernel panic - not syncing|Oops: |Call Trace:/.test(text.slice(0, longestLine)),
   );
 }
 
