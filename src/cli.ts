@@ -159,10 +159,19 @@ const handlers: Readonly<
     return 0;
   },
   captures: async (values) =>
-    runCaptures({ where: optional(values, 'where'), json: flag(values, 'json') }, io),
+    runCaptures(
+      { where: optional(values, 'where'), news: flag(values, 'news'), json: flag(values, 'json') },
+      io,
+    ),
   report: async (values) =>
     runReport(
-      { capture: text(values, 'capture'), html: optional(values, 'html'), json: flag(values, 'json') },
+      {
+        capture: text(values, 'capture'),
+        html: optional(values, 'html'),
+        bundle: optional(values, 'bundle'),
+        redact: flag(values, 'redact'),
+        json: flag(values, 'json'),
+      },
       io,
     ),
 };

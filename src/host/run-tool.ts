@@ -22,6 +22,7 @@ const packageOf: Readonly<Record<string, string>> = {
   partx: 'util-linux',
   'qemu-system-x86_64': 'qemu-system-x86',
   syslinux: 'syslinux',
+  tar: 'tar',
   xorriso: 'xorriso',
   xz: 'xz-utils',
   zstd: 'zstd',

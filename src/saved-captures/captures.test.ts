@@ -233,7 +233,7 @@ describe('saveoops report', () => {
     ['DIR:last', `${tree}:last`],
   ])('of %s tells what died, what was saved and what failed', (_, argument) => {
     const { cause, capture, memory, next } = report(argument);
-    expect([cause?.kind, cause?.pid]).toEqual(['bug', log?.facts.pid]);
+    expect([cause?.kind, cause?.pid]).toEqual(['usercopy', log?.facts.pid]);
     expect(capture.id).toBe('0b0002');
     expect(capture.failures).toEqual(record.failures);
     expect(capture.notes).toEqual(['[2.10] saving in /saveoops']);
@@ -258,7 +258,7 @@ describe('saveoops report', () => {
       writeSync(file, Buffer.alloc(4096), 0, 4096, (start === fatStart ? extStart : fatStart) * sector);
       closeSync(file);
       const { cause, capture, next } = report(`${one}:0b0002`);
-      expect([cause?.kind, capture.id]).toEqual(['bug', '0b0002']);
+      expect([cause?.kind, capture.id]).toEqual(['usercopy', '0b0002']);
       const copy =
         next.map(({ command }) => command ?? '').find((command) => /^(mcopy|debugfs)/.test(command)) ?? '';
       const here = join(folder, `out-${name}`);

@@ -94,7 +94,7 @@ function notThere(argument: string, found: string, places: readonly string[]): S
   return new SaveoopsError('file', 'no such capture', {
     where: argument,
     found,
-    wanted: 'a capture directory, a log, IMAGE:ID, the beginning of an ID, or "last"',
+    wanted: 'a capture directory, a log, "-", IMAGE:ID, the beginning of an ID, or "last"',
     hint: `saveoops captures${places.length === 1 ? ` ${places[0] ?? ''}` : ''} lists what there is`,
   });
 }
