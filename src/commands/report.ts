@@ -6,6 +6,7 @@ import { readEnd } from '../saved-captures/folder-store.js';
 import type { FilePart, StoredCapture } from '../saved-captures/stored-capture.js';
 import { fileError, writeAtomic } from '../host/files.js';
 import { version } from '../host/version.js';
+import { isPicture, readPhoto } from '../panic-code/read-photo.js';
 import { renderHtml } from '../report/render-html.js';
 import { renderText } from '../report/render-text.js';
 import { makeReport, type ReportInput } from '../report/report.js';
@@ -41,9 +42,13 @@ export async function runReport(
   return made.report.cause === null ? reportExitCodes.noDeath : reportExitCodes.death;
 }
 
+/** Throws what readPhoto() throws, too. */
 async function logInput(path: string): Promise<ReportInput> {
   const part = await readEnd(path, largestLog);
   if (part === undefined) throw fileError(path, 'a log', new Error('no such file'));
+  if (!part.cut && isPicture(part.bytes)) {
+    return { where: path, ...(await readPhoto(path)), cut: true, capture: undefined };
+  }
   return { where: path, ...decoded(part), capture: undefined };
 }
 

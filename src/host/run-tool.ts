@@ -24,6 +24,7 @@ const packageOf: Readonly<Record<string, string>> = {
   syslinux: 'syslinux',
   xorriso: 'xorriso',
   xz: 'xz-utils',
+  zbarimg: 'zbar-tools',
   zstd: 'zstd',
 };
 

@@ -18,6 +18,8 @@ export interface ReportInput {
   readonly log: string | undefined;
   /** The log's beginning was left out. */
   readonly cut: boolean;
+  /** `uname -r` of the dead kernel, where it is known from elsewhere than the log. */
+  readonly release?: string | undefined;
   readonly capture: CaptureInput | undefined;
 }
 
@@ -145,7 +147,7 @@ export function makeReport(input: ReportInput): MadeReport {
   const log = input.log === undefined ? undefined : readLog(input.log, hasDeath);
   const lines = log?.lines ?? [];
   const { all, cause, end } = findDeaths(lines);
-  const kernel = kernelOf(lines, all, record);
+  const kernel = kernelOf(lines, all, input);
   const memory = readMemoryMap(lines, elfcorehdrOf(record?.crash.commandLine ?? ''));
   const first = cause === undefined ? lines.length : lines.indexOf(cause.headline);
   const failures = [
@@ -200,15 +202,16 @@ function callerOf(death: Death | undefined): CodePlace | undefined {
 function kernelOf(
   lines: readonly LogLine[],
   deaths: readonly Death[],
-  record: CaptureRecord | undefined,
+  input: ReportInput,
 ): Report['kernel'] {
+  const record = input.capture?.record;
   const after = (begin: string): string | undefined =>
     lines.find(({ text }) => text.startsWith(begin))?.text.slice(begin.length);
   const version = after('Linux version ');
   const banner = version === undefined ? record?.primary.banner : `Linux version ${version}`;
   return {
     banner: cut(banner) ?? null,
-    release: version?.split(' ', 1)[0] ?? record?.primary.release ?? null,
+    release: version?.split(' ', 1)[0] ?? record?.primary.release ?? input.release ?? null,
     commandLine:
       cut(after('Kernel command line: ') ?? after('Command line: ') ?? record?.primary.commandLine) ?? null,
     hardware: cut(deaths.find(({ hardware }) => hardware !== undefined)?.hardware ?? after('DMI: ')) ?? null,
