@@ -15,7 +15,7 @@ qr_prefix() {
 # Number of lines from the first sign of death to the end of the log. Only near the end: earlier ones were survived.
 lines_of_death() {
   tail -n $DEATH_LINES $state/log |
-    grep -n -E 'Kernel panic - not syncing|BUG: |Oops: |Oops - |: [0-9a-f]{4} \[#[0-9]+\]|PANIC: |cut here' |
+    grep -n -E 'Kernel panic - not syncing|BUG: |Oops: |Oops - |: [0-9a-f]{4} \[#[0-9]+\]|PANIC: |cut here|blocked for more than|rcu: INFO' |
     head -n 1 | {
       IFS=: read -r first _
       total=$(wc -l <$state/log)
