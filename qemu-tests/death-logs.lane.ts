@@ -7,7 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from '@jest/globals';
-import { writeCpioArchive } from '../src/capture/cpio-archive.js';
+import { writeCpioArchive } from '../src/capture-initramfs/cpio-archive.js';
 import type { DeathFacts } from '../src/testkit/death-logs.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { KernelDebugger } from '../src/machine/kernel-debugger.js';

@@ -1,6 +1,7 @@
 /**
  * `npm run build`: TypeScript to dist/, stubs/include/plan.h and saveoops.schema.json from their TypeScript
- * definitions, the bare-metal stubs to dist/stubs, and the check that Syslinux exports everything that the COM32 module imports.
+ * definitions, the bare-metal stubs to dist/stubs, the capture initramfs' own program to
+ * dist/programs, and the check that Syslinux exports everything that the COM32 module imports.
  *
  * Each step is skipped when nothing that it reads has changed. Without a C compiler the stubs that are already in
  * dist/stubs are used, if none of their sources is newer.
@@ -23,7 +24,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
 const typed = ['src', 'qemu-tests'];
-const objects = ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'];
+const compiledParts = [
+  { folder: 'stubs', objects: ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'], headers: [] },
+  { folder: 'programs', objects: ['draw-qr'], headers: ['/usr/include/qrcodegen/qrcodegen.h'] },
+];
 const scripts = 'src/capture-initramfs/root';
 const buildInfo = join(dist, 'tsconfig.tsbuildinfo');
 
@@ -35,7 +39,7 @@ try {
   await renderHeader();
   await renderScripts();
   await renderConfigSchema();
-  makeStubs();
+  compiledParts.forEach(makeObjects);
   await checkImports();
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;
@@ -111,26 +115,32 @@ function writeGenerated(name, wanted, source) {
   console.log(`build: ${name} written anew from ${source}; commit it`);
 }
 
-function makeStubs() {
-  const out = join(dist, 'stubs');
-  const sources = filesUnder(join(root, 'stubs')).filter((path) => /(\.[chS]|\.lds|Makefile)$/.test(path));
-  const missing = ['make', 'gcc', 'ld', 'objcopy'].filter((tool) => !onPath(tool));
+/** What is compiled for the machine itself: what `make` in `folder` writes to dist. */
+function makeObjects({ folder, objects, headers }) {
+  const out = join(dist, folder);
+  const sources = filesUnder(join(root, folder)).filter((path) => /(\.[chS]|\.lds|Makefile)$/.test(path));
+  const missing = [
+    ...['make', 'gcc', 'ld', 'objcopy'].filter((tool) => !onPath(tool)),
+    ...headers.filter((path) => !existsSync(path)),
+  ];
   const built = objects.map((name) => join(out, name));
   const upToDate =
     built.every((path) => existsSync(path)) && newest(sources) <= Math.min(...built.map(modified));
   if (missing.length === 0) {
     mkdirSync(out, { recursive: true });
-    const run = spawnSync('make', ['-s', '-C', join(root, 'stubs'), `OUT=${out}`], { stdio: 'inherit' });
-    if (run.status !== 0) throw new BuildError('make failed in stubs/');
+    const run = spawnSync('make', ['-s', '-C', join(root, folder), `OUT=${out}`], { stdio: 'inherit' });
+    if (run.status !== 0) throw new BuildError(`make failed in ${folder}/`);
     return;
   }
   if (upToDate) {
     console.log(
-      `build: no ${missing.join(', ')} here; the stubs in dist/stubs are newer than their sources and are used`,
+      `build: no ${missing.join(', ')} here; what is in dist/${folder} is newer than its sources and is used`,
     );
     return;
   }
-  throw new BuildError(`the stubs need ${missing.join(', ')}\n  do: apt-get install gcc binutils make`);
+  throw new BuildError(
+    `${folder}/ needs ${missing.join(', ')}\n  do: apt-get install gcc binutils make linux-libc-dev libqrcodegen-dev`,
+  );
 }
 
 async function checkImports() {

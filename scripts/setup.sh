@@ -10,6 +10,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 . scripts/need.sh
 need \
   gcc:gcc binutils:ld make:make linux-libc-dev:/usr/include/linux/perf_event.h \
+  libqrcodegen-dev:/usr/include/qrcodegen/qrcodegen.h zbar-tools:zbarimg \
   qemu-system-x86:qemu-system-x86_64 util-linux:setpriv \
   syslinux:syslinux syslinux-common:/usr/lib/syslinux/modules/bios/ldlinux.c32 isolinux:/usr/lib/ISOLINUX/isolinux.bin extlinux:extlinux \
   pxelinux:/usr/lib/PXELINUX/lpxelinux.0 ipxe-qemu:/usr/lib/ipxe/qemu/pxe-virtio.rom \

@@ -6,6 +6,7 @@
  */
 import { access, readdir } from 'node:fs/promises';
 import { posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { SaveoopsError } from '../errors.js';
 import { ELFCLASS64, EM_X86_64 } from '../formats/elf/elf-tables.js';
 import { type Elf, parseElf } from '../formats/elf/parse-elf.js';
@@ -74,6 +75,9 @@ const libraryFolders: readonly string[] = [
   '/usr/lib',
 ];
 
+/** The one program of the initramfs that is Saveoops' own: programs/draw-qr.c, compiled by `npm run build`. */
+const drawQr = fileURLToPath(new URL('../../programs/draw-qr', import.meta.url));
+
 /** Mount points and folders that init writes to. */
 const emptyFolders: readonly string[] = ['dev', 'proc', 'run', 'sys', 'tmp'];
 
@@ -117,6 +121,7 @@ export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<C
     const { path, bytes } = script;
     add(isProgram(script) ? executable(path, bytes, 'saveoops') : readable(path, bytes));
   }
+  add(executable('bin/draw-qr', await readInput(drawQr, 'a built program: run `npm run build`'), 'saveoops'));
   add(readable(generatorPath, Buffer.from(`${generator}\n`)));
   if (dumpKey !== undefined) add(readable(dumpKeyPath, dumpKey));
   for (const path of emptyFolders) add({ path, mode: 0o755, kind: 'directory', source: 'saveoops' });

@@ -25,6 +25,7 @@ const packageOf: Readonly<Record<string, string>> = {
   tar: 'tar',
   xorriso: 'xorriso',
   xz: 'xz-utils',
+  zbarimg: 'zbar-tools',
   zstd: 'zstd',
 };
 

@@ -8,6 +8,8 @@ export interface ReportInput {
   readonly log: string | undefined;
   /** The log's beginning was left out. */
   readonly cut: boolean;
+  /** `uname -r` of the dead kernel, where it is known from elsewhere than the log. */
+  readonly release?: string | undefined;
   readonly capture: CaptureInput | undefined;
 }
 

@@ -131,7 +131,7 @@ export function makeReport(input: ReportInput): MadeReport {
   const log = input.log === undefined ? undefined : readLog(input.log, hasDeath);
   const lines = log?.lines ?? [];
   const { all, cause, end } = findDeaths(lines);
-  const kernel = kernelOf(lines, all, record);
+  const kernel = kernelOf(lines, all, input);
   const understood = log === undefined || (log.understood && (cause !== undefined || !namesDeath(lines)));
   const memory = readMemoryMap(lines, elfcorehdrOf(record?.crash.commandLine ?? ''));
   const first = cause === undefined ? lines.length : lines.indexOf(cause.headline);
@@ -191,11 +191,8 @@ function callerOf(death: Death | undefined): CodePlace | undefined {
   );
 }
 
-function kernelOf(
-  lines: readonly LogLine[],
-  deaths: readonly Death[],
-  record: CaptureRecord | undefined,
-): Report['kernel'] {
+function kernelOf(lines: readonly LogLine[], deaths: readonly Death[], input: ReportInput): Report['kernel'] {
+  const record = input.capture?.record;
   const after = (begin: string): string | undefined =>
     lines.find(({ text }) => text.startsWith(begin))?.text.slice(begin.length);
   const version = after('Linux version ');
@@ -203,7 +200,7 @@ function kernelOf(
   return {
     architecture: architectureOf(lines) ?? null,
     banner: cut(banner) ?? null,
-    release: version?.split(' ', 1)[0] ?? record?.primary.release ?? null,
+    release: version?.split(' ', 1)[0] ?? record?.primary.release ?? input.release ?? null,
     commandLine:
       cut(after('Kernel command line: ') ?? after('Command line: ') ?? record?.primary.commandLine) ?? null,
     hardware: cut(deaths.find(({ hardware }) => hardware !== undefined)?.hardware ?? after('DMI: ')) ?? null,

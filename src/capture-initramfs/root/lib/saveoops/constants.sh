@@ -31,6 +31,12 @@ CHUNK_BYTES=8192
 CHUNK_SECONDS=60
 # of the log, that the summary repeats: with it they fit a screen of 25 lines
 EXCERPT_LINES=16
+# at the end of the log, in which the first sign of what it died of is looked for
+DEATH_LINES=200
+# to draw it; 5 on an emulated processor
+LAST_SCREEN_SECONDS=60
+# of the last screen, from which on it is the QR code: 16 rows are left for it
+CODE_ROW=10
 # everything but the log's size: mounts, extraction, start of the consoles
 BASE_SECONDS=180
 # from the start of saving until the log is safe; then it is printed, whatever saving does
