@@ -82,6 +82,7 @@ choose() {
   local line suite series flavour package version sum name
   mkdir -p "$apt/kernels"
   for suite in $(suites); do kernels_of "$suite" >"$apt/kernels/$suite"; done
+  # shellcheck disable=SC2086 # a name each
   suites | while read -r line; do newest_of $line; done
   grep -v '^#' qemu-tests/matrix/kernels.lock | while read -r suite series flavour package version sum; do
     name="$suite $series $flavour $package $version $sum"
@@ -111,7 +112,10 @@ fetch() { # package version sha256
   fi
   dpkg-deb --fsys-tarfile "$deb" | tar -x -O --wildcards './boot/vmlinuz-*' './usr/lib/modules/*/vmlinuz' >"$folder.part/vmlinuz" 2>/dev/null || true
   rm "$deb"
-  [ -s "$folder.part/vmlinuz" ] || { say "no image in $1"; return 1; }
+  [ -s "$folder.part/vmlinuz" ] || {
+    say "no image in $1"
+    return 1
+  }
   rm -rf "$folder"
   mv "$folder.part" "$folder"
 }
