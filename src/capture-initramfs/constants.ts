@@ -63,7 +63,10 @@ const constants: Readonly<Record<string, Constant>> = {
     comment: 'at the end of the log, in which the first sign of what it died of is looked for',
   },
   LAST_SCREEN_SECONDS: { value: 60, comment: 'to draw it; 5 on an emulated processor' },
-  CODE_ROW: { value: 10, comment: 'of the last screen, from which on it is the QR code: 16 rows are left for it' },
+  CODE_ROW: {
+    value: 10,
+    comment: 'of the last screen, from which on it is the QR code: 16 rows are left for it',
+  },
   BASE_SECONDS: {
     value: 180,
     comment: "everything but the log's size: mounts, extraction, start of the consoles",
