@@ -7,7 +7,7 @@
  * Syslinux and EXTLINUX alike.
  */
 
-import { menuFile } from '../config/boot-menu.js';
+import { menuFile } from './in-a-row.js';
 
 /** The busybox tools that boot-once calls. */
 export const bootOnceApplets: readonly string[] = [

@@ -4,6 +4,9 @@ import { SaveoopsError } from '../errors.js';
 /** The entry of the generated syslinux.cfg that boots the primary without Saveoops. */
 export const plainEntry = 'saveoops-plain';
 
+/** The menu of saveoops update, in /boot/saveoops. */
+export const menuFile = 'syslinux-saveoops.cfg';
+
 export interface RowOptions {
   /** Captures after which `fallbackEntry` boots once; 0: no limit. */
   readonly maxCapturesInARow: number;

@@ -25,9 +25,6 @@ export interface MenuKernel {
   readonly previous: string | undefined;
 }
 
-/** Name of the menu in /boot/saveoops. */
-export const menuFile = 'syslinux-saveoops.cfg';
-
 /** What boots instead of a kernel that panics again and again: the kernel before it, plain, when there is one. */
 export const fallbackLabel = 'saveoops-fallback';
 const testLabel = 'saveoops-test';

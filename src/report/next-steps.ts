@@ -2,7 +2,7 @@
 import { shellWord } from '../captures/stored-capture.js';
 import type { CodePlace } from './code-place.js';
 import { debugPackage, isRelease } from './debug-package.js';
-import type { CaptureInput } from './report.js';
+import type { CaptureInput } from './capture-input.js';
 
 export interface NextStep {
   readonly why: string;

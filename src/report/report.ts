@@ -3,6 +3,7 @@
  * docs/report.md and stable: members are added, never changed, while `version` is the same.
  */
 import type { CaptureRecord } from '../captures/capture-record.js';
+import type { CaptureInput } from './capture-input.js';
 import { renderCodePlace, type CodePlace } from './code-place.js';
 import { findDeaths, hasDeath, type Death } from './find-deaths.js';
 import { deathKinds, type DeathKind } from './kinds-of-death.js';
@@ -19,20 +20,6 @@ export interface ReportInput {
   /** The log's beginning was left out. */
   readonly cut: boolean;
   readonly capture: CaptureInput | undefined;
-}
-
-export interface CaptureInput {
-  readonly name: string;
-  readonly id: string;
-  readonly time: string;
-  readonly incomplete: boolean;
-  readonly files: readonly { readonly name: string; readonly size: number }[];
-  readonly record: CaptureRecord | undefined;
-  /** capture.log; undefined: there is none. */
-  readonly captureLog: string | undefined;
-  /** SHA-256 of the log that was read, hexadecimal; undefined: it was not read whole. */
-  readonly logSha256: string | undefined;
-  readonly copyCommand: ((name: string) => string) | undefined;
 }
 
 export interface ReportedPlace {
