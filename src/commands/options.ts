@@ -1,15 +1,7 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
+import type { OptionSpec } from '../config/option-spec.js';
 import { dumpLevels } from '../capture-initramfs/save-words.js';
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
-
-export interface OptionSpec {
-  readonly type: 'string' | 'number' | 'boolean';
-  readonly describe: string;
-  readonly array?: boolean;
-  readonly required?: boolean;
-  readonly default?: string | number | boolean;
-  readonly choices?: readonly string[];
-}
 
 export interface CommandSpec {
   readonly name: string;
@@ -182,8 +174,8 @@ const namedSpecs = {
       },
       nokaslr: { type: 'boolean', describe: 'boot the primary with nokaslr' },
       cpus: { type: 'number', default: 1, describe: 'number of CPUs' },
-      memory: { type: 'number', default: 1024, describe: 'RAM in MiB' },
-      timeout: { type: 'number', default: 240, describe: 'time limit of the run' },
+      memory: { type: 'string', default: '1024M', describe: 'RAM, for example 1536M; without a unit in MiB' },
+      timeout: { type: 'number', default: 240, describe: 'time limit of the run in seconds' },
       keep: { type: 'string', describe: 'keep logs and image there' },
       json,
     },
