@@ -44,6 +44,8 @@ const optional = (values: Values, name: string): string | undefined => {
   return value === undefined ? undefined : String(value);
 };
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
+/** Of a positional "-" yargs makes an empty text. */
+const orDash = (value: string): string => (value === '' && hideBin(process.argv).includes('-') ? '-' : value);
 const number = (values: Values, name: string): number => Number(single(values, name));
 
 function buildOptions(values: Values): ComposeOptions {
@@ -166,7 +168,7 @@ const handlers: Readonly<
   report: async (values) =>
     runReport(
       {
-        capture: text(values, 'capture'),
+        capture: orDash(text(values, 'capture')),
         html: optional(values, 'html'),
         bundle: optional(values, 'bundle'),
         redact: flag(values, 'redact'),
