@@ -113,10 +113,7 @@ describe('limits', () => {
     ['marks', '\n!"#$%&/()=?*+~-_.:,;<>|^`!"#$%&/()=?*+~-_.:,;<>|^`!"#$%&/()=?Code: '],
     ['brackets without an end', '\n[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1[[[[[[[[[[[[[[[[Code: '],
     ['threads', `\n${Array.from({ length: 2000 }, (_, id) => `[    1.000000][T${id}] BUG: x`).join('\n')}`],
-    ['stalls', '\nrcu: INFO: x stall\nrcu: 1-x (\nNMI backtrace for cpu 1'],
     ['marks of stacks', '\nCall Trace:\n <IRQ> <IRQ> <IRQ> <IRQ> <EOI> <NMI> f+0x1/0x2'],
-    ['old addresses', '\nCall Trace:\n [<ffffffff>] [<ffffffff>] [<ffffffff>]  [<'],
-    ['numbers', '\n1234567890123456789012345678901234567890123456789012345678901234567890'],
   ])(
     `${megabytes} MiB of %s take seconds, and give a small report`,
     (_, pattern) => {
@@ -138,13 +135,10 @@ describe('limits', () => {
   );
 
   test.each([
-    ['words', 'a=b '],
     ['secrets', 'password=abcdefgh1 '],
     ['many secrets', Array.from({ length: 3000 }, (_, id) => `pass${id}=secret${id}\n`).join('')],
     ['addresses', '52:54:00:12:34:56:'],
     ['serial numbers', 'serial number 1 serial: S/N: '],
-    ['colons and ats', 'a:a@a:'],
-    ['quotes', 'a="'],
     ['ip=', 'ip=::::a::'],
   ])(
     `${megabytes} MiB of %s are redacted in seconds`,
