@@ -63,6 +63,7 @@ describe('wrong command lines', () => {
     [['build', '--kernel', kernel, '--out', 'o', '--crash-initrd', kernel, '--save', 'boot'], /--save/],
     [['inspect'], /file|non-option/i],
     [['report'], /capture|non-option/i],
+    [['report', 'text', '--redact'], /--bundle/],
     [['captures', 'a', 'b'], /b/],
     [['build', '--kernel', kernel, '--out', 'o', '--keep', 'all'], /--keep\n {2}found: {2}"all"/],
     [['test', '.', '--cpus', 'two'], /cpus\n {2}found: {2}"two"/],

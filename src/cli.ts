@@ -46,6 +46,8 @@ const optional = (values: Values, name: string): string | undefined => {
   return value === undefined ? undefined : String(value);
 };
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
+/** Of a positional "-" yargs makes an empty text. */
+const orDash = (value: string): string => (value === '' && hideBin(process.argv).includes('-') ? '-' : value);
 /** yargs would give NaN for what is no number, and nobody could tell what was typed. Throws `usage`. */
 function number(values: Values, name: string): number {
   const value = single(values, name);
@@ -177,7 +179,7 @@ const handlers: Readonly<
   report: async (values) =>
     runReport(
       {
-        capture: text(values, 'capture'),
+        capture: orDash(text(values, 'capture')),
         html: optional(values, 'html'),
         bundle: optional(values, 'bundle'),
         redact: flag(values, 'redact'),
