@@ -28,9 +28,9 @@ const boundaries = rooms.map((room, index) => ({
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', '.cache/', 'demo-output/'] },
   {
-    files: ['src/**/*.ts', 'qemu-tests/**/*.ts'],
+    files: ['src/**/*.ts', 'qemu-tests/**/*.ts', 'page/*.ts'],
     extends: [tseslint.configs.strict],
-    languageOptions: { parserOptions: { project: './tsconfig.json' } },
+    languageOptions: { parserOptions: { project: ['./tsconfig.json', './page/tsconfig.json'] } },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',

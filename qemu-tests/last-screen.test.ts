@@ -59,7 +59,7 @@ describe('the last screen', () => {
         expect(whole.cause?.trace.length).toBeGreaterThan(5);
         expect(report.cause?.trace).toEqual(whole.cause?.trace);
         if (word !== '') return;
-        expect(rows[0]).toMatch(new RegExp(`^Linux ${release} died \\d+ s after its start\\.$`));
+        expect(rows[0]).toMatch(new RegExp(`^Linux ${release} died \\d+\\.\\d s after its start\\.$`));
         expect(rows[1]).toBe(vfsPanic);
         expect(rows).toContain('Not saved to a disk: none is named (saveoops.save=)');
         expect(rows).toContain('The machine restarts in 0 seconds.');

@@ -1,12 +1,13 @@
 /**
  * `npm run build`: TypeScript to dist/, stubs/include/plan.h and saveoops.schema.json from their TypeScript
  * definitions, the bare-metal stubs to dist/stubs, the capture initramfs' own program to
- * dist/programs, and the check that Syslinux exports everything that the COM32 module imports.
+ * dist/programs, the page that reads a photographed screen to dist/page, and the check that Syslinux exports everything that the COM32 module imports.
  *
  * Each step is skipped when nothing that it reads has changed. Without a C compiler the stubs that are already in
  * dist/stubs are used, if none of their sources is newer.
  */
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   cpSync,
   existsSync,
@@ -41,6 +42,7 @@ try {
   await renderConfigSchema();
   compiledParts.forEach(makeObjects);
   await checkImports();
+  await makePage();
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;
   console.error(`build: ${error.message}`);
@@ -154,6 +156,35 @@ async function checkImports() {
     `the COM32 module imports what stubs/com32/syslinux-exports.txt does not list: ${bad.join(', ')}\n` +
       '  do: add a name only after you have seen that Syslinux exports it',
   );
+}
+
+/** dist/page/panic.html: one file, whose only script is in it and named by its digest, so that no other one runs. */
+async function makePage() {
+  const folder = join(root, 'page');
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const target = join(dist, 'page', 'panic.html');
+  const inputs = ['page', 'src/report', 'src/panic-code'].flatMap((name) => filesUnder(join(root, name)));
+  if (existsSync(target) && newest(inputs) < modified(target)) return;
+  if (spawnSync(process.execPath, [tsc, '-p', folder], { cwd: root, stdio: 'inherit' }).status !== 0) {
+    throw new BuildError('tsc found errors in page/');
+  }
+  const { build } = await import('esbuild');
+  const { outputFiles } = await build({
+    entryPoints: [join(folder, 'page.ts')],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: 'es2022',
+    write: false,
+    legalComments: 'inline',
+  });
+  const script = outputFiles[0].text;
+  const digest = `sha256-${createHash('sha256').update(script).digest('base64')}`;
+  const html = readFileSync(join(folder, 'page.html'), 'utf8')
+    .replace('@DIGEST@', () => digest)
+    .replace('<!-- SCRIPT -->', () => `<script type="module">${script}</script>`);
+  mkdirSync(join(dist, 'page'), { recursive: true });
+  writeFileSync(target, html);
 }
 
 function filesUnder(folder) {

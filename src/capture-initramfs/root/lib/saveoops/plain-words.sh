@@ -19,7 +19,7 @@ where_it_died() {
 }
 
 plain_words() {
-  seconds=$(sed -n -E 's/^(<[0-9]+>)?\[ *([0-9]+)\..*/\2/p' $state/log | tail -n 1)
+  seconds=$(sed -n -E 's/^(<[0-9]+>)?\[ *([0-9]+\.[0-9]).*/\2/p' $state/log | tail -n 1)
   echo "Linux $(dead_release | printable) died${seconds:+ $seconds s after its start}."
   {
     head -n 1 $state/death-text
@@ -40,5 +40,5 @@ beside_code() {
   echo "The QR code holds the end of the log. Take a"
   echo "photograph; later: saveoops report PHOTO"
   echo
-  sed -n '/^Call Trace:/,$p' $state/death-text | grep -v -E '^ *(\? |<)|^(Code|R[A-Z0-9]+): '
+  sed -n '/^Call Trace:/,/^Modules linked in:/p' $state/death-text | grep -E '^Call Trace:|^ *[^ ?]*\+0x[0-9a-f]+/0x'
 }
