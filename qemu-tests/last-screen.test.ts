@@ -2,9 +2,12 @@
  * The last screen can be photographed: QEMU's screenshot of it is read by zbarimg, and what the code holds is the end of the log
  * that the serial port carried. The words above it are those of the log, too.
  */
+import { inflateSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
+import decodeQR from 'qr/decode.js';
 import { runReport } from '../src/commands/report.js';
 import { readManifest } from '../src/image/payload-folder.js';
+import { parsePanicCode } from '../src/panic-code/panic-code.js';
 import { readPhoto, type PhotographedLog } from '../src/panic-code/read-photo.js';
 import { recoveredLog } from '../src/machine/recovered-log.js';
 import { makeReport, type Report } from '../src/report/report.js';
@@ -19,6 +22,8 @@ const vfsPanic = 'Kernel panic - not syncing: VFS: Unable to mount root fs on un
 interface LastScreen {
   readonly size: string;
   readonly photo: PhotographedLog;
+  /** The code's text, by the reader of the page for a browser. */
+  readonly inBrowser: string;
   readonly report: Report;
   /** In text mode. */
   readonly rows: readonly string[];
@@ -34,12 +39,16 @@ describe('the last screen', () => {
       const dir = await payload({ flavour: 'amd64', crashAppend: 'saveoops.hold=0', name: 'screen' });
       const { release } = (await readManifest(dir)).primary;
       const { options, seen } = screenAtReset<LastScreen>(async (qmp, path) => {
-        const size = sizeOf(await screenOf(qmp, path));
+        const screen = await screenOf(qmp, path);
         let json = '';
-        const options = { capture: path, json: true, html: undefined, bundle: undefined, redact: false };
-        await runReport(options, { out: (text) => (json += text), progress: () => undefined });
+        const asked = { capture: path, json: true, html: undefined, bundle: undefined, redact: false };
+        await runReport(asked, { out: (text) => (json += text), progress: () => undefined });
         return {
-          size,
+          size: sizeOf(screen),
+          inBrowser: decodeQR(
+            { width: screen.width, height: screen.height, data: screen.pixels },
+            { timeLimit: minutes },
+          ),
           photo: await readPhoto(path),
           report: JSON.parse(json) as Report,
           rows: word === '' ? await textModeRows(qmp, `${path}.memory`) : [],
@@ -48,13 +57,15 @@ describe('the last screen', () => {
       const result = await bootPayload(dir, { ...options, extraAppend: `${serialConsole} ${word}` });
       captured(result, vfsPanic);
       check(result, () => {
-        const { size, photo, report, rows } = seen();
+        const { size, photo, inBrowser, report, rows } = seen();
         const log = (recoveredLog(result.serial)?.text ?? '').trimEnd().split('\n');
         const shown = photo.log.trimEnd().split('\n');
         expect(size).toBe(wantedSize);
         expect(photo.release).toBe(release);
         expect(shown.length).toBeGreaterThan(20);
         expect(shown).toEqual(log.slice(-shown.length));
+        const { zlib = new Uint8Array() } = parsePanicCode(inBrowser) ?? {};
+        expect(inflateSync(zlib).toString()).toBe(photo.log);
         const whole = makeReport({ where: '', log: log.join('\n'), cut: false, capture: undefined }).report;
         expect(whole.cause?.trace.length).toBeGreaterThan(5);
         expect(report.cause?.trace).toEqual(whole.cause?.trace);

@@ -1,4 +1,5 @@
 /** A photograph of a screen with a panic's QR code. */
+import { createReadStream } from 'node:fs';
 import { promisify } from 'node:util';
 import { inflate } from 'node:zlib';
 import { ExecaError } from 'execa';
@@ -10,8 +11,15 @@ import { parsePanicCode } from './panic-code.js';
 const pictures =
   /^(?:\x89PNG\r\n|\xff\xd8\xff|P[1-6]\s|BM.{4}\0\0\0\0|RIFF.{4}WEBP|II\*\0|MM\0\*|.{4}ftyp(?:heic|mif1|avif))/s;
 
-export function isPicture(bytes: Uint8Array): boolean {
-  return pictures.test(Buffer.from(bytes.subarray(0, 16)).toString('latin1'));
+/** By its first bytes. False for what cannot be read: who reads it as a log says why. */
+export async function isPicture(path: string): Promise<boolean> {
+  let head = '';
+  try {
+    for await (const chunk of createReadStream(path, { end: 15, encoding: 'latin1' })) head += String(chunk);
+  } catch {
+    return false;
+  }
+  return pictures.test(head);
 }
 
 /** Of the log in a code: the largest code has 2953 bytes, and no log is packed to a hundredth. */
