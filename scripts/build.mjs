@@ -29,6 +29,7 @@ const compiledParts = [
   { folder: 'programs', objects: ['draw-qr'], headers: ['/usr/include/qrcodegen/qrcodegen.h'] },
 ];
 const scripts = 'src/capture-initramfs/root';
+const reader = 'src/capture-initramfs/read-log';
 const buildInfo = join(dist, 'tsconfig.tsbuildinfo');
 
 /** What a person can put right; anything else is a bug and shows its stack. */
@@ -40,6 +41,7 @@ try {
   await renderScripts();
   await renderConfigSchema();
   compiledParts.forEach(makeObjects);
+  makeReader();
   await checkImports();
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;
@@ -58,9 +60,10 @@ function compile() {
       return [`${stem}.js`, `${stem}.js.map`, `${stem}.d.ts`];
     }),
   );
+  const kept = (path) => path.startsWith(join(dist, scripts, '/')) || path === join(dist, reader);
   for (const folder of typed) {
     for (const path of filesUnder(join(dist, folder))) {
-      if (!outputs.has(path) && !path.startsWith(join(dist, scripts, '/'))) rmSync(path);
+      if (!outputs.has(path) && !kept(path)) rmSync(path);
     }
   }
   const complete = [...outputs].every((path) => existsSync(path));
@@ -141,6 +144,18 @@ function makeObjects({ folder, objects, headers }) {
   throw new BuildError(
     `${folder}/ needs ${missing.join(', ')}\n  do: apt-get install gcc binutils make linux-libc-dev libqrcodegen-dev`,
   );
+}
+
+/** The capture initramfs' own reader of logs: a program without any library, the same on every x86-64 Linux. */
+function makeReader() {
+  const source = join(root, `${reader}.c`);
+  const out = join(dist, reader);
+  if (existsSync(out) && modified(source) <= modified(out)) return;
+  const flags =
+    '-std=gnu11 -Os -Wall -Wextra -Werror -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie ' +
+    '-fcf-protection=none -fno-asynchronous-unwind-tables -Wl,--build-id=none,-z,noexecstack,-z,noseparate-code -s';
+  const run = spawnSync('gcc', [...flags.split(' '), '-o', out, source], { stdio: 'inherit' });
+  if (run.status !== 0) throw new BuildError(`gcc failed on ${reader}.c`);
 }
 
 async function checkImports() {
