@@ -26,10 +26,9 @@ const dist = join(root, 'dist');
 const typed = ['src', 'qemu-tests'];
 const compiledParts = [
   { folder: 'stubs', objects: ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'], headers: [] },
-  { folder: 'programs', objects: ['draw-qr'], headers: ['/usr/include/qrcodegen/qrcodegen.h'] },
+  { folder: 'programs', objects: ['draw-qr', 'read-log'], headers: ['/usr/include/qrcodegen/qrcodegen.h'] },
 ];
 const scripts = 'src/capture-initramfs/root';
-const reader = 'src/capture-initramfs/read-log';
 const buildInfo = join(dist, 'tsconfig.tsbuildinfo');
 
 /** What a person can put right; anything else is a bug and shows its stack. */
@@ -41,7 +40,6 @@ try {
   await renderScripts();
   await renderConfigSchema();
   compiledParts.forEach(makeObjects);
-  makeReader();
   await checkImports();
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;
@@ -60,7 +58,7 @@ function compile() {
       return [`${stem}.js`, `${stem}.js.map`, `${stem}.d.ts`];
     }),
   );
-  const kept = (path) => path.startsWith(join(dist, scripts, '/')) || path === join(dist, reader);
+  const kept = (path) => path.startsWith(join(dist, scripts, '/'));
   for (const folder of typed) {
     for (const path of filesUnder(join(dist, folder))) {
       if (!outputs.has(path) && !kept(path)) rmSync(path);
@@ -144,18 +142,6 @@ function makeObjects({ folder, objects, headers }) {
   throw new BuildError(
     `${folder}/ needs ${missing.join(', ')}\n  do: apt-get install gcc binutils make linux-libc-dev libqrcodegen-dev`,
   );
-}
-
-/** The capture initramfs' own reader of logs: a program without any library, the same on every x86-64 Linux. */
-function makeReader() {
-  const source = join(root, `${reader}.c`);
-  const out = join(dist, reader);
-  if (existsSync(out) && modified(source) <= modified(out)) return;
-  const flags =
-    '-std=gnu11 -Os -Wall -Wextra -Werror -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie ' +
-    '-fcf-protection=none -fno-asynchronous-unwind-tables -Wl,--build-id=none,-z,noexecstack,-z,noseparate-code -s';
-  const run = spawnSync('gcc', [...flags.split(' '), '-o', out, source], { stdio: 'inherit' });
-  if (run.status !== 0) throw new BuildError(`gcc failed on ${reader}.c`);
 }
 
 async function checkImports() {

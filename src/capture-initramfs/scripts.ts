@@ -10,8 +10,8 @@ import { fileError, readInput } from '../host/files.js';
 /** Where the scripts are, beside this module. */
 export const scriptFolder = fileURLToPath(new URL('root/', import.meta.url));
 
-/** read-log.c, compiled: the one program of the initramfs that is ours and no script. */
-export const readLogFile = fileURLToPath(new URL('read-log', import.meta.url));
+/** programs/read-log.c, compiled. */
+export const readLogFile = fileURLToPath(new URL('../../programs/read-log', import.meta.url));
 
 export interface Script {
   /** In the initramfs, without a leading slash. */
