@@ -27,7 +27,7 @@ const dist = join(root, 'dist');
 const typed = ['src', 'qemu-tests'];
 const compiledParts = [
   { folder: 'stubs', objects: ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'], headers: [] },
-  { folder: 'programs', objects: ['draw-qr'], headers: ['/usr/include/qrcodegen/qrcodegen.h'] },
+  { folder: 'programs', objects: ['draw-qr', 'read-log'], headers: ['/usr/include/qrcodegen/qrcodegen.h'] },
 ];
 const scripts = 'src/capture-initramfs/root';
 const buildInfo = join(dist, 'tsconfig.tsbuildinfo');
@@ -60,9 +60,10 @@ function compile() {
       return [`${stem}.js`, `${stem}.js.map`, `${stem}.d.ts`];
     }),
   );
+  const kept = (path) => path.startsWith(join(dist, scripts, '/'));
   for (const folder of typed) {
     for (const path of filesUnder(join(dist, folder))) {
-      if (!outputs.has(path) && !path.startsWith(join(dist, scripts, '/'))) rmSync(path);
+      if (!outputs.has(path) && !kept(path)) rmSync(path);
     }
   }
   const complete = [...outputs].every((path) => existsSync(path));

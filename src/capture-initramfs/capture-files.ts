@@ -16,7 +16,7 @@ import { generator } from '../host/version.js';
 import { type ArchiveEntry } from './cpio-archive.js';
 import { dumpKeyPath, generatorPath } from './constants.js';
 import { readElfNeeds } from './elf-needs.js';
-import { appletsOf, isProgram, readScripts } from './scripts.js';
+import { appletsOf, isProgram, readLogFile, readScripts } from './scripts.js';
 
 /** A member of the archive and where it came from: a path of this machine, or "saveoops" for what we write. */
 export type CaptureFile = ArchiveEntry & { readonly source: string };
@@ -122,6 +122,7 @@ export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<C
     add(isProgram(script) ? executable(path, bytes, 'saveoops') : readable(path, bytes));
   }
   add(executable('bin/draw-qr', await readInput(drawQr, 'a built program: run `npm run build`'), 'saveoops'));
+  add(executable('bin/read-log', await readInput(readLogFile, 'the reader of logs'), 'saveoops'));
   add(readable(generatorPath, Buffer.from(`${generator}\n`)));
   if (dumpKey !== undefined) add(readable(dumpKeyPath, dumpKey));
   for (const path of emptyFolders) add({ path, mode: 0o755, kind: 'directory', source: 'saveoops' });

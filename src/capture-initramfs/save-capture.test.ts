@@ -79,6 +79,60 @@ describe('diagnose', () => {
   });
 });
 
+describe('extract', () => {
+  /** With programs of these texts as readers: verdict, log, what failed, what the readers said. */
+  const extracted = (vmcoreDmesg: string, readLog: string, seconds = 60): readonly string[] => {
+    rmSync(join(folder, 'state'), { recursive: true, force: true });
+    for (const [name, text] of [
+      ['vmcore-dmesg', vmcoreDmesg],
+      ['read-log', readLog],
+    ] as const) {
+      writeFileSync(join(folder, 'bin', name), `#!${folder}/bin/sh\n${text}\n`, { mode: 0o755 });
+    }
+    return sh(`${library('extract-log')}EXTRACT_SECONDS=${seconds} log=$state/log errors=$state/errors
+memory_kib() { echo 65536; }
+: >$log
+: >$errors
+touch $state/log-failure
+extract
+echo "$verdict"
+for file in $log $state/log-failure $errors; do tr '\\n' ';' <$file; echo; done`).split('\n');
+  };
+
+  test('a log that vmcore-dmesg reads is its', () => {
+    expect(extracted('echo log', 'echo other')).toEqual([
+      ...['saveoops: vmcore-dmesg exit status 0, 4 bytes of log', 'log;', '', '', ''],
+    ]);
+  });
+
+  test.each([
+    ['fails', 'echo no memory >&2; exit 65', 'vmcore-dmesg: no memory;'],
+    ['is killed', 'kill -9 $$', 'vmcore-dmesg: Killed;'],
+    ['says nothing', ':', ''],
+  ])('when it %s, read-log reads it, and nothing has failed', (_, reader, said) => {
+    const [verdict, log, , errors] = extracted(reader, 'echo log');
+    expect([verdict, log, errors]).toEqual([
+      'saveoops: read-log exit status 0, 4 bytes of log',
+      'log;',
+      said,
+    ]);
+  });
+
+  test.each([
+    ['kill -9 $$', 'exit 1', 60, /^vmcore-dmesg was killed after [0-9] seconds;read-log exit status 1;$/],
+    ['while :; do :; done', 'exit 1', 1, /^vmcore-dmesg stopped after 1 seconds;read-log exit status 1;$/],
+    [':', ':', 60, /^vmcore-dmesg exit status 0;read-log exit status 0;$/],
+  ])('%j and %j: what failed is kept, a kill is no time limit', (first, second, seconds, failure) => {
+    const [, log, failed] = extracted(first, second, seconds);
+    expect([log, failed]).toEqual(['', expect.stringMatching(failure)]);
+  });
+
+  test('the longer of two parts stays', () => {
+    const [verdict, log] = extracted('echo the longer part; kill -9 $$', 'echo part; exit 1');
+    expect([verdict, log]).toEqual([expect.stringContaining('16 bytes of log'), 'the longer part;']);
+  });
+});
+
 test('a machine without a disk is told in one line', () => {
   const said = sh(`${library('find-file-system')}${library('unsafe-file-systems')}
 exec 2>&1

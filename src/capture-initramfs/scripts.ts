@@ -10,6 +10,9 @@ import { fileError, readInput } from '../host/files.js';
 /** Where the scripts are, beside this module. */
 export const scriptFolder = fileURLToPath(new URL('root/', import.meta.url));
 
+/** programs/read-log.c, compiled. */
+export const readLogFile = fileURLToPath(new URL('../../programs/read-log', import.meta.url));
+
 export interface Script {
   /** In the initramfs, without a leading slash. */
   readonly path: string;

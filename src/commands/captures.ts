@@ -27,6 +27,8 @@ interface ListedCapture {
   readonly kind: string | null;
   readonly message: string | null;
   readonly incomplete: boolean;
+  /** What the capture could not do, in its own words. */
+  readonly failures: readonly string[];
   readonly files: readonly { readonly name: string; readonly size: number }[];
   /** Bytes of all files. */
   readonly size: number;
@@ -63,6 +65,7 @@ async function list(capture: StoredCapture): Promise<ListedCapture> {
     kind: record?.kind ?? null,
     message: record?.message ?? null,
     incomplete: capture.incomplete || files.some((file) => file.name.endsWith('.incomplete')),
+    failures: record?.failures ?? [],
     files,
     size: files.reduce((sum, file) => sum + file.size, 0),
   };
@@ -106,7 +109,10 @@ function table(captures: readonly ListedCapture[], places: readonly string[]): s
       )
       .join('  ')
       .trimEnd();
-  return `${shown.map(line).join('\n')}\n`;
+  // Below its capture each, as long as it is.
+  const failed = (index: number): string =>
+    (captures[index - 1]?.failures ?? []).map((failure) => `\n  failed: ${forTerminal(failure)}`).join('');
+  return `${shown.map((row, index) => line(row) + failed(index)).join('\n')}\n`;
 }
 
 /** log, dump, encrypted dump: the kinds of things that are there. */

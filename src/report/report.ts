@@ -128,7 +128,8 @@ const longestLine = 4096;
 export function makeReport(input: ReportInput): MadeReport {
   const { capture } = input;
   const record = capture?.record;
-  const log = input.log === undefined ? undefined : readLog(input.log, hasDeath);
+  // An empty log tells no more than none.
+  const log = (input.log ?? '') === '' ? undefined : readLog(input.log ?? '', hasDeath);
   const lines = log?.lines ?? [];
   const { all, cause, end } = findDeaths(lines);
   const kernel = kernelOf(lines, all, input);
@@ -262,6 +263,7 @@ function missing({ files, record, incomplete }: CaptureInput): readonly string[]
   return [
     ...(incomplete ? ['the capture did not come to its end'] : []),
     ...(names.has('dmesg.txt') ? [] : ['no whole log (dmesg.txt)']),
+    ...files.filter(({ size }) => size === 0).map(({ name }) => `${name} is empty`),
     ...(record === undefined ? ['no whole capture.json'] : []),
     ...files.filter(({ name }) => name.endsWith('.incomplete')).map(({ name }) => `${name} is not whole`),
     ...(record?.files ?? [])

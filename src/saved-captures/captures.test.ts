@@ -197,6 +197,9 @@ describe('saveoops captures', () => {
     const { stdout } = runSaveoops(['captures', tree]);
     expect(stdout).toMatch(/^0b0002 .* log, encrypted dump +Kernel panic - not syncing: Fatal exception$/m);
     expect(stdout).toMatch(/^0c0003 .* unknown .* incomplete +log/m);
+    expect(stdout).toMatch(
+      /^0b0002 .*\n {2}failed: makedumpfile -l -d 31 \(exit status 1: no space\)\n0a0001/m,
+    );
   });
 
   test('exit code 1 when there is none, 74 when there is no such place, 65 for a file that is no image', () => {
@@ -306,6 +309,19 @@ describe('saveoops report', () => {
     expect([cut.status, cut.stderr]).toEqual([0, '']);
     expect(cut.stdout).toContain('no whole capture.json');
     expect(cut.stdout).toContain('dmesg.txt.incomplete is not whole');
+  });
+
+  test('an empty log is no log: what failed is told, and not that nothing died', () => {
+    const empty = join(folder, 'empty', newer);
+    mkdirSync(empty, { recursive: true });
+    const failures = ['log (vmcore-dmesg was killed after 1 seconds, read-log exit status 1)'];
+    writeFileSync(join(empty, 'capture.json'), JSON.stringify({ ...record, failures }));
+    writeFileSync(join(empty, 'dmesg.txt'), '');
+    const { status, stdout } = runSaveoops(['report', empty]);
+    expect(status).toBe(1);
+    expect(stdout).toContain('there is no log, so nothing is known of what happened');
+    expect(stdout).toContain(`  ${failures[0] ?? ''}`);
+    expect(stdout).toContain('  dmesg.txt is empty');
   });
 
   test('follows no link that lies in a capture', () => {

@@ -85,6 +85,14 @@ target_begin() {
   return 1
 }
 
+# An empty file is nothing that was saved.
+has_bytes() {
+  limited $WRITE_SECONDS test -s "$1" || {
+    echo "it is empty" >$state/said
+    return 1
+  }
+}
+
 # The shell itself never opens a file on the disk: it would hang with it.
 target_put() {
   file=$folder/$1
@@ -92,6 +100,7 @@ target_put() {
   shift
   [ -z "$stuck" ] || return 1
   limited $WRITE_SECONDS sh -c 'exec >"$1" && shift && exec "$@"' sh "$file.incomplete" "$@" 2>$state/said &&
+    has_bytes "$file.incomplete" &&
     limited $WRITE_SECONDS sync "$file.incomplete" 2>$state/said &&
     limited $WRITE_SECONDS mv "$file.incomplete" "$file" 2>$state/said &&
     limited $WRITE_SECONDS sync "$folder" 2>$state/said
