@@ -13,4 +13,17 @@ export default tseslint.config(
       eqeqeq: 'error',
     },
   },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/**/*.test.ts', 'src/testkit/**'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'CallExpression[callee.name=/^mkdir(Sync)?$/] Property[key.name="recursive"]',
+          message: 'Never ends where mkdir() answers ENOENT (/proc). Use makeFolder() of src/host/files.ts.',
+        },
+      ],
+    },
+  },
 );

@@ -15,6 +15,7 @@ import { runReport } from './commands/report.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
 import { runUpdate } from './commands/update.js';
+import { parseMachineMemory } from './config/parse-size.js';
 import { readConfigFile, type ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { fileError } from './host/files.js';
@@ -44,7 +45,16 @@ const optional = (values: Values, name: string): string | undefined => {
   return value === undefined ? undefined : String(value);
 };
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
-const number = (values: Values, name: string): number => Number(single(values, name));
+/** yargs would give NaN for what is no number, and nobody could tell what was typed. Throws `usage`. */
+function number(values: Values, name: string): number {
+  const value = single(values, name);
+  if (typeof value === 'number') return value;
+  throw new SaveoopsError('usage', `bad --${name}`, {
+    where: `--${name}`,
+    found: JSON.stringify(value),
+    wanted: 'a number',
+  });
+}
 
 function buildOptions(values: Values): ComposeOptions {
   return {
@@ -112,7 +122,7 @@ const handlers: Readonly<
         panic: text(values, 'panic'),
         nokaslr: flag(values, 'nokaslr'),
         cpus: number(values, 'cpus'),
-        memory: number(values, 'memory'),
+        memory: parseMachineMemory(text(values, 'memory')),
         timeout: number(values, 'timeout'),
         keep: optional(values, 'keep'),
         json: flag(values, 'json'),
@@ -216,7 +226,8 @@ function addOptions(parser: Argv, spec: CommandSpec): Argv {
   for (const [name, option] of Object.entries(spec.options)) {
     const { type, describe, array, required, choices, default: standard } = option;
     parser.option(name, {
-      type,
+      // Without a type yargs gives numbers as numbers, and all else as it was typed.
+      ...(type === 'number' ? {} : { type }),
       describe,
       ...(array === true ? { array: true } : type === 'boolean' ? {} : { requiresArg: true }),
       ...(required === true ? { demandOption: true } : {}),

@@ -6,6 +6,7 @@ import { checkRowOptions, rowWords, type RowOptions } from '../capture-initramfs
 import { readDumpKey } from '../capture-initramfs/dump-key.js';
 import { checkSaveOptions, saveWords, type SaveOptions } from '../capture-initramfs/save-words.js';
 import { findModules } from '../capture-initramfs/module-tree.js';
+import { parseCrashSize } from '../config/parse-size.js';
 import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
@@ -90,7 +91,7 @@ export async function composeFiles(options: ComposeOptions): Promise<{
   checkSaveOptions(options);
   checkRowOptions(options);
   checkCaptureOptions(options);
-  const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
+  const crashSize = options.crashSize === undefined ? undefined : parseCrashSize(options.crashSize);
   const names = nameFiles(options);
   const [kernelBytes, crashBytes] = await Promise.all([
     readInput(options.kernel, 'a bzImage'),
@@ -285,19 +286,6 @@ function checkNoModules({ modules, captureModule }: ComposeOptions, release: str
     found: `none for disks or file systems${saves ? `, and ${save} needs them` : ''}`,
     wanted: `the modules of ${release}, the crash kernel`,
     hint: 'install its package, or unpack it and give the folder with --modules',
-  });
-}
-
-/** "160M", "1G", "167772160". Throws `usage`. */
-export function parseSize(text: string): number {
-  const match = /^([0-9]+)([KMG]?)$/i.exec(text.trim());
-  const factor = { '': 1, K: 1024, M: MiB, G: 1024 * MiB }[(match?.[2] ?? '').toUpperCase()];
-  const size = Number(match?.[1]) * (factor ?? Number.NaN);
-  if (Number.isSafeInteger(size) && size > 0 && size < 2 ** 32) return size;
-  throw new SaveoopsError('usage', 'not a size', {
-    where: '--crash-size',
-    found: JSON.stringify(text),
-    wanted: 'a number of bytes below 4 GiB with an optional K, M or G: 160M',
   });
 }
 

@@ -1,5 +1,5 @@
 /** `saveoops update`: what package hooks and administrators run to keep /boot in step. See docs/distributors.md. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkVersion, installedKernels, type InstalledKernel } from '../boot/installed-kernels.js';
 import { withLock } from '../boot/lock.js';
@@ -16,7 +16,7 @@ import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { fallbackLabel } from '../config/boot-menu.js';
 import { armedAppend } from '../config/syslinux-config.js';
 import { renderError, SaveoopsError } from '../errors.js';
-import { fileError } from '../host/files.js';
+import { makeFolder } from '../host/files.js';
 import { generator } from '../host/version.js';
 import { composeFiles, type BuildOptions } from './build.js';
 import { verifyPayload } from './inspect.js';
@@ -59,7 +59,8 @@ export async function runUpdate(options: UpdateOptions, io: UpdateIo): Promise<v
       hint: 'for example boot-config: /boot/extlinux/extlinux.conf',
     });
   }
-  await makeLockFolder(boot);
+  // The lock is on the folder of the payloads.
+  await makeFolder(join(boot, 'saveoops'), 'a place that can be written');
   await withLock(join(boot, 'saveoops'), async () => {
     if (options.disable) await disable({ boot, bootConfig });
     else await act(options, await describe(options, bootConfig, io), io);
@@ -163,14 +164,4 @@ async function buildPayloadOf(
   });
   // The plain entry boots the files in /boot themselves.
   return files.filter(({ name }) => name === 'saveoops.c32' || name === 'saveoops.json');
-}
-
-/** The lock is on the folder of the payloads. */
-async function makeLockFolder(boot: string): Promise<void> {
-  const store = join(boot, 'saveoops');
-  try {
-    await mkdir(store, { recursive: true });
-  } catch (error) {
-    throw fileError(store, 'a place that can be written', error);
-  }
 }
