@@ -1,15 +1,7 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
 import { dumpLevels } from '../capture-initramfs/save-words.js';
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
-
-export interface OptionSpec {
-  readonly type: 'string' | 'number' | 'boolean';
-  readonly describe: string;
-  readonly array?: boolean;
-  readonly required?: boolean;
-  readonly default?: string | number | boolean;
-  readonly choices?: readonly string[];
-}
+import type { OptionSpec } from '../config/option-spec.js';
 
 export interface CommandSpec {
   readonly name: string;

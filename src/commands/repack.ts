@@ -10,7 +10,7 @@ import type { Manifest } from '../payload/manifest.js';
 import { foreignCrashInitrd } from '../payload/build-payload.js';
 import { repackPayload } from '../payload/repack-payload.js';
 import { takeApart, type PayloadParts } from '../payload/take-apart.js';
-import { checkOopsWord } from './build.js';
+import { checkOopsWord } from '../compose/compose-options.js';
 import {
   captureFile,
   configFile,
@@ -18,7 +18,7 @@ import {
   manifestFile,
   namesBeside,
   payloadFile,
-} from './payload-files.js';
+} from '../compose/payload-files.js';
 
 /** undefined: as it was. */
 export interface RepackOptions {

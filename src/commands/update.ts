@@ -15,10 +15,11 @@ import {
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { fallbackLabel } from '../config/boot-menu.js';
 import { armedAppend } from '../config/syslinux-config.js';
+import { composeFiles } from '../compose/compose-files.js';
+import type { ComposeOptions } from '../compose/compose-options.js';
 import { renderError, SaveoopsError } from '../errors.js';
 import { makeFolder } from '../host/files.js';
 import { generator } from '../host/version.js';
-import { composeFiles, type BuildOptions } from './build.js';
 import { verifyPayload } from './inspect.js';
 
 export interface UpdateOptions {
@@ -35,7 +36,7 @@ export interface UpdateOptions {
   /** Started by a package: no word when nothing is to be armed. */
   readonly hook: boolean;
   /** As for `saveoops build`; kernel, initrd and format are chosen here. */
-  readonly build: Omit<BuildOptions, 'out' | 'json'>;
+  readonly build: ComposeOptions;
 }
 
 export interface UpdateIo {
@@ -155,7 +156,7 @@ async function commandLine(append: string): Promise<string> {
 async function buildPayloadOf(
   { kernel, initrd }: InstalledKernel,
   boot: string,
-  build: Omit<BuildOptions, 'out' | 'json'>,
+  build: ComposeOptions,
 ): Promise<readonly NewFile[]> {
   const { files } = await composeFiles({
     ...build,

@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 
 export const payloadFile = 'saveoops.c32';
 export const manifestFile = 'saveoops.json';
+/** The composed image alone, for other loaders. */
+export const imageFile = 'saveoops.bzimage';
 export const configFile = 'syslinux.cfg';
 /** The crash kernel's initramfs as a file, for the entry that boots the crash kernel alone. */
 export const captureFile = 'saveoops-capture.img';
