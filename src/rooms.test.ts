@@ -58,7 +58,7 @@ test('no file imports itself by way of others', () => {
 
 test('every folder of src/ is a room of docs/design.md, and every room a folder', () => {
   const text = readFileSync(join(root, 'docs/design.md'), 'utf8');
-  const rooms = [...text.matchAll(/^\| `src\/(\w+)`/gm)].map(([, room]) => room);
+  const rooms = [...text.matchAll(/^\| `src\/([\w-]+)`/gm)].map(([, room]) => room);
   const folders = readdirSync(sources, { withFileTypes: true }).flatMap((entry) =>
     entry.isDirectory() ? [entry.name] : [],
   );
