@@ -6,6 +6,7 @@ import { checkRowOptions, rowWords, type RowOptions } from '../capture-initramfs
 import { readDumpKey } from '../capture-initramfs/dump-key.js';
 import { checkSaveOptions, saveWords, type SaveOptions } from '../capture-initramfs/save-words.js';
 import { findModules } from '../capture-initramfs/module-tree.js';
+import { unarmingMemoryWord } from '../config/memory-words.js';
 import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
@@ -334,5 +335,7 @@ function report(
   else if (options.crashInitrd === undefined) {
     io.out('No kernel modules of the crash kernel found: the capture prints the log and reaches no disk\n');
   }
+  const word = unarmingMemoryWord(options.append);
+  if (word !== undefined) io.out(`With ${word} in --append the kernel will boot unarmed (E12)\n`);
   io.out(`Prove it: saveoops test ${options.out}\n`);
 }
