@@ -210,7 +210,7 @@ describe('words of the command line', () => {
   test(
     'a map that makes RAM of the crash region: the boot goes on unarmed',
     async () => {
-      const run = await boot('memmap=exactmap memmap=639K@0 memmap=500M@1M');
+      const run = await boot('memmap=exactmap memmap=639K@0 memmap=500M@1M memmap=1M#0x1ff00000');
       check(run, () => {
         expect(run.serial).toContain(
           'saveoops: E12 not armed: memmap= on the command line uses the crash region',
