@@ -36,6 +36,8 @@ interface Machine {
   readonly mtrrsOn: boolean;
   readonly image: Range;
   readonly initrd: Range;
+  /** The EFI memory map; none: started by a BIOS. */
+  readonly efi: readonly { readonly range: Range; readonly type: number; readonly attribute: number }[];
 }
 
 /** What the program prints. */
@@ -56,6 +58,8 @@ const sizes = { region: 8 * MiB, kernel: 8 * MiB, align: 2 * MiB, load: 16 * MiB
 /** What the entry stub leaves to the primary beside kernel and initrd. */
 const workingRoom = 32 * MiB;
 const largePage = 2 * MiB;
+const efiConventional = 7;
+const efiSpecialPurpose = 0x40000;
 const hex = (value: number | bigint): string => value.toString(16);
 
 function commands(machine: Machine): string[] {
@@ -65,6 +69,10 @@ function commands(machine: Machine): string[] {
     `image ${hex(image[0])} ${hex(image[1] - image[0])}`,
     `initrd ${hex(initrd[0])} ${hex(initrd[1] - initrd[0])}`,
     ...entries.map(({ range: [start, end], type }) => `e820 ${hex(start)} ${hex(end - start)} ${hex(type)}`),
+    ...machine.efi.map(
+      ({ range: [start, end], type, attribute }) =>
+        `efi ${hex(type)} ${hex(start)} ${hex((end - start) / page)} ${hex(attribute)}`,
+    ),
     `line ${line}`,
     `msr fe ${hex(mtrrs.length)}`,
     `msr 2ff ${hex(machine.defaultType | (machine.mtrrsOn ? 1 << 11 : 0))}`,
@@ -129,6 +137,17 @@ function expectedOf(machine: Machine, own: readonly Range[]): Expected {
   before.forEach((type, at) => {
     if (type === types.ram && cached[(at * page) >>> 20] === true) free[at] = 1;
   });
+  if (machine.efi.length > 0) {
+    const conventional = new Uint8Array(pages);
+    const isFree_ = ({ type, attribute }: Machine['efi'][number]): boolean =>
+      type === efiConventional && attribute !== efiSpecialPurpose;
+    for (const usable of [true, false])
+      for (const each of machine.efi.filter((one) => isFree_(one) === usable))
+        conventional.fill(usable ? 1 : 0, each.range[0] / page, each.range[1] / page);
+    conventional.forEach((yes, at) => {
+      if (yes === 0) free[at] = 0;
+    });
+  }
   const loaded = [...own, machine.initrd].filter(([start, end]) => start < end);
   const isFree = (range: Range, taken: readonly Range[]): boolean =>
     !taken.some((each) => overlap(each, range)) && covers(free, range, 1);
@@ -331,6 +350,18 @@ function randomMtrr(dice: Dice): Mtrr {
   };
 }
 
+/** Mostly conventional memory, in any order, with what firmware and loader have taken; sometimes overlapping. */
+function randomEfiMap(dice: Dice, top: number): Machine['efi'] {
+  const cuts = [0, MiB, ...dice.many(10, () => dice.below(top / page) * page), top].sort((a, b) => a - b);
+  const pieces = cuts.slice(1).map((end, i) => ({
+    range: [cuts[i] ?? 0, end] as const,
+    type: dice.of([7, 7, 7, 7, 1, 2, 4, 6, 0]),
+    attribute: dice.of([0xf, 0xf, 0xf, 0xf, efiSpecialPurpose]),
+  }));
+  const more = dice.many(2, () => ({ range: dice.range(300), type: dice.of([2, 4, 7]), attribute: 0xf }));
+  return dice.shuffled([...pieces, ...more]).filter(({ range: [start, end] }) => start < end);
+}
+
 function randomMachine(seed: number): Machine {
   const dice = new Dice(seed);
   const top = (64 + dice.below(65)) * MiB;
@@ -356,6 +387,7 @@ function randomMachine(seed: number): Machine {
     mtrrsOn: dice.below(6) > 0,
     image: [image, image + (1 + dice.below(16)) * MiB],
     initrd: [initrd, initrd + dice.below(8) * MiB],
+    efi: dice.below(3) > 0 ? [] : randomEfiMap(dice, top),
   };
 }
 
@@ -451,6 +483,24 @@ describe('firmware', () => {
     expect(one('line memmap=010M$126M', 'initrd 7000000 400000').region).toBe('0x7600000');
     expect(one('line mem=100M').region).toBe('0x5c00000');
     expect(one('line mem=nopentium').region).toBe('0x7800000');
+  });
+
+  test('what a careless loader leaves in boot_params is not believed', () => {
+    expect(one('dirty', 'initrd 7000000 400000')).toMatchObject({ reason: 0, region: '0x7800000' });
+    expect(one('dirty')).toMatchObject({ reason: 0, rsdp: '0x0' });
+  });
+
+  test('a region that firmware has given is used, and stays reserved', () => {
+    const given = ['e820 6000000 a00000 2', 'region 6200000'];
+    expect(one(...given)).toMatchObject({ reason: 0, region: '0x6200000', entries: 3 });
+    expect(one(...given).crash).toContainEqual(['0x6400000', '0x6a00000', 1]);
+    // Firmware says that it is RAM.
+    expect(reasonOf('region 6200000')).toBe(12);
+  });
+
+  test('nokaslr: another place where firmware has taken the usual one', () => {
+    expect(one('line nokaslr').output).toBe('0x1000000');
+    expect(one('line nokaslr', 'e820 1100000 1000 4').output).toBe('0x1200000');
   });
 
   test('a chain of setup_data that cannot be followed is refused', () => {

@@ -27,6 +27,22 @@ static void primary_map(struct memory_map *map)
 	map_tidy(map);
 }
 
+/* What of the map's RAM is free for region and kernel, and for a status node. */
+static int set_free(const struct memory_map *map)
+{
+	memcpy(&state.free, map, sizeof(state.free));
+	mark_slow_ram(&state.free);
+	map_tidy(&state.free);
+	if (!mark_firmware_memory(&state.free)) {
+		map_tidy(&state.free);
+		if (!state.free.bad)
+			return 0;
+		refuse(BAD_E820, "the memory map is too long");
+	}
+	state.free.count = 0;
+	return -1;
+}
+
 int read_memory(void)
 {
 	const struct boot_params *bp = state.boot_params;
@@ -35,13 +51,16 @@ int read_memory(void)
 	/* With fewer than two entries the kernel takes other sources (append_e820_table()). */
 	if (bp->e820_entries < 2 || bp->e820_entries > E820_MAX)
 		return refuse(BAD_E820, "no usable E820 memory map");
-	firmware_map(&state.free);
-	if (state.free.bad)
+	firmware_map(&state.memory);
+	if (state.memory.bad)
 		return refuse(BAD_E820, "no usable E820 memory map");
+	if (set_free(&state.memory))
+		return -1;
 	primary_map(&state.memory);
 	if (state.memory.bad)
 		return refuse(BAD_MEMORY_WORDS, "memmap= on the command line is not understood");
-	memcpy(&state.free, &state.memory, sizeof(state.free));
+	if (set_free(&state.memory))
+		return -1;
 	if (map_top(&state.memory, E820_RAM) > MAPPED_LIMIT)
 		return refuse(TOO_MUCH_RAM, "RAM above 512 GiB is not supported");
 	for (i = 0; i < state.memory.count; i++)
@@ -59,10 +78,12 @@ int reserve_region(void)
 	struct boot_params *bp = state.boot_params;
 
 	state.original_entries = bp->e820_entries;
-	if (bp->e820_entries == E820_MAX)
-		return refuse(BAD_E820, "the E820 memory map has no free entry");
-	bp->e820[bp->e820_entries++] = (struct e820_entry){ state.region, plan.region_size, E820_RESERVED };
-	primary_map(&state.memory);
+	if (!state.given_region) {
+		if (bp->e820_entries == E820_MAX)
+			return refuse(BAD_E820, "the E820 memory map has no free entry");
+		bp->e820[bp->e820_entries++] = (struct e820_entry){ state.region, plan.region_size, E820_RESERVED };
+		primary_map(&state.memory);
+	}
 	/* Words may start the map anew, or give RAM back that is reserved. */
 	if (map_is(&state.memory, state.region, plan.region_size, E820_RESERVED))
 		return 0;

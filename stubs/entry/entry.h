@@ -1,11 +1,12 @@
 /*
  * What the entry stub's parts share. Its files: main.c decides and goes on in the copy; messages.c; memory-map.c (what a map
- * is), e820.c, memory-words.c, mtrr.c, setup-data.c (where maps come from), places.c (crash region and kernel); this-cpu.c;
+ * is), e820.c, memory-words.c, mtrr.c, efi-map.c, setup-data.c (where maps come from), boot-params.c, identity-map.c, places.c (crash region and kernel); this-cpu.c;
  * command-line.c; rsdp.c; kernel-image.c (decompression, relocation); arm.c (tables for hook and crash stub).
  */
 #ifndef SAVEOOPS_ENTRY_H
 #define SAVEOOPS_ENTRY_H
 #include "boot-params.h"
+#include "extra-gibs.h"
 #include "machine.h"
 #include "memory-map.h"
 #include "plan.h"
@@ -30,6 +31,7 @@ struct range {
 /* Everything decided before the move; travels with the stub's copy. */
 struct entry_state {
 	struct boot_params *boot_params;
+	u64 given_region; /* that firmware has reserved, with a page below it for the status node; 0: one is chosen */
 	u64 region;
 	u64 node;       /* status node, or 0 */
 	u64 output;     /* physical address of _text */
@@ -41,6 +43,9 @@ struct entry_state {
 	u32 level5;
 	u32 original_entries; /* of E820, before the region was reserved */
 	u32 avoid_count;
+	u32 extra_gibs;    /* page tables of extra_pd in use */
+	u32 reached_count; /* GiBs above 4 that reach() has mapped */
+	u64 reached[EXTRA_GIBS];
 	u32 avoid_lost;  /* a range found no room in the following */
 	struct range avoid[MAX_AVOID];
 	struct memory_map memory; /* the primary's, as it will be: E820, and what the command line says of it */
@@ -50,7 +55,7 @@ struct entry_state {
 extern struct entry_state state;
 extern u32 image_base;   /* physical address of the image's protected-mode part */
 extern struct plan plan; /* in entry.S, filled in by the build */
-extern u64 boot_pml4[512], boot_pml5[512], boot_pdpt[512], boot_pd[2048], extra_pd[1024];
+extern u64 boot_pml4[512], boot_pml5[512], boot_pdpt[512], boot_pd[2048], extra_pd[512 * (EXTRA_GIBS + 2)];
 extern char entry32[], stub_end[];
 
 static inline void *at(u64 address)
@@ -93,6 +98,17 @@ int avoid_setup_data(void);
 void add_e820_extension(struct memory_map *map);
 void chain_status_node(u64 place, u32 reason);
 
+/* boot-params.c */
+void sanitize_boot_params(void);
+
+/* identity-map.c: reach() gives a pointer to physical memory, mapped; NULL when it cannot be */
+void *reach(u64 start, u64 size);
+void build_identity_map(void);
+
+/* efi-map.c: RAM that is not conventional memory of the EFI map becomes RAM_OF_FIRMWARE; the RSDP, or 0 */
+int mark_firmware_memory(struct memory_map *map);
+u64 efi_rsdp(void);
+
 /* rsdp.c */
 u64 find_rsdp(void);
 
@@ -101,7 +117,6 @@ void mark_slow_ram(struct memory_map *map);
 u32 wants_level5(void);
 
 /* kernel-image.c */
-void build_identity_map(void);
 int decompress(void);
 int relocate(void);
 

@@ -1,29 +1,7 @@
-/* The primary kernel: mapped, decompressed, relocated. The kernel's own decompressor does the same. */
+/* The primary kernel: decompressed, relocated. The kernel's own decompressor does the same. */
 #include "entry.h"
 #include "lz4.h"
 #include "messages.h"
-
-/* One to one: the first 4 GiB, and the GiBs that the kernel is placed in. */
-void build_identity_map(void)
-{
-	u64 first = state.output / GIB, last = (state.output + plan.kernel_size - 1) / GIB, g;
-	u32 i;
-
-	boot_pml4[0] = (usize)boot_pdpt | 3;
-	boot_pml5[0] = (usize)boot_pml4 | 3;
-	for (i = 0; i < 4; i++)
-		boot_pdpt[i] = (usize)&boot_pd[512 * i] | 3;
-	for (i = 0; i < 2048; i++)
-		boot_pd[i] = i * LARGE_PAGE | 0x83;
-	for (g = first; g <= last; g++) {
-		if (g < 4)
-			continue;
-		boot_pdpt[g] = (usize)&extra_pd[512 * (g - first)] | 3;
-		for (i = 0; i < 512; i++)
-			extra_pd[512 * (g - first) + i] = (g * GIB + i * LARGE_PAGE) | 0x83;
-	}
-	__asm__ volatile("mov %0, %%cr3" : : "r"(boot_pml4) : "memory");
-}
 
 /* The compressed image and its relocation lists, to where the kernel runs. */
 int decompress(void)

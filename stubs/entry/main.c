@@ -45,7 +45,7 @@ static void give_up(void)
 	tell_refusal();
 	state.boot_params->loadflags &= (u8)~LOADFLAG_KASLR;
 	avoid(buffer, plan.original_init_size);
-	place = place_region(LARGE_PAGE);
+	place = state.given_region ? state.given_region : place_region(LARGE_PAGE);
 	if (place)
 		chain_status_node(place - PAGE, refusal.reason);
 }
@@ -130,12 +130,17 @@ void entry_main(u64 boot_params, u64 stub)
 		return;
 	}
 	restore_header();
+	sanitize_boot_params();
 	if (collect_avoided(image_size()) || read_memory() || check_parts() || check_options() || choose_places()) {
 		give_up();
 		return;
 	}
 	state.level5 = wants_level5();
-	state.rsdp = state.boot_params->acpi_rsdp_addr ? state.boot_params->acpi_rsdp_addr : find_rsdp();
+	state.rsdp = state.boot_params->acpi_rsdp_addr;
+	if (!state.rsdp)
+		state.rsdp = efi_rsdp();
+	if (!state.rsdp)
+		state.rsdp = find_rsdp();
 	move();
 }
 

@@ -10,6 +10,9 @@
 #define MAP_MAX 512
 #define ANY_TYPE 0
 #define NOTHING 0
+/* Types of our own, in maps of free RAM only: by MTRRs not write-back; by the EFI map not conventional memory. */
+#define RAM_UNCACHED 0x100
+#define RAM_OF_FIRMWARE 0x101
 
 struct span {
 	u64 start;

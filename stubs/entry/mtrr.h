@@ -3,8 +3,6 @@
 #define SAVEOOPS_MTRR_H
 #include "memory-map.h"
 
-#define RAM_UNCACHED 0x100 /* a type of our own, in maps of free RAM only */
-
 /*
  * RAM of the map that is not write-back by the MTRRs becomes RAM_UNCACHED. read_msr gives a model-specific register;
  * default_limit is the address below which the default type counts.

@@ -32,6 +32,8 @@ int collect_avoided(u64 image_size)
 	avoid(bp->ramdisk_image | (u64)bp->ext_ramdisk_image << 32,
 	      bp->ramdisk_size | (u64)bp->ext_ramdisk_size << 32);
 	avoid((usize)bp, PAGE);
+	if (command_line() && !reach((usize)command_line(), PAGE))
+		return refuse(BAD_SETUP_DATA, "the command line cannot be reached");
 	if (command_line())
 		avoid((usize)command_line(), length_of(command_line()) + 1);
 	return avoid_setup_data();
@@ -129,6 +131,11 @@ static u64 kernel_places(u64 pick)
 	return count;
 }
 
+static int may_run_at(u64 place)
+{
+	return map_is(&state.free, place, plan.kernel_size, E820_RAM) && !hit(place, place + plan.kernel_size);
+}
+
 /* Chooses physical and virtual address of the primary as its own decompressor would. 0: no place. */
 static int place_kernel(void)
 {
@@ -144,9 +151,10 @@ static int place_kernel(void)
 			state.output = kernel_places(random_bits() % places);
 		places = 1 + (plan.kernel_image_size - plan.load_physical_addr - plan.kernel_size) / plan.kernel_alignment;
 		state.delta = random_bits() % places * plan.kernel_alignment;
+	} else if ((plan.flags & PLAN_KASLR) && !may_run_at(state.output) && kernel_places(~0ull)) {
+		state.output = kernel_places(0); /* firmware may have taken the usual place */
 	}
-	return map_is(&state.free, state.output, plan.kernel_size, E820_RAM) &&
-	       !hit(state.output, state.output + plan.kernel_size);
+	return may_run_at(state.output);
 }
 
 int choose_places(void)
@@ -158,11 +166,7 @@ int choose_places(void)
 
 	if (state.avoid_lost)
 		return refuse(BAD_SETUP_DATA, "the loader has placed more than can be kept in mind");
-	mark_slow_ram(&state.free);
-	map_tidy(&state.free);
-	if (state.free.bad)
-		return refuse(BAD_E820, "the memory map is too long");
-	state.region = place_region(plan.region_size);
+	state.region = state.given_region ? state.given_region : place_region(plan.region_size);
 	if (!state.region)
 		return refuse(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
 	state.node = state.region - PAGE;

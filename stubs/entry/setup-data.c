@@ -5,11 +5,6 @@
 /* Far more than any loader has: EFI's passes one for each PCI device with a ROM. A longer chain is a loop. */
 #define MAX_NODES 128
 
-static int can_read(u64 start, u64 size)
-{
-	return size <= 4 * GIB && start <= 4 * GIB - size;
-}
-
 int avoid_setup_data(void)
 {
 	u64 node = state.boot_params->setup_data;
@@ -19,7 +14,7 @@ int avoid_setup_data(void)
 		const struct setup_data *data = at(node);
 		const struct setup_indirect *indirect = (const struct setup_indirect *)(data + 1);
 
-		if (count == MAX_NODES || !can_read(node, sizeof(*data)) || !can_read(node, sizeof(*data) + data->len))
+		if (count == MAX_NODES || !reach(node, sizeof(*data)) || !reach(node, sizeof(*data) + data->len))
 			return refuse(BAD_SETUP_DATA, "the chain of setup_data cannot be followed");
 		avoid(node, sizeof(*data) + data->len);
 		if (data->type == SETUP_INDIRECT && data->len >= sizeof(*indirect))

@@ -11,6 +11,9 @@
  *  default-limit ADDRESS                 below it the default MTRR type counts
  *  nodes COUNT | loop                    setup_data nodes without meaning; a chain without end
  *  indirect START SIZE                   a node of type SETUP_INDIRECT
+ *  efi TYPE START PAGES ATTRIBUTE        a descriptor of the EFI memory map; efi_info says EL64
+ *  region START                          the crash region, taken from firmware
+ *  dirty                                 boot_params has rubbish where a careless loader leaves it
  *  run
  *
  * Linked below 4 GiB, as the identity map of the stub ends there: what the "loader" places are variables of this program.
@@ -48,6 +51,15 @@ static struct {
 	struct e820_entry entry[MAX_ENTRIES];
 } extension;
 
+static u8 descriptors[48 * MAX_ENTRIES];
+static u32 descriptor_count;
+
+/* All that is read lies below 4 GiB here. */
+void *reach(u64 start, u64 size)
+{
+	return start && start + size <= 4 * GIB ? at(start) : NULL;
+}
+
 static u64 fake_msr(u32 msr)
 {
 	return msrs[msr];
@@ -67,7 +79,8 @@ static void start_case(void)
 	memset(line, 0, sizeof(line));
 	memset(msrs, 0, sizeof(msrs));
 	memset(&indirect, 0, sizeof(indirect));
-	entry_count = node_count = is_loop = 0;
+	entry_count = node_count = descriptor_count = 0;
+	is_loop = 0;
 	image_base = 0;
 	image_size = 0;
 	default_limit = ~0ull;
@@ -84,6 +97,12 @@ static void place(void)
 	u32 i, extended = entry_count > E820_MAX ? entry_count - E820_MAX : 0;
 
 	state.boot_params = &boot_params;
+	if (descriptor_count) {
+		boot_params.efi_signature = EFI_SIGNATURE_64;
+		boot_params.efi_memmap = (u32)(usize)descriptors;
+		boot_params.efi_memmap_size = 48 * descriptor_count;
+		boot_params.efi_memdesc_size = 48;
+	}
 	boot_params.cmd_line_ptr = (u32)(usize)line;
 	boot_params.e820_entries = (u8)(entry_count - extended);
 	memcpy(boot_params.e820, entries, (entry_count - extended) * sizeof(*entries));
@@ -126,13 +145,15 @@ static void run(void)
 	};
 	u32 i, crash_fits = 1;
 
+	sanitize_boot_params();
 	if (!collect_avoided(image_size) && !read_memory() && !choose_places())
 		crash_fits = !crash_e820(&crash);
 	for (i = 0; i < crash.e820_entries && !refusal.reason; i++)
 		map_add(&crash_map, crash.e820[i].start, crash.e820[i].size, crash.e820[i].type);
 	printf("{\"reason\": %u, \"why\": \"%s\", \"region\": \"0x%llx\", \"output\": \"0x%llx\", \"entries\": %u, ", refusal.reason,
 	       refusal.why.text, state.region, state.output, boot_params.e820_entries);
-	printf("\"lowRamEnd\": \"0x%llx\", \"crashFits\": %u, \"own\": [", state.low_ram_end, crash_fits);
+	printf("\"lowRamEnd\": \"0x%llx\", \"rsdp\": \"0x%llx\", \"crashFits\": %u, \"own\": [", state.low_ram_end, boot_params.acpi_rsdp_addr,
+	       crash_fits);
 	for (i = 0; i < sizeof(own) / sizeof(*own); i++)
 		printf("%s[\"0x%llx\", \"0x%llx\"]", i ? ", " : "", own[i][0], own[i][0] + own[i][1]);
 	printf("]");
@@ -191,6 +212,20 @@ int main(void)
 		} else if (!strncmp(text, "indirect ", 9)) {
 			indirect.head = (struct setup_data){ 0, SETUP_INDIRECT, sizeof(indirect.to) };
 			indirect.to = (struct setup_indirect){ 0, 0, n[1], n[0] };
+		} else if (!strncmp(text, "efi ", 4) && descriptor_count < MAX_ENTRIES) {
+			u64 *d = (u64 *)(descriptors + 48 * descriptor_count++);
+
+			d[0] = n[0];
+			d[1] = n[1];
+			d[2] = 0;
+			d[3] = n[2];
+			d[4] = n[3];
+		} else if (!strncmp(text, "region ", 7)) {
+			state.given_region = n[0];
+		} else if (!strcmp(text, "dirty")) {
+			boot_params.sentinel = 0xff;
+			boot_params.acpi_rsdp_addr = 0x2067736d20206f4e;
+			boot_params.ext_ramdisk_image = boot_params.ext_ramdisk_size = boot_params.ext_cmd_line_ptr = 6;
 		} else if (!strcmp(text, "run")) {
 			place();
 			run();
