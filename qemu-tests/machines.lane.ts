@@ -439,9 +439,6 @@ words('mem=512M', 'of 4 GiB the kernel uses less than 512 MiB', { memory: 4096 }
 words('memmap=64M$0x10000000', 'the kernel keeps off these 64 MiB', {}, (_, log) => {
   expect(log).toContain('user: [mem 0x0000000010000000-0x0000000013ffffff] reserved');
 });
-words('memmap=exactmap memmap=640K@0 memmap=511M@1M', 'the kernel has these 512 MiB', {}, (_, log) => {
-  expect(log).toContain('user-defined physical RAM map');
-});
 words('no5lvl', 'a CPU with LA57; the kernel does not use it', { extra: ['-cpu', 'max'] }, (facts, log) => {
   expect([facts.flags.has('la57'), facts.flags.has('smap')]).toEqual([false, true]);
   expect(log).toContain('no5lvl');
@@ -454,24 +451,29 @@ words('noapic nolapic', 'no local APIC, no IO-APIC', {}, (facts) => {
 });
 words('nopti nokaslr pci=nomsi', '', {}, () => undefined);
 
-row(
-  'Command line of the primary',
-  '`mem_encrypt=on`',
-  'unarmed, E07 says so; the kernel runs, and panics by itself',
-  async () => {
-    const result = await bootPayload(await talkative('cloud-amd64'), {
-      timeout,
-      extraAppend: `${serialConsole} mem_encrypt=on`,
-      endAt: [/---\[ end Kernel panic/],
-    });
-    check(result, () => {
-      const lines = serialLines(result.serial);
-      expect(lines).toContainEqual(expect.stringMatching(/^saveoops: E07 not armed: mem_encrypt=on/));
-      expect(lines).toContainEqual(expect.stringContaining(guestPanic));
-      expect(recoveredLog(result.serial)).toBeUndefined();
-    });
-  },
-);
+for (const [name, number, why] of [
+  ['mem_encrypt=on', 'E07', 'mem_encrypt=on'],
+  ['memmap=exactmap memmap=640K@0 memmap=511M@1M', 'E12', 'memmap= on the command line uses'],
+] as const) {
+  row(
+    'Command line of the primary',
+    `\`${name}\``,
+    `unarmed, ${number} says so; the kernel runs, and panics by itself`,
+    async () => {
+      const result = await bootPayload(await talkative('cloud-amd64'), {
+        timeout,
+        extraAppend: `${serialConsole} ${name}`,
+        endAt: [/---\[ end Kernel panic/],
+      });
+      check(result, () => {
+        const lines = serialLines(result.serial);
+        expect(lines).toContainEqual(expect.stringContaining(`saveoops: ${number} not armed: ${why}`));
+        expect(lines).toContainEqual(expect.stringContaining(guestPanic));
+        expect(recoveredLog(result.serial)).toBeUndefined();
+      });
+    },
+  );
+}
 
 // --- Consoles ---------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ import { parseElf } from '../src/formats/elf/parse-elf.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { bootPayload, check, guestBlock } from './harness/boot.js';
 import { e820Type, type E820Entry } from './harness/machine-facts.js';
+import { printBlock } from './harness/guest.js';
 import { blockSize, withMemoryMap } from './harness/memory-map-block.js';
 import {
   e820Ranges,
@@ -21,13 +22,18 @@ const timeout = 360;
 const MiB = 1n << 20n;
 const page = 4096n;
 
-function checkAllRam(run: ScenarioResult): readonly MemoryRange[] {
-  const ram = e820Ranges(guestBlock(run, 'e820'), 'usable');
+/** What /proc/vmcore has of RAM, upwards. */
+function ptLoads(run: ScenarioResult): readonly MemoryRange[] {
   const [, ...loads] = parseElf(vmcoreHead(run), '/proc/vmcore').segments.filter(
     ({ p_type }) => p_type === PT_LOAD,
   );
   const shown = loads.map(({ p_paddr, p_memsz }) => ({ start: p_paddr, end: p_paddr + BigInt(p_memsz) }));
-  expect(shown.sort((a, b) => (a.start < b.start ? -1 : 1))).toEqual(ram);
+  return shown.sort((a, b) => (a.start < b.start ? -1 : 1));
+}
+
+function checkAllRam(run: ScenarioResult): readonly MemoryRange[] {
+  const ram = e820Ranges(guestBlock(run, 'e820'), 'usable');
+  expect(ptLoads(run)).toEqual(ram);
   expect(guestBlock(run, 'dead log').join('\n')).toContain(guestPanic);
   return ram;
 }
@@ -102,7 +108,7 @@ function withHoles(from: bigint, distance: bigint, most: number): readonly E820E
 }
 
 describe('a memory map full of holes, by INT 15h', () => {
-  /** Entries in boot_params; the crash region makes three of one. */
+  /** Entries in boot_params; the crash region takes one more. */
   const room = 128;
   /** Above what Syslinux loads the payload to, which it must find in one piece. */
   const from = 128n * MiB;
@@ -110,8 +116,8 @@ describe('a memory map full of holes, by INT 15h', () => {
   test(
     'that just has room for the crash region',
     async () => {
-      const holes = withHoles(from, MiB / 2n, room - 2);
-      expect(holes.length).toBe(room - 2);
+      const holes = withHoles(from, MiB / 2n, room - 1);
+      expect(holes.length).toBe(room - 1);
       const dir = await vmcorePayload('cloud-amd64');
       const run = await bootPayload(dir, { endAt: vmcoreEnds, ...(await withMemoryMap(holes)) });
       check(run, () => {
@@ -134,7 +140,7 @@ describe('a memory map full of holes, by INT 15h', () => {
       'that has no room for the crash region',
       from,
       MiB / 2n,
-      room - 1,
+      room,
       'E04',
       'the E820 memory map has no free entry',
     ],
@@ -158,6 +164,57 @@ describe('a memory map full of holes, by INT 15h', () => {
       check(run, () => {
         expect(run.serial).toContain(`saveoops: ${number} not armed: ${why}`);
         expect(guestBlock(run, 'symbols').length).toBeGreaterThan(0);
+        expect(run.serial).toContain(guestPanic);
+        expect(run.serial).not.toContain(vmcoreTold);
+      });
+    },
+    limit,
+  );
+});
+
+/** Ranges upwards, neighbours as one: the kernel makes a range of its own of the status node. */
+function joined(ranges: readonly MemoryRange[]): readonly MemoryRange[] {
+  return ranges.reduce<MemoryRange[]>((all, { start, end }) => {
+    const last = all.at(-1);
+    return last?.end === start ? [...all.slice(0, -1), { start: last.start, end }] : [...all, { start, end }];
+  }, []);
+}
+
+describe('words of the command line', () => {
+  const boot = async (words: string): Promise<ScenarioResult> => {
+    const dir = await vmcorePayload('cloud-amd64', printBlock('user', 'dmesg | grep -o "user: \\[mem .*"'));
+    return await bootPayload(dir, {
+      memory: 512,
+      extraAppend: words,
+      endAt: [new RegExp(vmcoreTold), /---\[ end Kernel panic/],
+    });
+  };
+
+  test(
+    'bad RAM is no place for the crash region, and is not in /proc/vmcore',
+    async () => {
+      // In the highest place for the region.
+      const bad = { start: 0x1fc00000n, end: 0x1fd00000n };
+      const run = await boot('memmap=1M$0x1fc00000');
+      check(run, () => {
+        const ram = guestBlock(run, 'user').map((line) => line.replace('user: ', 'BIOS-e820: '));
+        expect(ptLoads(run)).toEqual(joined(e820Ranges(ram, 'usable')));
+        const regions = e820Ranges(guestBlock(run, 'e820'), 'reserved');
+        expect(regions.filter(({ start, end }) => start < bad.end && bad.start < end)).toEqual([]);
+        expect(guestBlock(run, 'dead log').join('\n')).toContain(guestPanic);
+      });
+    },
+    limit,
+  );
+
+  test(
+    'a map that makes RAM of the crash region: the boot goes on unarmed',
+    async () => {
+      const run = await boot('memmap=exactmap memmap=639K@0 memmap=500M@1M memmap=1M#0x1ff00000');
+      check(run, () => {
+        expect(run.serial).toContain(
+          'saveoops: E12 not armed: memmap= on the command line uses the crash region',
+        );
         expect(run.serial).toContain(guestPanic);
         expect(run.serial).not.toContain(vmcoreTold);
       });

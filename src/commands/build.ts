@@ -4,6 +4,7 @@ import type { Capture } from '../compose/capture-initramfs.js';
 import { composeFiles } from '../compose/compose-files.js';
 import type { ComposeOptions } from '../compose/compose-options.js';
 import { imageFile, payloadFile } from '../compose/payload-files.js';
+import { unarmingMemoryWord } from '../config/memory-words.js';
 import { makeFolder, writeTogether } from '../host/files.js';
 import type { Payload } from '../payload/build-payload.js';
 import { forJson } from '../safe-text.js';
@@ -66,5 +67,7 @@ function report(
   else if (options.crashInitrd === undefined) {
     io.out('No kernel modules of the crash kernel found: the capture prints the log and reaches no disk\n');
   }
+  const word = unarmingMemoryWord(options.append);
+  if (word !== undefined) io.out(`With ${word} in --append the kernel will boot unarmed (E12)\n`);
   io.out(`Prove it: saveoops test ${options.out}\n`);
 }

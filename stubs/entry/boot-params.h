@@ -5,9 +5,16 @@
 
 #define E820_RAM 1
 #define E820_RESERVED 2
+#define E820_ACPI 3
+#define E820_NVS 4
+#define E820_PRAM 12
 #define E820_MAX 128
+#define EFI_SIGNATURE_64 0x34364c45 /* "EL64" in efi_info: started by 64-bit UEFI */
+#define EFI_SIGNATURE_32 0x32334c45 /* "EL32" */
 #define LOADFLAG_LOADED_HIGH 0x01
 #define LOADFLAG_KASLR 0x02
+#define SETUP_E820_EXT 1
+#define SETUP_INDIRECT 0x80000000u
 #define SETUP_SAVEOOPS 0x53415645 /* type of the status node: "SAVE" */
 
 struct e820_entry {
@@ -24,9 +31,22 @@ struct boot_params {
 	u32 ext_ramdisk_image;          /* 0x0c0 */
 	u32 ext_ramdisk_size;           /* 0x0c4 */
 	u32 ext_cmd_line_ptr;           /* 0x0c8 */
-	u8 pad3[0x1e8 - 0xcc];
+	u8 pad3[0x1c0 - 0xcc];
+	u32 efi_signature;              /* 0x1c0: efi_info: "EL64" */
+	u32 efi_systab;                 /* 0x1c4 */
+	u32 efi_memdesc_size;           /* 0x1c8 */
+	u32 efi_memdesc_version;        /* 0x1cc */
+	u32 efi_memmap;                 /* 0x1d0 */
+	u32 efi_memmap_size;            /* 0x1d4 */
+	u32 efi_systab_hi;              /* 0x1d8 */
+	u32 efi_memmap_hi;              /* 0x1dc */
+	u8 pad_efi[0x1e8 - 0x1e0];
 	u8 e820_entries;                /* 0x1e8 */
-	u8 pad4[0x1f4 - 0x1e9];
+	u8 pad4[0x1ec - 0x1e9];
+	u8 secure_boot;                 /* 0x1ec: 3: enabled (include/linux/efi.h, enum efi_secureboot_mode) */
+	u8 pad4a[0x1ef - 0x1ed];
+	u8 sentinel;                    /* 0x1ef: not 0: the loader has not cleared what it does not know */
+	u8 pad4b[0x1f4 - 0x1f0];
 	u32 syssize;                    /* 0x1f4 */
 	u8 pad5[0x211 - 0x1f8];
 	u8 loadflags;                   /* 0x211 */
@@ -48,6 +68,7 @@ struct boot_params {
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct boot_params) == 4096, "boot_params");
+_Static_assert(__builtin_offsetof(struct boot_params, sentinel) == 0x1ef, "sentinel");
 _Static_assert(__builtin_offsetof(struct boot_params, init_size) == 0x260, "init_size");
 _Static_assert(__builtin_offsetof(struct boot_params, cmdline_size) == 0x238, "cmdline_size");
 _Static_assert(__builtin_offsetof(struct boot_params, setup_data) == 0x250, "setup_data");
@@ -56,6 +77,14 @@ struct setup_data {
 	u64 next;
 	u32 type;
 	u32 len;
+};
+
+/* The data of a node of type SETUP_INDIRECT: the data proper lie elsewhere. */
+struct setup_indirect {
+	u32 type;
+	u32 reserved;
+	u64 len;
+	u64 address;
 };
 
 /*

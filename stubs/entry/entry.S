@@ -6,6 +6,7 @@
  * off, ESI = boot_params. The image may lie anywhere page-aligned below 4 GiB; the code is position-independent.
  * Nothing outside the stub itself, its stack included, is written before entry_main() has decided.
  */
+#include "extra-gibs.h"
 #include "modes.h"
 #include "plan.h"
 
@@ -220,7 +221,7 @@ boot_pdpt:
 boot_pd:
 	.skip	4 * 4096
 extra_pd:
-	.skip	2 * 4096
+	.skip	(EXTRA_GIBS + 2) * 4096
 boot_pml5:
 	.skip	4096
 boot_stack:

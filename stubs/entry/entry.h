@@ -1,18 +1,21 @@
 /*
- * What the entry stub's parts share. Its files: main.c decides and goes on in the copy, messages.c, command-line.c, places.c
- * (crash region and kernel), e820.c, rsdp.c, kernel-image.c (decompression, relocation), arm.c (tables for hook and crash stub).
+ * What the entry stub's parts share. Its files: main.c decides and goes on in the copy; messages.c; memory-map.c (what a map
+ * is), e820.c, memory-words.c, mtrr.c, efi-map.c, setup-data.c (where maps come from), boot-params.c, identity-map.c, places.c (crash region and kernel); this-cpu.c;
+ * command-line.c; rsdp.c; kernel-image.c (decompression, relocation); arm.c (tables for hook and crash stub).
  */
 #ifndef SAVEOOPS_ENTRY_H
 #define SAVEOOPS_ENTRY_H
 #include "boot-params.h"
+#include "extra-gibs.h"
 #include "machine.h"
+#include "memory-map.h"
 #include "plan.h"
 
 #define GIB (1ull << 30)
 #define MIB (1ull << 20)
 #define LARGE_PAGE (2 * MIB)
 #define PAGE 4096ull
-#define MAX_AVOID 16
+#define MAX_AVOID 160 /* two for each setup_data node that is followed would be 256: no loader comes near */
 /*
  * RAM that the primary needs beside its image and initrd. A heuristic: a stock kernel with a small initramfs boots with
  * 25 MiB and runs out of memory with 21. An initrd is counted four times: packed, and unpacked to three times that.
@@ -28,6 +31,7 @@ struct range {
 /* Everything decided before the move; travels with the stub's copy. */
 struct entry_state {
 	struct boot_params *boot_params;
+	u64 given_region; /* that firmware has reserved, with a page below it for the status node; 0: one is chosen */
 	u64 region;
 	u64 node;       /* status node, or 0 */
 	u64 output;     /* physical address of _text */
@@ -37,16 +41,21 @@ struct entry_state {
 	u64 saved_image; /* copy of what the primary may overwrite, or 0 */
 	u64 vmlinux;     /* compressed image in scratch memory */
 	u32 level5;
+	u32 original_entries; /* of E820, before the region was reserved */
 	u32 avoid_count;
+	u32 extra_gibs;    /* page tables of extra_pd in use */
+	u32 reached_count; /* GiBs above 4 that reach() has mapped */
+	u64 reached[EXTRA_GIBS];
+	u32 avoid_lost;  /* a range found no room in the following */
 	struct range avoid[MAX_AVOID];
-	u32 original_entries;
-	struct e820_entry original[E820_MAX];
+	struct memory_map memory; /* the primary's, as it will be: E820, and what the command line says of it */
+	struct memory_map free;   /* what of its RAM region and kernel may lie in */
 };
 
 extern struct entry_state state;
 extern u32 image_base;   /* physical address of the image's protected-mode part */
 extern struct plan plan; /* in entry.S, filled in by the build */
-extern u64 boot_pml4[512], boot_pml5[512], boot_pdpt[512], boot_pd[2048], extra_pd[1024];
+extern u64 boot_pml4[512], boot_pml5[512], boot_pdpt[512], boot_pd[2048], extra_pd[512 * (EXTRA_GIBS + 2)];
 extern char entry32[], stub_end[];
 
 static inline void *at(u64 address)
@@ -68,25 +77,46 @@ const char *command_line(void);
 const char *find_option(const char *name);
 int option_is(const char *name, const char *value);
 int append_words(char *line, usize limit, const char *prefix);
-u64 parse_size(const char *p);
 
-/* places.c */
+/* places.c. What gives an int gives 0, or -1 after refuse(), here and below. */
 void avoid(u64 start, u64 size);
-void collect_avoided(u64 image_size);
+int collect_avoided(u64 image_size);
 u64 place_region(u64 size);
-int place_kernel(void);
+int choose_places(void);
 
 /* e820.c */
-u64 ram_top(void);
-u64 ram_size(void);
-int reserve_in_e820(u64 start, u64 end);
-void crash_e820(struct boot_params *bp, u64 region);
+int read_memory(void);
+int reserve_region(void);
+void release_region(void);
+int crash_e820(struct boot_params *bp);
+
+/* memory-words.c */
+void apply_memory_words(struct memory_map *map, const char *line);
+
+/* setup-data.c */
+int avoid_setup_data(void);
+void add_e820_extension(struct memory_map *map);
+void chain_status_node(u64 place, u32 reason);
+
+/* boot-params.c */
+void sanitize_boot_params(void);
+
+/* identity-map.c: reach() gives a pointer to physical memory, mapped; NULL when it cannot be */
+void *reach(u64 start, u64 size);
+void build_identity_map(void);
+
+/* efi-map.c: RAM that is not conventional memory of the EFI map becomes RAM_OF_FIRMWARE; the RSDP, or 0 */
+int mark_firmware_memory(struct memory_map *map);
+u64 efi_rsdp(void);
 
 /* rsdp.c */
 u64 find_rsdp(void);
 
+/* this-cpu.c: RAM that is not write-back becomes RAM_UNCACHED (mtrr.h) */
+void mark_slow_ram(struct memory_map *map);
+u32 wants_level5(void);
+
 /* kernel-image.c */
-void build_identity_map(void);
 int decompress(void);
 int relocate(void);
 

@@ -32,41 +32,22 @@ static int plan_is_intact(void)
 	return plan.magic == PLAN_MAGIC && plan.version == SHARED_VERSION && xxh32(&copy, sizeof(copy)) == plan.xxh32;
 }
 
-static void chain_status_node(u64 node, enum reason reason)
-{
-	struct status_node *n = at(node);
-	struct setup_data *last = NULL;
-	u64 next;
-
-	for (next = state.boot_params->setup_data; next; next = last->next)
-		last = at(next);
-	n->head = (struct setup_data){ 0, SETUP_SAVEOOPS, sizeof(*n) - sizeof(n->head) };
-	n->version = 1;
-	n->reason = reason;
-	n->region_size = reason == ARMED ? plan.region_size : 0;
-	if (last)
-		last->next = node;
-	else
-		state.boot_params->setup_data = node;
-}
-
 /*
- * Says why, leaves a status node where no one else is, and lets entry.S start the plain kernel: gives -1. A node for which
+ * Says why, leaves a status node where no one else is, and lets entry.S start the plain kernel. A node for which
  * there is no place is not worth a boot: the plain kernel's decompressor follows the chain, after it has moved
  * itself to the end of the init_size bytes that it may use. What runs now must be among the avoided ranges.
  */
-static int give_up(enum reason reason, const char *why)
+static void give_up(void)
 {
 	u64 align = plan.kernel_alignment;
 	u64 buffer = MAX((image_base + align - 1) & ~(align - 1), plan.load_physical_addr), place;
 
-	tell_unarmed(reason, why);
+	tell_refusal();
 	state.boot_params->loadflags &= (u8)~LOADFLAG_KASLR;
 	avoid(buffer, plan.original_init_size);
-	place = place_region(LARGE_PAGE);
+	place = state.given_region ? state.given_region : place_region(LARGE_PAGE);
 	if (place)
-		chain_status_node(place - PAGE, reason);
-	return -1;
+		chain_status_node(place - PAGE, refusal.reason);
 }
 
 /* End of the composed image from image_base on: its last part's. */
@@ -79,8 +60,6 @@ static u64 image_size(void)
 		end = MAX(end, (u64)plan.part[i].offset + plan.part[i].size);
 	return end;
 }
-
-/* Each of the following gives 0, or -1 after give_up(). */
 
 static int check_parts(void)
 {
@@ -97,63 +76,14 @@ static int check_parts(void)
 		add_text(&why, "part ");
 		add_decimal(&why, (u64)i);
 		add_text(&why, " of the payload is damaged");
-		return give_up(PART_DAMAGED, why.text);
+		return refuse(PART_DAMAGED, why.text);
 	}
 	return 0;
 }
 
-static int read_memory_map(void)
+static int check_options(void)
 {
-	struct boot_params *bp = state.boot_params;
-	u32 i;
-
-	if (!bp->e820_entries || bp->e820_entries > E820_MAX)
-		return give_up(BAD_E820, "no usable E820 memory map");
-	if (option_is("mem_encrypt=", "on"))
-		return give_up(MEM_ENCRYPT, "mem_encrypt=on is not supported");
-	if (ram_top() > MAPPED_LIMIT)
-		return give_up(TOO_MUCH_RAM, "RAM above 512 GiB is not supported");
-	state.original_entries = bp->e820_entries;
-	memcpy(state.original, bp->e820, sizeof(bp->e820));
-	for (i = 0; i < state.original_entries; i++)
-		if (bp->e820[i].type == E820_RAM && bp->e820[i].start < 0xa0000)
-			state.low_ram_end = MIN(MAX(state.low_ram_end, bp->e820[i].start + bp->e820[i].size), 0xa0000ull);
-	return 0;
-}
-
-static int choose_places(void)
-{
-	struct boot_params *bp = state.boot_params;
-	u64 initrd = bp->ramdisk_size | (u64)bp->ext_ramdisk_size << 32;
-
-	state.region = place_region(plan.region_size);
-	if (!state.region)
-		return give_up(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
-	state.node = state.region - PAGE;
-	if (reserve_in_e820(state.region, state.region + plan.region_size))
-		return give_up(BAD_E820, "the E820 memory map has no free entry");
-	avoid(state.node, PAGE);
-	state.avoid[0] = (struct range){ 0, 0 }; /* the image itself: its parts move away */
-	/* A machine that boots plain must boot armed: arming must not take the RAM that the primary needs. */
-	if (!place_kernel() || ram_size() < plan.kernel_size + 4 * initrd + LEAST_WORKING_ROOM) {
-		memcpy(bp->e820, state.original, sizeof(bp->e820));
-		bp->e820_entries = (u8)state.original_entries;
-		avoid(image_base, image_size());
-		return give_up(NO_ROOM_FOR_KERNEL, "no free RAM for the kernel beside the crash region");
-	}
-	return 0;
-}
-
-/* 5-level paging is for kernels, CPUs and command lines that agree on it. */
-static u32 wants_level5(void)
-{
-	u32 a, b, c, d;
-
-	cpuid(0, 0, &a, &b, &c, &d);
-	if (a < 7)
-		return 0;
-	cpuid(7, 0, &a, &b, &c, &d);
-	return (plan.flags & PLAN_LEVEL5) && (c & (1u << 16)) && !find_option("no5lvl");
+	return option_is("mem_encrypt=", "on") ? refuse(MEM_ENCRYPT, "mem_encrypt=on is not supported") : 0;
 }
 
 /* Copies size bytes to *to, which moves on to the next page. Gives where they are. */
@@ -195,48 +125,43 @@ void entry_main(u64 boot_params, u64 stub)
 	state.boot_params = at(boot_params);
 	image_base = (u32)(stub - plan.stub_offset);
 	if (!plan_is_intact()) {
-		tell_unarmed(PLAN_DAMAGED, "the plan in the image is damaged");
+		refuse(PLAN_DAMAGED, "the plan in the image is damaged");
+		tell_refusal();
 		return;
 	}
 	restore_header();
-	collect_avoided(image_size());
-	if (check_parts() || read_memory_map() || choose_places())
+	sanitize_boot_params();
+	if (collect_avoided(image_size()) || read_memory() || check_parts() || check_options() || choose_places()) {
+		give_up();
 		return;
+	}
 	state.level5 = wants_level5();
-	state.rsdp = state.boot_params->acpi_rsdp_addr ? state.boot_params->acpi_rsdp_addr : find_rsdp();
+	state.rsdp = state.boot_params->acpi_rsdp_addr;
+	if (!state.rsdp)
+		state.rsdp = efi_rsdp();
+	if (!state.rsdp)
+		state.rsdp = find_rsdp();
 	move();
 }
 
 /* ---- the copy at work ---- */
 
 /* Back to the plain kernel after all: gives the image and E820 back as they were. */
-static void undo(enum reason reason, const char *why)
+static void undo(void)
 {
-	struct boot_params *bp = state.boot_params;
-
-	memcpy(bp->e820, state.original, sizeof(bp->e820));
-	bp->e820_entries = (u8)state.original_entries;
+	release_region();
 	if (state.saved_image)
 		memcpy(at(image_base), at(state.saved_image), plan.stub_offset);
-	avoid(image_base, plan.stub_offset);
-	avoid(state.region, plan.region_size); /* this code runs there */
-	give_up(reason, why);
+	avoid(image_base, plan.stub_offset); /* the region, where this code runs, is avoided already */
+	give_up();
 }
 
 /* In the copy: from here on the image may be overwritten. Returns when the machine is to boot unarmed. */
 void relocated_main(void)
 {
 	build_identity_map();
-	if (decompress()) {
-		undo(BAD_LZ4, "the kernel image does not decompress");
-		return;
-	}
-	if (relocate()) {
-		undo(BAD_RELOCATION, "a relocation lies outside the kernel image");
-		return;
-	}
-	if (arm()) {
-		undo(TOO_MUCH_RAM, "more RAM than the page-table pool maps without 1 GiB pages");
+	if (decompress() || relocate() || arm()) {
+		undo();
 		return;
 	}
 	chain_status_node(state.node, ARMED);

@@ -3,6 +3,8 @@
 #include "entry.h"
 #include "say.h"
 
+struct refusal refusal;
+
 void tell(const char *text)
 {
 	const u8 *screen = state.boot_params->screen_info;
@@ -12,16 +14,24 @@ void tell(const char *text)
 	say_screen(text, text_mode ? screen[7] : 0, text_mode ? screen[0xe] : 0);
 }
 
-void tell_unarmed(enum reason reason, const char *why)
+int refuse(enum reason reason, const char *why)
+{
+	refusal.reason = reason;
+	refusal.why.used = 0;
+	add_text(&refusal.why, why);
+	return -1;
+}
+
+void tell_refusal(void)
 {
 	struct line line = { .used = 0 };
 
 	add_text(&line, "saveoops: E");
-	if (reason < 10)
+	if (refusal.reason < 10)
 		add_text(&line, "0");
-	add_decimal(&line, reason);
+	add_decimal(&line, refusal.reason);
 	add_text(&line, " not armed: ");
-	add_text(&line, why);
+	add_text(&line, refusal.why.text);
 	add_text(&line, "\n");
 	tell(line.text);
 }

@@ -1,6 +1,7 @@
 /* What the entry stub says, and why it does not arm. docs/messages.md lists all numbers. */
 #ifndef SAVEOOPS_MESSAGES_H
 #define SAVEOOPS_MESSAGES_H
+#include "line.h"
 
 /* The number of the message, which is also in the status node. */
 enum reason {
@@ -14,12 +15,25 @@ enum reason {
 	BAD_LZ4 = 8,
 	BAD_RELOCATION = 9,
 	TOO_MUCH_RAM = 10,
+	BAD_MEMORY_WORDS = 12,
+	BAD_SETUP_DATA = 13,
 };
+
+/* Why the primary boots unarmed, once that is so. */
+struct refusal {
+	enum reason reason;
+	struct line why;
+};
+
+extern struct refusal refusal;
+
+/* Not armed, for that reason. Gives -1. */
+int refuse(enum reason reason, const char *why);
+
+/* Says so. */
+void tell_refusal(void);
 
 /* A whole line, with its end. */
 void tell(const char *text);
-
-/* The line that says why the primary boots unarmed. */
-void tell_unarmed(enum reason reason, const char *why);
 
 #endif

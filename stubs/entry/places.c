@@ -1,9 +1,14 @@
 /* Where the crash region and the primary kernel go: free RAM, clear of what the loader placed. */
 #include "entry.h"
+#include "messages.h"
 
 void avoid(u64 start, u64 size)
 {
-	if (size && state.avoid_count < MAX_AVOID)
+	if (!size)
+		return;
+	if (state.avoid_count == MAX_AVOID)
+		state.avoid_lost = 1;
+	else
 		state.avoid[state.avoid_count++] = (struct range){ start, start + size };
 }
 
@@ -18,23 +23,20 @@ static const struct range *hit(u64 start, u64 end)
 	return NULL;
 }
 
-void collect_avoided(u64 image_size)
+/* What the loader placed. The image is the first of them. */
+int collect_avoided(u64 image_size)
 {
 	struct boot_params *bp = state.boot_params;
-	u64 node = bp->setup_data, count = 0;
 
 	avoid(image_base, image_size);
 	avoid(bp->ramdisk_image | (u64)bp->ext_ramdisk_image << 32,
 	      bp->ramdisk_size | (u64)bp->ext_ramdisk_size << 32);
 	avoid((usize)bp, PAGE);
+	if (command_line() && !reach((usize)command_line(), PAGE))
+		return refuse(BAD_SETUP_DATA, "the command line cannot be reached");
 	if (command_line())
 		avoid((usize)command_line(), length_of(command_line()) + 1);
-	for (; node && node < 4 * GIB && count < 8; count++) {
-		const struct setup_data *data = at(node);
-
-		avoid(node, sizeof(*data) + data->len);
-		node = data->next;
-	}
+	return avoid_setup_data();
 }
 
 /*
@@ -43,18 +45,20 @@ void collect_avoided(u64 image_size)
  */
 u64 place_region(u64 size)
 {
-	const struct boot_params *bp = state.boot_params;
 	u64 best = 0;
 	u32 i;
 
-	for (i = 0; i < bp->e820_entries; i++) {
-		const struct e820_entry *e = &bp->e820[i];
-		u64 low = MAX(e->start, MIB), top = MIN(e->start + e->size, 4 * GIB);
+	/* A range that is not known may be anywhere. */
+	if (state.avoid_lost)
+		return 0;
+	for (i = 0; i < state.free.count; i++) {
+		const struct span *s = &state.free.span[i];
+		u64 low = MAX(s->start, MIB), top = MIN(s->end, 4 * GIB);
 		const struct range *obstacle;
 
-		if (e->type != E820_RAM)
+		if (s->type != E820_RAM)
 			continue;
-		while (top > low && top - low >= size + LARGE_PAGE + PAGE) {
+		while (top > low && top - low >= size + PAGE) {
 			u64 start = (top - size) & ~(LARGE_PAGE - 1);
 
 			if (start - PAGE < low)
@@ -101,20 +105,18 @@ static u64 random_bits(void)
 }
 
 /* Walks every aligned place for the primary kernel. Gives their number, or, with pick, the address of that one. */
-static u64 kernel_places(u64 limit, u64 pick)
+static u64 kernel_places(u64 pick)
 {
-	const struct boot_params *bp = state.boot_params;
 	u64 size = plan.kernel_size, step = plan.kernel_alignment, count = 0;
 	u32 i;
 
-	for (i = 0; i < bp->e820_entries; i++) {
-		const struct e820_entry *e = &bp->e820[i];
-		u64 end = MIN(e->start + e->size, limit);
-		u64 start = (MAX(e->start, plan.load_physical_addr) + step - 1) & ~(step - 1);
+	for (i = 0; i < state.free.count; i++) {
+		const struct span *s = &state.free.span[i];
+		u64 start = (MAX(s->start, plan.load_physical_addr) + step - 1) & ~(step - 1);
 
-		if (e->type != E820_RAM)
+		if (s->type != E820_RAM)
 			continue;
-		while (start + size <= end) {
+		while (start + size <= s->end) {
 			const struct range *obstacle = hit(start, start + size);
 
 			if (obstacle) {
@@ -129,37 +131,54 @@ static u64 kernel_places(u64 limit, u64 pick)
 	return count;
 }
 
-static int fits_in_ram(u64 start, u64 size)
+static int may_run_at(u64 place)
 {
-	const struct boot_params *bp = state.boot_params;
-	u32 i;
-
-	for (i = 0; i < bp->e820_entries; i++)
-		if (bp->e820[i].type == E820_RAM && bp->e820[i].start <= start &&
-		    start + size <= bp->e820[i].start + bp->e820[i].size)
-			return 1;
-	return 0;
+	return map_is(&state.free, place, plan.kernel_size, E820_RAM) && !hit(place, place + plan.kernel_size);
 }
 
 /* Chooses physical and virtual address of the primary as its own decompressor would. 0: no place. */
-int place_kernel(void)
+static int place_kernel(void)
 {
-	u64 limit = MAPPED_LIMIT, places;
-	const char *mem = find_option("mem=");
+	u64 places;
 	int random = (plan.flags & PLAN_KASLR) && !find_option("nokaslr");
 
 	state.output = plan.load_physical_addr;
 	state.delta = 0;
 	if (random) {
 		state.boot_params->loadflags |= LOADFLAG_KASLR;
-		if (mem && parse_size(mem))
-			limit = MIN(limit, parse_size(mem));
-		/* Like the kernel with many memmap= options: no physical randomisation around ranges not understood. */
-		places = find_option("memmap=") ? 0 : kernel_places(limit, ~0ull);
+		places = kernel_places(~0ull);
 		if (places)
-			state.output = kernel_places(limit, random_bits() % places);
+			state.output = kernel_places(random_bits() % places);
 		places = 1 + (plan.kernel_image_size - plan.load_physical_addr - plan.kernel_size) / plan.kernel_alignment;
 		state.delta = random_bits() % places * plan.kernel_alignment;
+	} else if ((plan.flags & PLAN_KASLR) && !may_run_at(state.output) && kernel_places(~0ull)) {
+		state.output = kernel_places(0); /* firmware may have taken the usual place */
 	}
-	return fits_in_ram(state.output, plan.kernel_size) && !hit(state.output, state.output + plan.kernel_size);
+	return may_run_at(state.output);
+}
+
+int choose_places(void)
+{
+	const struct boot_params *bp = state.boot_params;
+	u64 initrd = bp->ramdisk_size | (u64)bp->ext_ramdisk_size << 32;
+	struct range image = state.avoid[0];
+	u32 avoided = state.avoid_count;
+
+	if (state.avoid_lost)
+		return refuse(BAD_SETUP_DATA, "the loader has placed more than can be kept in mind");
+	state.region = state.given_region ? state.given_region : place_region(plan.region_size);
+	if (!state.region)
+		return refuse(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
+	state.node = state.region - PAGE;
+	if (reserve_region())
+		return -1;
+	avoid(state.node, PAGE + plan.region_size);
+	state.avoid[0] = (struct range){ 0, 0 }; /* the image itself: its parts move away */
+	/* A machine that boots plain must boot armed: arming must not take the RAM that the primary needs. */
+	if (place_kernel() && map_sum(&state.memory, E820_RAM) >= plan.kernel_size + 4 * initrd + LEAST_WORKING_ROOM)
+		return 0;
+	release_region();
+	state.avoid[0] = image;
+	state.avoid_count = avoided;
+	return refuse(NO_ROOM_FOR_KERNEL, "no free RAM for the kernel beside the crash region");
 }
