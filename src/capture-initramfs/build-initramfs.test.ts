@@ -301,7 +301,7 @@ describe('the scripts', () => {
       .map((path) => path.slice(root.length))
       .filter((path) => path !== 'bin/load-modules');
     const inside = built.files.filter(({ source }) => source === 'saveoops').map(({ path }) => path);
-    expect(inside.sort()).toEqual([...paths, 'etc/saveoops/generator'].sort());
+    expect(inside.sort()).toEqual([...paths, 'bin/draw-qr', 'etc/saveoops/generator'].sort());
     expect(readFileSync(join(root, 'lib/saveoops/constants.sh'), 'utf8')).toBe(renderConstants());
   });
 
