@@ -1,7 +1,6 @@
 /** `saveoops report CAPTURE`: what died, for a person, from a capture or a log. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { parseCaptureRecord } from '../saved-captures/capture-record.js';
 import { findReportSource } from '../saved-captures/find-captures.js';
@@ -84,24 +83,9 @@ async function readReportInput(argument: string): Promise<Read> {
 
 /** A log, or a photograph of the last screen. Throws what readPhoto() throws, too. */
 async function fileInput(path: string): Promise<Read> {
-  if (!isPicture(await firstBytes(path))) return await bareLog(path, createReadStream(path));
+  if (!(await isPicture(path))) return await bareLog(path, createReadStream(path));
   const input = { where: path, ...(await readPhoto(path)), cut: true, capture: undefined };
   return { input, captureJson: undefined };
-}
-
-async function firstBytes(path: string): Promise<Uint8Array> {
-  try {
-    const file = await open(path);
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(16), 0, 16, 0);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  } catch {
-    // A pipe has no first bytes to look at; what cannot be read at all is said by who reads it.
-    return new Uint8Array();
-  }
 }
 
 async function bareLog(where: string, stream: Readable): Promise<Read> {

@@ -17,11 +17,11 @@ lines_of_death() {
   tail -n $DEATH_LINES $state/log |
     grep -n -E 'Kernel panic - not syncing|BUG: |Oops: |Oops - |: [0-9a-f]{4} \[#[0-9]+\]|PANIC: |cut here|blocked for more than|rcu: INFO' |
     head -n 1 | {
-      IFS=: read -r first _
-      total=$(wc -l <$state/log)
-      [ "$total" -le $DEATH_LINES ] || total=$DEATH_LINES
-      echo $((total - ${first:-1} + 1))
-    }
+    IFS=: read -r first _
+    total=$(wc -l <$state/log)
+    [ "$total" -le $DEATH_LINES ] || total=$DEATH_LINES
+    echo $((total - ${first:-1} + 1))
+  }
 }
 
 # As much of the end as fits, in qr-text and qr-gzip. The message and the call trace are worth more than what stands between them,
