@@ -24,9 +24,20 @@ struct boot_params {
 	u32 ext_ramdisk_image;          /* 0x0c0 */
 	u32 ext_ramdisk_size;           /* 0x0c4 */
 	u32 ext_cmd_line_ptr;           /* 0x0c8 */
-	u8 pad3[0x1e8 - 0xcc];
+	u8 pad3[0x1c0 - 0xcc];
+	u32 efi_signature;              /* 0x1c0: efi_info: "EL64" */
+	u32 efi_systab;                 /* 0x1c4 */
+	u32 efi_memdesc_size;           /* 0x1c8 */
+	u32 efi_memdesc_version;        /* 0x1cc */
+	u32 efi_memmap;                 /* 0x1d0 */
+	u32 efi_memmap_size;            /* 0x1d4 */
+	u32 efi_systab_hi;              /* 0x1d8 */
+	u32 efi_memmap_hi;              /* 0x1dc */
+	u8 pad_efi[0x1e8 - 0x1e0];
 	u8 e820_entries;                /* 0x1e8 */
-	u8 pad4[0x1f4 - 0x1e9];
+	u8 pad4[0x1ef - 0x1e9];
+	u8 sentinel;                    /* 0x1ef */
+	u8 pad4b[0x1f4 - 0x1f0];
 	u32 syssize;                    /* 0x1f4 */
 	u8 pad5[0x211 - 0x1f8];
 	u8 loadflags;                   /* 0x211 */
@@ -36,13 +47,15 @@ struct boot_params {
 	u32 ramdisk_size;               /* 0x21c */
 	u8 pad7[0x228 - 0x220];
 	u32 cmd_line_ptr;               /* 0x228 */
-	u8 pad8[0x238 - 0x22c];
+	u8 pad8[0x236 - 0x22c];
+	u16 xloadflags;                 /* 0x236 */
 	u32 cmdline_size;               /* 0x238: the longest line the kernel takes, characters */
 	u8 pad9[0x250 - 0x23c];
 	u64 setup_data;                 /* 0x250 */
 	u8 pad10[0x260 - 0x258];
 	u32 init_size;                  /* 0x260 */
-	u8 pad11[0x2d0 - 0x264];
+	u32 handover_offset;            /* 0x264 */
+	u8 pad11[0x2d0 - 0x268];
 	struct e820_entry e820[E820_MAX]; /* 0x2d0 */
 	u8 pad12[0x1000 - 0x2d0 - 20 * E820_MAX];
 } __attribute__((packed));

@@ -42,15 +42,15 @@ void crash_e820(struct boot_params *bp, u64 region)
 		struct e820_entry e = state.original[i];
 		u64 last = e.start + e.size;
 
-		if (e.type != E820_RAM) {
-			bp->e820[n++] = e;
-		} else if (e.start < state.low_ram_end) {
-			bp->e820[n++] = (struct e820_entry){ e.start, state.low_ram_end - e.start, E820_RAM };
-		} else if (e.start <= region && end <= last) {
+		if (e.start <= region && end <= last) {
 			bp->e820[n++] = (struct e820_entry){ e.start, usable - e.start, E820_RESERVED };
 			bp->e820[n++] = (struct e820_entry){ usable, end - usable, E820_RAM };
 			if (end < last)
 				bp->e820[n++] = (struct e820_entry){ end, last - end, E820_RESERVED };
+		} else if (e.type != E820_RAM) {
+			bp->e820[n++] = e;
+		} else if (e.start < state.low_ram_end) {
+			bp->e820[n++] = (struct e820_entry){ e.start, MIN(last, state.low_ram_end) - e.start, E820_RAM };
 		} else {
 			e.type = E820_RESERVED;
 			bp->e820[n++] = e;

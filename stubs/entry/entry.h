@@ -5,6 +5,7 @@
 #ifndef SAVEOOPS_ENTRY_H
 #define SAVEOOPS_ENTRY_H
 #include "boot-params.h"
+#include "line.h"
 #include "machine.h"
 #include "plan.h"
 
@@ -13,12 +14,30 @@
 #define LARGE_PAGE (2 * MIB)
 #define PAGE 4096ull
 #define MAX_AVOID 16
+#define MAX_USABLE 256
 /*
  * RAM that the primary needs beside its image and initrd. A heuristic: a stock kernel with a small initramfs boots with
  * 25 MiB and runs out of memory with 21. An initrd is counted four times: packed, and unpacked to three times that.
  */
 #define LEAST_WORKING_ROOM (32 * MIB)
 #define MAPPED_LIMIT (512 * GIB) /* what one PDPT page maps */
+
+/* Why the machine boots unarmed; docs/messages.md lists them. */
+enum reason {
+	ARMED = 0,
+	PLAN_DAMAGED = 2,
+	PART_DAMAGED = 3,
+	BAD_E820 = 4,
+	NO_ROOM_FOR_REGION = 5,
+	NO_ROOM_FOR_KERNEL = 6,
+	MEM_ENCRYPT = 7,
+	BAD_LZ4 = 8,
+	BAD_RELOCATION = 9,
+	TOO_MUCH_RAM = 10,
+	NO_ROOM_FOR_IMAGE = 40,
+	NO_EVENT = 41,
+	KERNEL_NOT_FOUND = 42,
+};
 
 struct range {
 	u64 start;
@@ -28,6 +47,7 @@ struct range {
 /* Everything decided before the move; travels with the stub's copy. */
 struct entry_state {
 	struct boot_params *boot_params;
+	u64 given_region; /* that firmware has reserved, or 0 */
 	u64 region;
 	u64 node;       /* status node, or 0 */
 	u64 output;     /* physical address of _text */
@@ -39,6 +59,9 @@ struct entry_state {
 	u32 level5;
 	u32 avoid_count;
 	struct range avoid[MAX_AVOID];
+	u64 efi_rsdp;
+	u32 usable_count; /* conventional memory of the EFI map, sorted; 0: not started by UEFI */
+	struct range usable[MAX_USABLE];
 	u32 original_entries;
 	struct e820_entry original[E820_MAX];
 };
@@ -65,6 +88,10 @@ void enter_kernel(u64 entry, u64 delta, u64 boot_params, u64 pml5);
 
 /* main.c */
 void tell(const char *text);
+void tell_serial(const char *text);
+void add_unarmed(struct line *line, enum reason reason, const char *why);
+int plan_is_intact(void);
+int find_damaged_part(struct line *why);
 
 /* command-line.c */
 const char *command_line(void);
@@ -78,6 +105,9 @@ void avoid(u64 start, u64 size);
 void collect_avoided(u64 image_size);
 u64 place_region(u64 size);
 int place_kernel(void);
+
+/* efi-map.c */
+void take_efi_map(void);
 
 /* e820.c */
 u64 ram_top(void);

@@ -9,23 +9,14 @@
 
 DEFINE_MEMORY_FUNCTIONS
 
-/* docs/messages.md lists them. */
-enum reason {
-	ARMED = 0,
-	PLAN_DAMAGED = 2,
-	PART_DAMAGED = 3,
-	BAD_E820 = 4,
-	NO_ROOM_FOR_REGION = 5,
-	NO_ROOM_FOR_KERNEL = 6,
-	MEM_ENCRYPT = 7,
-	BAD_LZ4 = 8,
-	BAD_RELOCATION = 9,
-	TOO_MUCH_RAM = 10,
-};
-
 struct entry_state state;
 
 /* ---- messages ---- */
+
+void tell_serial(const char *text)
+{
+	say_serial(text);
+}
 
 /* A whole line, with its end. */
 void tell(const char *text)
@@ -37,17 +28,22 @@ void tell(const char *text)
 	say_screen(text, text_mode ? screen[7] : 0, text_mode ? screen[0xe] : 0);
 }
 
+void add_unarmed(struct line *line, enum reason reason, const char *why)
+{
+	add_text(line, "saveoops: E");
+	if (reason < 10)
+		add_text(line, "0");
+	add_decimal(line, reason);
+	add_text(line, " not armed: ");
+	add_text(line, why);
+	add_text(line, "\n");
+}
+
 static void unarmed(enum reason reason, const char *why)
 {
 	struct line line = { .used = 0 };
 
-	add_text(&line, "saveoops: E");
-	if (reason < 10)
-		add_text(&line, "0");
-	add_decimal(&line, reason);
-	add_text(&line, " not armed: ");
-	add_text(&line, why);
-	add_text(&line, "\n");
+	add_unarmed(&line, reason, why);
 	tell(line.text);
 }
 
@@ -90,12 +86,40 @@ static void restore_header(void)
 
 	bp->syssize = plan.original_syssize;
 	bp->init_size = plan.original_init_size;
+	bp->xloadflags = (u16)plan.original_xloadflags;
 	bp->code32_start = image_base;
+}
+
+/* As the kernel's sanitize_boot_params(): a loader that has not cleared boot_params has left the boot sector there. */
+static void sanitize(void)
+{
+	struct boot_params *bp = state.boot_params;
+
+	if (!bp->sentinel)
+		return;
+	bp->acpi_rsdp_addr = 0;
+	bp->ext_ramdisk_image = 0;
+	bp->ext_ramdisk_size = 0;
+	bp->ext_cmd_line_ptr = 0;
+}
+
+static void sort_e820(void)
+{
+	struct boot_params *bp = state.boot_params;
+	u32 k, j, n = bp->e820_entries;
+
+	for (k = 1; k < n; k++)
+		for (j = k; j && bp->e820[j - 1].start > bp->e820[j].start; j--) {
+			struct e820_entry t = bp->e820[j];
+
+			bp->e820[j] = bp->e820[j - 1];
+			bp->e820[j - 1] = t;
+		}
 }
 
 /* ---- the way in ---- */
 
-static int plan_is_intact(void)
+int plan_is_intact(void)
 {
 	struct plan copy = plan;
 
@@ -103,22 +127,34 @@ static int plan_is_intact(void)
 	return plan.magic == PLAN_MAGIC && plan.version == SHARED_VERSION && xxh32(&copy, sizeof(copy)) == plan.xxh32;
 }
 
+/* Says which part's bytes are not what the build wrote: 1; 0: none. */
+int find_damaged_part(struct line *why)
+{
+	int i;
+
+	for (i = 0; i < PART_COUNT; i++) {
+		/* The leading bzImage is the loader's to check: it is what boots when anything here fails. */
+		if (i == PART_CRASH_KERNEL && !(plan.flags & PLAN_OWN_CRASH_KERNEL))
+			continue;
+		if (xxh32(part_bytes(i), plan.part[i].size) == plan.part[i].xxh32)
+			continue;
+		add_text(why, "part ");
+		add_decimal(why, (u64)i);
+		add_text(why, " of the payload is damaged");
+		return 1;
+	}
+	return 0;
+}
+
 static void chain_status_node(u64 node, enum reason reason)
 {
 	struct status_node *n = at(node);
-	struct setup_data *last = NULL;
-	u64 next;
 
-	for (next = state.boot_params->setup_data; next; next = last->next)
-		last = at(next);
-	n->head = (struct setup_data){ 0, SETUP_SAVEOOPS, sizeof(*n) - sizeof(n->head) };
+	n->head = (struct setup_data){ state.boot_params->setup_data, SETUP_SAVEOOPS, sizeof(*n) - sizeof(n->head) };
 	n->version = 1;
 	n->reason = reason;
 	n->region_size = reason == ARMED ? plan.region_size : 0;
-	if (last)
-		last->next = node;
-	else
-		state.boot_params->setup_data = node;
+	state.boot_params->setup_data = node;
 }
 
 /*
@@ -134,7 +170,7 @@ static void give_up(enum reason reason, const char *why)
 	unarmed(reason, why);
 	state.boot_params->loadflags &= (u8)~LOADFLAG_KASLR;
 	avoid(buffer, plan.original_init_size);
-	place = place_region(LARGE_PAGE);
+	place = state.given_region ? state.given_region : place_region(LARGE_PAGE);
 	if (place)
 		chain_status_node(place - PAGE, reason);
 }
@@ -147,6 +183,7 @@ void entry_main(u64 boot_params, u64 stub)
 {
 	struct boot_params *bp = at(boot_params);
 	u64 image_end = 0, copy, work, initrd;
+	struct line why = { .used = 0 };
 	int i;
 
 	state.boot_params = bp;
@@ -156,20 +193,12 @@ void entry_main(u64 boot_params, u64 stub)
 		return;
 	}
 	restore_header();
+	sanitize();
+	take_efi_map();
 	for (i = 0; i < PART_COUNT; i++)
 		image_end = MAX(image_end, (u64)plan.part[i].offset + plan.part[i].size);
 	collect_avoided(image_end);
-	for (i = 0; i < PART_COUNT; i++) {
-		struct line why = { .used = 0 };
-
-		/* The leading bzImage is the loader's to check: it is what boots when anything here fails. */
-		if (i == PART_CRASH_KERNEL && !(plan.flags & PLAN_OWN_CRASH_KERNEL))
-			continue;
-		if (xxh32(part_bytes(i), plan.part[i].size) == plan.part[i].xxh32)
-			continue;
-		add_text(&why, "part ");
-		add_decimal(&why, (u64)i);
-		add_text(&why, " of the payload is damaged");
+	if (find_damaged_part(&why)) {
 		give_up(PART_DAMAGED, why.text);
 		return;
 	}
@@ -185,18 +214,20 @@ void entry_main(u64 boot_params, u64 stub)
 		give_up(TOO_MUCH_RAM, "RAM above 512 GiB is not supported");
 		return;
 	}
+	if (state.usable_count)
+		sort_e820();
 	state.original_entries = bp->e820_entries;
 	memcpy(state.original, bp->e820, sizeof(bp->e820));
 	for (i = 0; i < (int)state.original_entries; i++)
 		if (bp->e820[i].type == E820_RAM && bp->e820[i].start < 0xa0000)
 			state.low_ram_end = MIN(MAX(state.low_ram_end, bp->e820[i].start + bp->e820[i].size), 0xa0000ull);
-	state.region = place_region(plan.region_size);
+	state.region = state.given_region ? state.given_region : place_region(plan.region_size);
 	if (!state.region) {
 		give_up(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
 		return;
 	}
 	state.node = state.region - PAGE;
-	if (reserve_in_e820(state.region, state.region + plan.region_size)) {
+	if (!state.given_region && reserve_in_e820(state.region, state.region + plan.region_size)) {
 		give_up(BAD_E820, "the E820 memory map has no free entry");
 		return;
 	}
@@ -220,7 +251,7 @@ void entry_main(u64 boot_params, u64 stub)
 			state.level5 = (plan.flags & PLAN_LEVEL5) && (c & (1u << 16)) && !find_option("no5lvl");
 		}
 	}
-	state.rsdp = bp->acpi_rsdp_addr ? bp->acpi_rsdp_addr : find_rsdp();
+	state.rsdp = bp->acpi_rsdp_addr ? bp->acpi_rsdp_addr : state.efi_rsdp ? state.efi_rsdp : find_rsdp();
 
 	/* From here on the crash region is written: RAM that nobody uses. */
 	memset(at(state.region), 0, PLACE_CRASH_KERNEL);

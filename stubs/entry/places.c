@@ -1,6 +1,20 @@
 /* Where the crash region and the primary kernel go: free RAM, clear of what the loader placed. */
 #include "entry.h"
 
+/* RAM that may be used: conventional memory of the EFI map, or what E820 says. */
+static u32 ram_count(void)
+{
+	return state.usable_count ? state.usable_count : state.boot_params->e820_entries;
+}
+
+static struct e820_entry ram_entry(u32 i)
+{
+	if (state.usable_count)
+		return (struct e820_entry){ state.usable[i].start, state.usable[i].end - state.usable[i].start,
+					    E820_RAM };
+	return state.boot_params->e820[i];
+}
+
 void avoid(u64 start, u64 size)
 {
 	if (size && state.avoid_count < MAX_AVOID)
@@ -43,12 +57,11 @@ void collect_avoided(u64 image_size)
  */
 u64 place_region(u64 size)
 {
-	const struct boot_params *bp = state.boot_params;
 	u64 best = 0;
 	u32 i;
 
-	for (i = 0; i < bp->e820_entries; i++) {
-		const struct e820_entry *e = &bp->e820[i];
+	for (i = 0; i < ram_count(); i++) {
+		const struct e820_entry entry = ram_entry(i), *e = &entry;
 		u64 low = MAX(e->start, MIB), top = MIN(e->start + e->size, 4 * GIB);
 		const struct range *obstacle;
 
@@ -103,12 +116,11 @@ static u64 random_bits(void)
 /* Walks every aligned place for the primary kernel. Gives their number, or, with pick, the address of that one. */
 static u64 kernel_places(u64 limit, u64 pick)
 {
-	const struct boot_params *bp = state.boot_params;
 	u64 size = plan.kernel_size, step = plan.kernel_alignment, count = 0;
 	u32 i;
 
-	for (i = 0; i < bp->e820_entries; i++) {
-		const struct e820_entry *e = &bp->e820[i];
+	for (i = 0; i < ram_count(); i++) {
+		const struct e820_entry entry = ram_entry(i), *e = &entry;
 		u64 end = MIN(e->start + e->size, limit);
 		u64 start = (MAX(e->start, plan.load_physical_addr) + step - 1) & ~(step - 1);
 
@@ -131,13 +143,14 @@ static u64 kernel_places(u64 limit, u64 pick)
 
 static int fits_in_ram(u64 start, u64 size)
 {
-	const struct boot_params *bp = state.boot_params;
 	u32 i;
 
-	for (i = 0; i < bp->e820_entries; i++)
-		if (bp->e820[i].type == E820_RAM && bp->e820[i].start <= start &&
-		    start + size <= bp->e820[i].start + bp->e820[i].size)
+	for (i = 0; i < ram_count(); i++) {
+		const struct e820_entry e = ram_entry(i);
+
+		if (e.type == E820_RAM && e.start <= start && start + size <= e.start + e.size)
 			return 1;
+	}
 	return 0;
 }
 
@@ -161,5 +174,7 @@ int place_kernel(void)
 		places = 1 + (plan.kernel_image_size - plan.load_physical_addr - plan.kernel_size) / plan.kernel_alignment;
 		state.delta = random_bits() % places * plan.kernel_alignment;
 	}
+	if (state.usable_count && !random && kernel_places(limit, ~0ull)) /* nokaslr: 16 MiB may be firmware's */
+		state.output = kernel_places(limit, 0);
 	return fits_in_ram(state.output, plan.kernel_size) && !hit(state.output, state.output + plan.kernel_size);
 }
