@@ -53,10 +53,6 @@ efi_landing:
 	movq	%cr4, %rax
 	movq	%rax, stub_cr4(%rip)
 	sgdt	stub_gdt(%rip)
-	movl	%cs, %eax
-	movl	%eax, stub_cs(%rip)
-	movl	%ss, %eax
-	movl	%eax, stub_ss(%rip)
 	/* Where the top-level table is above 4 GiB, 32-bit code can only load a copy of it. */
 	movq	stub_cr3(%rip), %rsi
 	andq	$~0xfff, %rsi
@@ -105,17 +101,12 @@ way_back:
 	movq	%rax, %cr0
 	leaq	boot_stack_top(%rip), %rsp
 	call	give_kernel_back
+	/*
+	 * Flat segments stay loaded as they are: the kernel loads its own, and a stub that has switched to 5 levels has a GDT
+	 * without those that firmware's selectors name.
+	 */
 	lgdt	stub_gdt(%rip)
-	movl	stub_ss(%rip), %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	movl	%eax, %ss
-	movl	stub_cs(%rip), %eax
-	pushq	%rax
-	leaq	2f(%rip), %rax
-	pushq	%rax
-	lretq
-2:	movq	stub_rsp(%rip), %rsp
+	movq	stub_rsp(%rip), %rsp
 	movq	efi_stub_boot_params(%rip), %rsi
 	movq	efi_came_from(%rip), %rax
 	jmp	*%rax
@@ -135,10 +126,6 @@ stub_cr3:
 	.quad	0
 stub_cr4:
 	.quad	0
-stub_cs:
-	.long	0
-stub_ss:
-	.long	0
 stub_gdt:
 	.skip	10
 
