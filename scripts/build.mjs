@@ -22,7 +22,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
 const typed = ['src', 'qemu-tests'];
-const objects = ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'];
+const modules = ['module.elf', 'module64.elf'];
+const objects = ['entry.elf', 'crash.elf', 'hook.o', ...modules];
 const buildInfo = join(dist, 'tsconfig.tsbuildinfo');
 
 /** What a person can put right; anything else is a bug and shows its stack. */
@@ -120,10 +121,8 @@ function makeStubs() {
 
 async function checkImports() {
   const { unexportedImports } = await compiled('src/testkit/module-imports.js');
-  const bad = unexportedImports(
-    readFileSync(join(dist, 'stubs', 'module.elf')),
-    readFileSync(join(root, 'stubs', 'com32', 'syslinux-exports.txt'), 'utf8'),
-  );
+  const list = readFileSync(join(root, 'stubs', 'com32', 'syslinux-exports.txt'), 'utf8');
+  const bad = modules.flatMap((name) => unexportedImports(readFileSync(join(dist, 'stubs', name)), list));
   if (bad.length === 0) return;
   throw new BuildError(
     `the COM32 module imports what stubs/com32/syslinux-exports.txt does not list: ${bad.join(', ')}\n` +

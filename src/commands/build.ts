@@ -8,20 +8,25 @@ import { checkSaveOptions, saveWords, type SaveOptions } from '../capture/save-w
 import { findModules } from '../capture/module-tree.js';
 import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
+import { efiConfig } from '../image/boot-config.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { moduleNameOf } from '../formats/modules/modules-dep.js';
 import { makeFolder, permissionsOf, readInput, writeTogether, type NewFile } from '../host/files.js';
 import { generator } from '../host/version.js';
 import { loadKernel } from '../kernel/load-kernel.js';
 import { buildPayload, foreignCrashInitrd, type InputFile, type Payload } from '../payload/build-payload.js';
-import { digestInitrd, encodeManifest } from '../payload/com32-file.js';
+import { digestInitrd, encodeManifest, writeEfiModule } from '../payload/com32-file.js';
 import {
   captureFile,
   configFile,
   configTemplate,
+  efiConfigFile,
+  efiModuleFile,
+  imageFiles,
   manifestFile,
   namesBeside,
   payloadFile,
+  type BuildFormat,
 } from './payload-files.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 import { forJson } from '../safe-text.js';
@@ -47,7 +52,7 @@ export interface BuildOptions extends SaveOptions, RowOptions {
   /** Kernel modules that the capture initramfs gets beside the default ones. */
   readonly captureModule: readonly string[];
   readonly out: string;
-  readonly format: 'com32' | 'bzimage';
+  readonly format: BuildFormat;
   readonly json: boolean;
 }
 
@@ -55,7 +60,6 @@ export interface BuildIo {
   readonly out: (text: string) => void;
 }
 
-const imageFile = 'saveoops.bzimage';
 const MiB = 1 << 20;
 
 /** Throws every kind of SaveoopsError; nothing is written unless the whole payload was built. */
@@ -162,11 +166,13 @@ export async function composeFiles(options: ComposeOptions): Promise<{
     chunks,
     mode: await permissionsOf(from),
   });
+  const imageFile = imageFiles[options.format];
   const files = await Promise.all(
-    options.format === 'bzimage'
+    imageFile !== undefined
       ? [file(imageFile, [payload.image.bytes], inputs)]
       : [
           file(payloadFile, payload.com32.chunks, inputs),
+          file(efiModuleFile, [writeEfiModule(stubs.efiModule, payload.com32)], []),
           file(kernel.name, [kernel.bytes], [options.kernel]),
           ...(same ? [] : [file(crashKernel.name, [crashKernel.bytes], [crashPath])]),
           file(captureFile, [crashInitrd.bytes], captureInputs),
@@ -174,6 +180,7 @@ export async function composeFiles(options: ComposeOptions): Promise<{
             file(name, [bytes], options.initrd.slice(index, index + 1)),
           ),
           file(configFile, [Buffer.from(config)], []),
+          file(efiConfigFile, [Buffer.from(efiConfig(config))], []),
         ],
   );
   files.push({ name: manifestFile, chunks: [encodeManifest(payload.manifest)] });
@@ -226,9 +233,9 @@ function checkOopsPanic({
   format,
 }: Pick<BuildOptions, 'oopsPanic' | 'append' | 'format'>): void {
   if (!oopsPanic) return;
-  if (format === 'bzimage') {
+  if (format !== 'com32') {
     throw contradiction(
-      '--format bzimage',
+      `--format ${format}`,
       'oops=panic in the command line that your loader gives: this image has none',
     );
   }
@@ -309,7 +316,7 @@ function report(
   io: BuildIo,
 ): void {
   const { manifest, com32, image } = payload;
-  const size = options.format === 'bzimage' ? image.bytes.length : com32.size;
+  const size = options.format === 'com32' ? com32.size : image.bytes.length;
   if (options.json) {
     const result = {
       out: options.out,
@@ -325,7 +332,7 @@ function report(
     return;
   }
   const mib = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`.padStart(10);
-  const main = options.format === 'bzimage' ? imageFile : payloadFile;
+  const main = imageFiles[options.format] ?? payloadFile;
   io.out(`Linux ${manifest.primary.release} armed, crash kernel ${manifest.crash.release}\n`);
   io.out(`${mib(size)}  ${join(options.out, main)}\n`);
   io.out(`${mib(manifest.memory.size)}  RAM reserved for the crash kernel:\n`);

@@ -1,5 +1,6 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
 import { dumpLevels } from '../capture/save-words.js';
+import { buildFormats } from './payload-files.js';
 import { plainEntry } from '../capture/in-a-row.js';
 
 export interface OptionSpec {
@@ -124,9 +125,10 @@ const namedSpecs = {
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
         type: 'string',
-        choices: ['com32', 'bzimage'],
+        choices: buildFormats,
         default: 'com32',
-        describe: 'com32: payload and configuration; bzimage: the composed image alone, for other loaders',
+        describe:
+          'com32: payload and configuration; bzimage: the composed image alone, for other loaders; efi: the same, named for firmware',
       },
       json,
     },
@@ -181,6 +183,12 @@ const namedSpecs = {
         describe: 'mount: the panic that a missing root gives; else panic on entering this kernel function',
       },
       nokaslr: { type: 'boolean', describe: 'boot the primary with nokaslr' },
+      firmware: {
+        type: 'string',
+        choices: ['bios', 'uefi'],
+        default: 'bios',
+        describe: 'what the machine starts with: SeaBIOS or OVMF',
+      },
       cpus: { type: 'number', default: 1, describe: 'number of CPUs' },
       memory: { type: 'number', default: 1024, describe: 'RAM in MiB' },
       timeout: { type: 'number', default: 240, describe: 'time limit of the run' },

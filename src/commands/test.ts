@@ -11,12 +11,12 @@ import { SaveoopsError } from '../errors.js';
 import { fileError, withTemporaryFolder } from '../host/files.js';
 import { unattendedConfig } from '../image/boot-config.js';
 import { makeDiskImage } from '../image/disk-image.js';
-import { readManifest, readPayloadFolder, type PayloadFolder } from '../image/payload-folder.js';
-import { machineNeeds, requireOnHost } from '../image/requirements.js';
+import { readManifest, readPayloadFolder, withConfig, type PayloadFolder } from '../image/payload-folder.js';
+import { machineNeeds, requireOnHost, uefiMachineNeeds } from '../image/requirements.js';
 import { injectPanic, type PanicInjection } from '../machine/inject-panic.js';
 import { functionAddress, readKernelSymbols, requireFunction } from '../machine/kernel-functions.js';
 import { bootPrompt, judgeCapture, outcomeExitCode, wrongEnds, type Outcome } from '../machine/outcome.js';
-import { shellWord, type MachineSpec } from '../machine/qemu-command.js';
+import { shellWord, type Firmware, type MachineSpec } from '../machine/qemu-command.js';
 import { runScenario } from '../machine/scenario.js';
 import { forJson } from '../safe-text.js';
 
@@ -27,6 +27,8 @@ export interface TestOptions {
   readonly panic?: string | undefined;
   readonly nokaslr?: boolean | undefined;
   readonly cpus?: number | undefined;
+  /** Default: BIOS. */
+  readonly firmware?: Firmware | undefined;
   /** MiB. */
   readonly memory?: number | undefined;
   /** Wall-clock seconds for the run in QEMU. */
@@ -71,7 +73,7 @@ const mountMessage = 'VFS: Unable to mount root fs';
 export async function runTest(options: TestOptions, io: TestIo): Promise<number> {
   const panic = options.panic ?? testDefaults.panic;
   checkOptions(options, panic);
-  await requireOnHost(machineNeeds);
+  await requireOnHost([...machineNeeds, ...(options.firmware === 'uefi' ? uefiMachineNeeds : [])]);
   const payload = await readPayloadFolder(options.dir);
   const message = panic === 'mount' ? mountMessage : `Saveoops test ${randomBytes(6).toString('hex')}`;
   const injection = panic === 'mount' ? undefined : await prepareInjection(options, panic, message);
@@ -142,13 +144,9 @@ async function makeTestImage(
     });
   }
   const extra = `console=ttyS0,115200${options.nokaslr === true ? ' nokaslr' : ''}`;
-  const config = join(folder, 'syslinux.cfg');
-  await writeFile(config, unattendedConfig(payload.configText, label, extra));
   const image = join(folder, 'disk.img');
-  const files = payload.files.map((file) =>
-    file.name === 'syslinux.cfg' ? { name: file.name, source: config } : file,
-  );
-  await makeDiskImage(files, image);
+  const config = unattendedConfig(payload.configText, label, extra);
+  await makeDiskImage(await withConfig(payload.files, config, folder), image);
   return image;
 }
 
@@ -161,6 +159,7 @@ async function runInQemu(
 ): Promise<Outcome> {
   const machine: MachineSpec = {
     boot: { kind: 'disk', image },
+    firmware: options.firmware,
     cpus: options.cpus ?? testDefaults.cpus,
     memory: options.memory ?? testDefaults.memory,
   };
