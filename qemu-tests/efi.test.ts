@@ -51,7 +51,7 @@ describe('syslinux.efi and the module for UEFI', () => {
       check(result, () => {
         const { nodes, cmdline } = readState(guestBlock(result, 'state'));
         expect(nodes).toMatchObject([{ reason: 0 }]);
-        expect(cmdline).toMatch(/^BOOT_IMAGE=saveoops\.e64 .* saveoops\.boot=[0-9A-F]{4}-[0-9A-F]{4}$/);
+        expect(cmdline).toMatch(/^BOOT_IMAGE=saveoops-efi\.c32 .*saveoops\.boot=[0-9A-F]{4}-[0-9A-F]{4}$/);
       });
     },
     limit,
@@ -78,7 +78,15 @@ describe('syslinux.efi and the module for UEFI', () => {
   );
 });
 
+/** KiB of RAM that the kernel has, of "Memory: 896848K/1047788K available". */
+function ramOf({ serial }: ScenarioResult): number {
+  return Number(/Memory: \d+K\/(\d+)K available/.exec(serial)?.[1]);
+}
+
 describe('the composed image as an EFI application', () => {
+  /** Of a boot that never had a crash region. */
+  let plainRam = NaN;
+
   test(
     'started by firmware alone is armed and captured',
     async () => {
@@ -106,6 +114,7 @@ describe('the composed image as an EFI application', () => {
           expect(said(result)).toEqual(['saveoops: E03 not armed: part 2 of the payload is damaged']);
           expect(result.serial).toContain(vfsPanic);
           expect(result.serial).toContain('efi: EFI v2');
+          plainRam = ramOf(result);
         });
       });
     },
@@ -124,6 +133,8 @@ describe('the composed image as an EFI application', () => {
         expect(said(result)).toEqual(['saveoops: E07 not armed: mem_encrypt=on is not supported']);
         expect(result.serial).toContain(vfsPanic);
         expect(result.serial).toContain('efi: EFI v2');
+        // It has the RAM of the crash region back, but for the page of the status node.
+        expect(plainRam - ramOf(result)).toBeLessThan(64);
       });
     },
     limit,

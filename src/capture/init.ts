@@ -73,12 +73,15 @@ dmesg -n 1
 
 # --- what the command line asks for; the last of several wins ---
 after=reboot
+locked=
 hold=10
 elfcorehdr=
 export save=none dump=none keep=0 boot= max_in_a_row=0 entry=
 set -f # a word of the command line is not a file pattern
 for word in $(cat /proc/cmdline); do
   case $word in
+    # The entry stub adds it where Secure Boot locks the primary down; no word that it copies can take it back.
+    lockdown=*) locked=yes ;;
     saveoops.after=*) after=${'${word#*=}'} ;;
     saveoops.hold=*) hold=${'${word#*=}'} ;;
     saveoops.save=*) save=${'${word#*=}'} ;;
@@ -98,6 +101,10 @@ case $after in
     after=reboot
     ;;
 esac
+if [ $after$locked = shellyes ]; then
+  complaint="saveoops: no shell on a machine that is locked down (Secure Boot): rebooting"
+  after=reboot
+fi
 case $hold in
   # No leading zero: the shell would count in octal, and an error in its arithmetic ends it.
   [0-9] | [1-9][0-9] | [1-9][0-9][0-9] | [1-9][0-9][0-9][0-9]) ;;

@@ -12,6 +12,7 @@ import { efiConfig } from '../image/boot-config.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { moduleNameOf } from '../formats/modules/modules-dep.js';
 import { makeFolder, permissionsOf, readInput, writeTogether, type NewFile } from '../host/files.js';
+import { signImage } from '../host/sign-image.js';
 import { generator } from '../host/version.js';
 import { loadKernel } from '../kernel/load-kernel.js';
 import { buildPayload, foreignCrashInitrd, type InputFile, type Payload } from '../payload/build-payload.js';
@@ -51,6 +52,9 @@ export interface BuildOptions extends SaveOptions, RowOptions {
   readonly modules: string | undefined;
   /** Kernel modules that the capture initramfs gets beside the default ones. */
   readonly captureModule: readonly string[];
+  /** Files: the composed image gets a signature. */
+  readonly signKey: string | undefined;
+  readonly signCert: string | undefined;
   readonly out: string;
   readonly format: BuildFormat;
   readonly json: boolean;
@@ -94,6 +98,7 @@ export async function composeFiles(options: ComposeOptions): Promise<{
   checkSaveOptions(options);
   checkRowOptions(options);
   checkCaptureOptions(options);
+  checkSigning(options);
   const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
   const names = nameFiles(options);
   const [kernelBytes, crashBytes] = await Promise.all([
@@ -169,7 +174,7 @@ export async function composeFiles(options: ComposeOptions): Promise<{
   const imageFile = imageFiles[options.format];
   const files = await Promise.all(
     imageFile !== undefined
-      ? [file(imageFile, [payload.image.bytes], inputs)]
+      ? [file(imageFile, [await signed(payload.image.bytes, options)], inputs)]
       : [
           file(payloadFile, payload.com32.chunks, inputs),
           file(efiModuleFile, [writeEfiModule(stubs.efiModule, payload.com32)], []),
@@ -185,6 +190,21 @@ export async function composeFiles(options: ComposeOptions): Promise<{
   );
   files.push({ name: manifestFile, chunks: [encodeManifest(payload.manifest)] });
   return { payload, files, capture };
+}
+
+/** Both or none, and only for a file that firmware looks at: syslinux.efi checks no signatures. Throws `usage`. */
+function checkSigning({ signKey, signCert, format }: ComposeOptions): void {
+  if (signKey === undefined && signCert === undefined) return;
+  const refuse = (found: string, wanted: string): SaveoopsError =>
+    new SaveoopsError('usage', 'a contradiction', { where: '--sign-key', found, wanted });
+  if (signKey === undefined || signCert === undefined)
+    throw refuse('one of --sign-key and --sign-cert', 'both, or none');
+  if (format === 'com32') throw refuse('--format com32', '--format efi: syslinux.efi checks no signatures');
+}
+
+async function signed(image: Uint8Array, { signKey, signCert }: ComposeOptions): Promise<Uint8Array> {
+  if (signKey === undefined || signCert === undefined) return image;
+  return await signImage(image, { key: signKey, certificate: signCert });
 }
 
 /** Whether the capture can make Syslinux boot another entry: it counts on the disk, and only Syslinux has entries. */

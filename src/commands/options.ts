@@ -122,6 +122,8 @@ const namedSpecs = {
         array: true,
         describe: 'a kernel module for the capture initramfs beside the default ones; repeatable',
       },
+      'sign-key': { type: 'string', describe: 'key (PEM) to sign the composed image with, for Secure Boot' },
+      'sign-cert': { type: 'string', describe: 'its certificate (PEM)' },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
         type: 'string',
@@ -263,7 +265,7 @@ function optional(options: Options): Options {
 
 /** Options of build that hold for every kernel of a machine. */
 function payloadOptions(options: Options): Options {
-  const perPayload = ['kernel', 'initrd', 'out', 'format', 'json'];
+  const perPayload = ['kernel', 'initrd', 'out', 'format', 'sign-key', 'sign-cert', 'json'];
   return Object.fromEntries(Object.entries(options).filter(([name]) => !perPayload.includes(name)));
 }
 

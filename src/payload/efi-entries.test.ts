@@ -1,10 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ByteWriter } from '../bytes/byte-writer.js';
 import { parsePe, type PeImage } from '../formats/pe/parse-pe.js';
-import { buildInto, oracle } from '../testkit/command-line.js';
+import { oracle, runSaveoops } from '../testkit/command-line.js';
 import { writePe } from '../testkit/pe-writer.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 import { addEfiEntries, checkEfiEntries } from './efi-entries.js';
@@ -40,14 +40,20 @@ describe('a stock kernel', () => {
   let file: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'saveoops-efi-'));
-    const payload = buildInto(join(folder, 'out'), stockKernels()[0]?.vmlinuz ?? '');
-    const [setup, last] = ['setup', 'fixups'].map((name) =>
-      payload.manifest.regions.find((each) => each.name === name),
-    );
-    if (setup === undefined || last === undefined) throw new Error('no image in the payload');
-    file = join(folder, 'image');
-    const end = setup.offset + Math.ceil((last.offset + last.size - setup.offset) / 512) * 512;
-    writeFileSync(file, payload.bytes.subarray(setup.offset, end));
+    const out = join(folder, 'out');
+    const kernel = stockKernels()[0]?.vmlinuz ?? '';
+    const { status } = runSaveoops([
+      'build',
+      '--no-config',
+      '--kernel',
+      kernel,
+      '--out',
+      out,
+      '--format',
+      'efi',
+    ]);
+    expect(status).toBe(0);
+    file = join(out, 'saveoops.efi');
   }, 120_000);
   afterAll(() => {
     rmSync(folder, { recursive: true, force: true });

@@ -6,6 +6,8 @@
 #define E820_RAM 1
 #define E820_RESERVED 2
 #define E820_MAX 128
+#define EFI_SIGNATURE_64 0x34364c45 /* "EL64" in efi_info: started by 64-bit UEFI */
+#define SECURE_BOOT_ENABLED 3
 #define LOADFLAG_LOADED_HIGH 0x01
 #define LOADFLAG_KASLR 0x02
 #define SETUP_SAVEOOPS 0x53415645 /* type of the status node: "SAVE" */
@@ -35,7 +37,9 @@ struct boot_params {
 	u32 efi_memmap_hi;              /* 0x1dc */
 	u8 pad_efi[0x1e8 - 0x1e0];
 	u8 e820_entries;                /* 0x1e8 */
-	u8 pad4[0x1ef - 0x1e9];
+	u8 pad4[0x1ec - 0x1e9];
+	u8 secure_boot;                 /* 0x1ec: 3: enabled (include/linux/efi.h, enum efi_secureboot_mode) */
+	u8 pad4a[0x1ef - 0x1ed];
 	u8 sentinel;                    /* 0x1ef */
 	u8 pad4b[0x1f4 - 0x1f0];
 	u32 syssize;                    /* 0x1f4 */

@@ -8,7 +8,7 @@ void take_efi_map(void)
 	u64 map = bp->efi_memmap | (u64)bp->efi_memmap_hi << 32, k, n = 0, j, i;
 	const struct efi_system *system = at(bp->efi_systab | (u64)bp->efi_systab_hi << 32);
 
-	if (bp->efi_signature != 0x34364c45 || !bp->efi_memdesc_size || map >= 4 * GIB)
+	if (bp->efi_signature != EFI_SIGNATURE_64 || !bp->efi_memdesc_size || map >= 4 * GIB)
 		return;
 	for (k = 0; k + bp->efi_memdesc_size <= bp->efi_memmap_size; k += bp->efi_memdesc_size) {
 		const struct efi_memory *m = at(map + k);
