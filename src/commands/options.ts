@@ -189,7 +189,8 @@ const namedSpecs = {
         type: 'string',
         choices: ['bios', 'uefi'],
         default: 'bios',
-        describe: 'what the machine starts with: SeaBIOS or OVMF',
+        describe:
+          'what the machine starts with: SeaBIOS or OVMF (with --panic FUNCTION, the primary then gets nokaslr)',
       },
       cpus: { type: 'number', default: 1, describe: 'number of CPUs' },
       memory: { type: 'number', default: 1024, describe: 'RAM in MiB' },

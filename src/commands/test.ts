@@ -123,9 +123,14 @@ async function prepareInjection(
     functionName,
     message,
     linkAddressOf: (name) => functionAddress(kallsyms, name),
-    kaslr: { kind: 'payload', debug: manifest.debug },
+    kaslr: knowsOffset(options) ? { kind: 'known', offset: 0n } : { kind: 'payload', debug: manifest.debug },
     timeoutMs: (options.timeout ?? testDefaults.timeout) * 1000,
   };
+}
+
+/** Under UEFI the entry stub lies where firmware has room, so that the debugger cannot follow it: no KASLR then. */
+function knowsOffset({ firmware }: TestOptions): boolean {
+  return firmware === 'uefi';
 }
 
 async function makeTestImage(
@@ -143,7 +148,8 @@ async function makeTestImage(
       hint: 'build the payload again',
     });
   }
-  const extra = `console=ttyS0,115200${options.nokaslr === true ? ' nokaslr' : ''}`;
+  const random = options.nokaslr !== true && (panic === 'mount' || !knowsOffset(options));
+  const extra = `console=ttyS0,115200${random ? '' : ' nokaslr'}`;
   const image = join(folder, 'disk.img');
   const config = unattendedConfig(payload.configText, label, extra);
   await makeDiskImage(await withConfig(payload.files, config, folder), image);
@@ -249,6 +255,7 @@ function report(
   if (panic !== 'mount') {
     const words = ['saveoops', 'test', shellWord(options.dir), '--panic', panic];
     if (options.nokaslr === true) words.push('--nokaslr');
+    if (options.firmware === 'uefi') words.push('--firmware', 'uefi');
     for (const name of ['cpus', 'memory', 'timeout'] as const) {
       const value = options[name];
       if (value !== undefined && value !== testDefaults[name]) words.push(`--${name}`, String(value));
