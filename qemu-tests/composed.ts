@@ -1,7 +1,7 @@
 /** The composed image of `saveoops build --format bzimage`, booted as any loader of bzImages boots it: QEMU -kernel. */
 import { readFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { logEnds } from '../src/capture/markers.js';
+import { logEnds } from '../src/capture-initramfs/markers.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import { runScenario, type ScenarioResult } from '../src/machine/scenario.js';
 import type { Manifest } from '../src/payload/manifest.js';

@@ -5,7 +5,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { logBegins } from '../src/capture/markers.js';
+import { logBegins } from '../src/capture-initramfs/markers.js';
 import { xxh32 } from '../src/bytes/digests.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';

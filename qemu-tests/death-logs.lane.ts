@@ -3,16 +3,18 @@
  * record:logs`. What it writes, src/report/fixtures/RELEASE/*, is committed; the tests of the report read it. Not part
  * of `npm test`. Another kernel: SAVEOOPS_KERNEL_DIR.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from '@jest/globals';
+import { writeCpioArchive } from '../src/capture-initramfs/cpio-archive.js';
 import type { DeathFacts } from '../src/testkit/death-logs.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { KernelDebugger } from '../src/machine/kernel-debugger.js';
 import { recoveredLog } from '../src/machine/recovered-log.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { bootPayload, check, serialConsole } from './harness/boot.js';
-import { repository } from './harness/folders.js';
+import { cache, digestOf, makeOnce, repository } from './harness/folders.js';
 import { guestInitramfs } from './harness/guest.js';
 import { modulesOf } from './harness/kernel-modules.js';
 import { payload } from './harness/payloads.js';
@@ -32,10 +34,14 @@ interface Death {
   /** Brings a CPU to where the crime is committed; default: the scene that the guest enters. */
   readonly arrive?: (kernel: KernelDebugger) => Promise<string>;
   readonly nmi?: boolean;
+  /** A command of QEMU's monitor, once the guest waits. */
+  readonly monitor?: string;
   /** What the crime makes of the instruction pointer or the trace. */
   readonly facts?: Partial<DeathFacts>;
   readonly cpus?: number;
   readonly noInitrd?: boolean;
+  /** Default: the guest whose script is below. */
+  readonly initrd?: () => Promise<string>;
   readonly whole?: boolean;
 }
 
@@ -61,6 +67,44 @@ const arriveAtScene = (kernel: KernelDebugger): Promise<string> => kernel.arrive
 
 /** An address that nothing maps. */
 const wild = 0xffffffffe0123000n;
+
+/** The timer's interrupt is counted, and found not to have come, on every way that the kernel tries. */
+async function loseTimer(kernel: KernelDebugger): Promise<void> {
+  const { gdb } = kernel;
+  const panic = kernel.addressOf('panic');
+  const check = kernel.addressOf('timer_irq_works');
+  await gdb.setBreakpoint(panic);
+  for (;;) {
+    const { rsp } = await gdb.registers();
+    await gdb.writeRegister('rip', (await gdb.readMemory(rsp, 8)).readBigUInt64LE());
+    await gdb.writeRegister('rsp', rsp + 8n);
+    await gdb.writeRegister('rax', 0n);
+    await gdb.setBreakpoint(check);
+    gdb.continue();
+    await gdb.waitForStop(minutes);
+    const { rip } = await gdb.registers();
+    await gdb.removeBreakpoint(check);
+    if (rip === panic) break;
+  }
+  await gdb.removeBreakpoint(panic);
+}
+
+/** What the processor does at a split lock in the kernel: TCG detects none. SDM 3A, 6.14.2: the stack of an exception. */
+async function alignmentCheck(kernel: KernelDebugger): Promise<void> {
+  const { gdb } = kernel;
+  const { rip, rsp, eflags } = await gdb.registers();
+  const [code, stack, noError] = [0x10n, 0x18n, 0n];
+  const frame = Buffer.alloc(48);
+  [noError, rip, code, eflags, rsp, stack].forEach((word, index) => frame.writeBigUInt64LE(word, index * 8));
+  const top = (rsp & ~15n) - 48n;
+  await gdb.writeMemory(top, frame);
+  await gdb.writeRegister('rsp', top);
+  await gdb.writeRegister('eflags', eflags & ~0x200n);
+  await gdb.writeRegister('rip', kernel.addressOf('asm_exc_alignment_check'));
+}
+
+/** enum refcount_saturation_type: linux/refcount.h. */
+const useAfterFree = 3n;
 
 const deaths: readonly Death[] = [
   {
@@ -165,6 +209,58 @@ const deaths: readonly Death[] = [
     crime: async ({ gdb }) => gdb.writeRegister('rip', wild),
     facts: { address: `0x${wild.toString(16)}`, cpu: 0 },
   },
+  {
+    name: 'no-working-init',
+    append: '',
+    initrd: brokenInit,
+    facts: { pid: 1 },
+  },
+  {
+    name: 'initramfs-damaged',
+    append: '',
+    initrd: damagedInitramfs,
+    facts: { message: 'VFS: Unable to mount root fs on unknown-block(0,0)' },
+  },
+  {
+    name: 'panic-on-oom',
+    append: 'TASK=eat sysctl.vm.panic_on_oom=1',
+    facts: { message: 'Out of memory: system-wide panic_on_oom is enabled' },
+  },
+  {
+    name: 'no-timer',
+    append: '',
+    noInitrd: true,
+    arrive: (kernel) => kernel.arriveAt('timer_irq_works'),
+    crime: loseTimer,
+    facts: { cpu: 0 },
+  },
+  {
+    name: 'stack-protector',
+    append: 'TASK=scene',
+    crime: (kernel) => kernel.call('__stack_chk_fail', 0n),
+    facts: { inTrace: crimeScene },
+  },
+  {
+    name: 'refcount',
+    append: 'TASK=scene panic_on_warn=1',
+    crime: async (kernel) => {
+      await kernel.call('refcount_warn_saturate', 'counter');
+      await kernel.gdb.writeRegister('rsi', useAfterFree);
+    },
+    facts: { atRip: 'refcount_warn_saturate', inTrace: crimeScene },
+  },
+  {
+    name: 'split-lock',
+    append: 'TASK=scene oops=panic',
+    crime: alignmentCheck,
+    facts: { atRip: crimeScene, message: 'Fatal exception' },
+  },
+  {
+    name: 'machine-check',
+    append: 'TASK=wait',
+    // Bank 4: valid, uncorrected, enabled, with an address, processor context corrupt. Machine check in progress.
+    monitor: 'mce 0 4 0xbe00000000000000 0x4 0x1000 0',
+  },
 ];
 
 const tell = (key: string, value: string): string => `echo "fact: ${key} ${value}"\n`;
@@ -184,6 +280,7 @@ case $TASK in
   twice) sh -c 'echo "fact: pid $$"; exec hostname crime'; echo c >/proc/sysrq-trigger ;;
   module) sh -c 'echo "fact: pid $$"; exec insmod /modules/${moduleName}.ko' ;;
   sysrq) sh -c 'echo "fact: pid $$"; echo c >/proc/sysrq-trigger' ;;
+  eat) sh -c 'echo "fact: pid $$"; exec tail /dev/zero' ;;
   exit) echo "fact: pid 1"; exit 7 ;;
   wait) echo "${guestWaits}"; exec sleep 1000 ;;
 esac
@@ -193,6 +290,27 @@ sleep 1000
 async function guest(): Promise<string> {
   const files = process.env['SAVEOOPS_KERNEL_DIR'] === undefined ? modulesOf('amd64', moduleName) : [];
   return await guestInitramfs(script, files);
+}
+
+/** Its /init is no program, and there is none of the others that the kernel tries. */
+async function brokenInit(): Promise<string> {
+  const bytes = Buffer.from('no program\n');
+  const archive = await writeCpioArchive([
+    { path: 'dev', mode: 0o755, kind: 'directory' },
+    { path: 'init', mode: 0o755, kind: 'file', bytes },
+  ]);
+  return await makeOnce(join(cache, 'guests', `broken-init-${digestOf(archive)}.cpio`), (out) =>
+    writeFile(out, archive),
+  );
+}
+
+/** Damaged right behind gzip's header: nothing of it can be unpacked. */
+async function damagedInitramfs(): Promise<string> {
+  const whole = readFileSync(await guest());
+  whole.fill(0xff, 16, 4096);
+  return await makeOnce(join(cache, 'guests', `damaged-${digestOf(whole)}.cpio.gz`), (out) =>
+    writeFile(out, whole),
+  );
 }
 
 /** What the guest said of itself on the serial port before it died. */
@@ -231,8 +349,8 @@ function shortened(log: string): string {
 
 test.each(deaths.map((death) => [death.name, death] as const))(
   'the log of %s',
-  async (name, { append, crime, arrive, nmi, facts, cpus, noInitrd, whole }) => {
-    const initrds = noInitrd === true ? [] : [await guest()];
+  async (name, { append, crime, arrive, nmi, monitor, facts, cpus, noInitrd, initrd, whole }) => {
+    const initrds = noInitrd === true ? [] : [await (initrd ?? guest)()];
     const dir = await payload({ flavour: 'amd64', initrds, name: 'death-logs' });
     const injector = await injectorFor(dir);
     const result = await bootPayload(dir, {
@@ -246,11 +364,13 @@ test.each(deaths.map((death) => [death.name, death] as const))(
           await gdb.detach();
         },
       }),
-      ...(nmi === true && {
+      ...((nmi === true || monitor !== undefined) && {
         meanwhile: async (machine, qmp): Promise<void> => {
           const control = await qmp();
           await machine.waitForLine([new RegExp(guestWaits)], { timeoutMs: 4 * minutes });
-          await control.execute('inject-nmi');
+          if (nmi === true) await control.execute('inject-nmi');
+          if (monitor !== undefined)
+            await control.execute('human-monitor-command', { 'command-line': monitor });
         },
       }),
     });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
 import { runSaveoops } from '../src/testkit/command-line.js';
-import { logEnds } from '../src/capture/markers.js';
+import { logEnds } from '../src/capture-initramfs/markers.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { guestInitramfs, printBlock } from './harness/guest.js';

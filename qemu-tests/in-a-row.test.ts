@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
-import { logEnds } from '../src/capture/markers.js';
+import { logEnds } from '../src/capture-initramfs/markers.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { runSaveoops } from '../src/testkit/command-line.js';
 import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';

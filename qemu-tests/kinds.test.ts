@@ -3,7 +3,7 @@
  * has the table. By default each kind runs once, on one or two CPUs in turn; all lanes: SAVEOOPS_LANES=all.
  */
 import { describe, expect, test } from '@jest/globals';
-import { logBegins } from '../src/capture/markers.js';
+import { logBegins } from '../src/capture-initramfs/markers.js';
 import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { payload } from './harness/payloads.js';
 import { injectorFor } from './inject.js';

@@ -1,6 +1,6 @@
 /** Every way out of a running system is the same armed as plain, and a kdump kernel of userspace goes first. */
 import { describe, expect, test } from '@jest/globals';
-import { logBegins, logEnds } from '../src/capture/markers.js';
+import { logBegins, logEnds } from '../src/capture-initramfs/markers.js';
 import { bootPayload, check, guestBlock } from './harness/boot.js';
 import { guestInitramfs, printBlock } from './harness/guest.js';
 import { payload, stockKernel, type Flavour } from './harness/payloads.js';

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { logBegins } from '../src/capture/markers.js';
+import { logBegins } from '../src/capture-initramfs/markers.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import { regionPlaces } from '../src/stubs/shared-layout.js';

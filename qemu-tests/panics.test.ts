@@ -6,7 +6,7 @@
  * SAVEOOPS_LANES=all, or a part by jest's -t, which selects by the lanes' names.
  */
 import { describe, expect, test } from '@jest/globals';
-import { logBegins } from '../src/capture/markers.js';
+import { logBegins } from '../src/capture-initramfs/markers.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { InjectedPanic } from '../src/machine/inject-panic.js';
 import { bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';

@@ -208,7 +208,8 @@ function expectEndOfLog({ result, sights }: Looks): void {
   expect(text).toEqual(wrapped(serialLines(result.serial)).slice(-text.length));
 }
 
-const crashAppend = 'saveoops.after=halt saveoops.hold=0 saveoops.save=boot vt.global_cursor_default=0';
+const crashAppend =
+  'saveoops.after=halt saveoops.hold=0 saveoops.save=boot saveoops.qr=no vt.global_cursor_default=0';
 const drawingPayload = async (reset: boolean): Promise<string> =>
   await payload({
     flavour: 'amd64',

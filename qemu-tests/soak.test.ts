@@ -4,7 +4,7 @@
  */
 import { dirname, join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { logEnds } from '../src/capture/markers.js';
+import { logEnds } from '../src/capture-initramfs/markers.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { bootPayload, check, serialConsole } from './harness/boot.js';
 import { bootFat, captureFacts, damagedFiles } from './harness/boot-fat.js';

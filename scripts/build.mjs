@@ -1,12 +1,14 @@
 /**
  * `npm run build`: TypeScript to dist/, stubs/include/plan.h and saveoops.schema.json from their TypeScript
- * definitions, the bare-metal stubs to dist/stubs, and the check that Syslinux exports everything that the COM32 module imports.
+ * definitions, the bare-metal stubs to dist/stubs, the capture initramfs' own program to
+ * dist/programs, and the check that Syslinux exports everything that the COM32 module imports.
  *
  * Each step is skipped when nothing that it reads has changed. Without a C compiler the stubs that are already in
  * dist/stubs are used, if none of their sources is newer.
  */
 import { spawnSync } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -23,7 +25,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
 const typed = ['src', 'qemu-tests'];
 const modules = ['module.elf', 'module64.elf'];
-const objects = ['entry.elf', 'crash.elf', 'hook.o', ...modules];
+const compiledParts = [
+  { folder: 'stubs', objects: ['entry.elf', 'crash.elf', 'hook.o', ...modules], headers: [] },
+  { folder: 'programs', objects: ['draw-qr'], headers: ['/usr/include/qrcodegen/qrcodegen.h'] },
+];
+const scripts = 'src/capture-initramfs/root';
 const buildInfo = join(dist, 'tsconfig.tsbuildinfo');
 
 /** What a person can put right; anything else is a bug and shows its stack. */
@@ -32,8 +38,9 @@ class BuildError extends Error {}
 try {
   compile();
   await renderHeader();
+  await renderScripts();
   await renderConfigSchema();
-  makeStubs();
+  compiledParts.forEach(makeObjects);
   await checkImports();
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;
@@ -53,7 +60,9 @@ function compile() {
     }),
   );
   for (const folder of typed) {
-    for (const path of filesUnder(join(dist, folder))) if (!outputs.has(path)) rmSync(path);
+    for (const path of filesUnder(join(dist, folder))) {
+      if (!outputs.has(path) && !path.startsWith(join(dist, scripts, '/'))) rmSync(path);
+    }
   }
   const complete = [...outputs].every((path) => existsSync(path));
   const inputs = [...sources, join(root, 'tsconfig.json'), join(root, 'package-lock.json')];
@@ -80,6 +89,16 @@ async function renderHeader() {
   writeGenerated('stubs/include/plan.h', render(), 'src/stubs/shared-layout.ts');
 }
 
+/** The scripts of the capture initramfs ship as they are, beside the code that packs them; constants.sh is TypeScript's. */
+async function renderScripts() {
+  const { renderConstants } = await compiled('src/capture-initramfs/constants.js');
+  const constants = `${scripts}/lib/saveoops/constants.sh`;
+  writeGenerated(constants, renderConstants(), 'src/capture-initramfs/constants.ts');
+  const copy = join(dist, scripts);
+  rmSync(copy, { recursive: true, force: true });
+  cpSync(join(root, scripts), copy, { recursive: true });
+}
+
 async function renderConfigSchema() {
   const { renderSchema } = await compiled('src/config/config-schema.js');
   const { configKeys } = await compiled('src/commands/options.js');
@@ -97,26 +116,32 @@ function writeGenerated(name, wanted, source) {
   console.log(`build: ${name} written anew from ${source}; commit it`);
 }
 
-function makeStubs() {
-  const out = join(dist, 'stubs');
-  const sources = filesUnder(join(root, 'stubs')).filter((path) => /(\.[chS]|\.lds|Makefile)$/.test(path));
-  const missing = ['make', 'gcc', 'ld', 'objcopy'].filter((tool) => !onPath(tool));
+/** What is compiled for the machine itself: what `make` in `folder` writes to dist. */
+function makeObjects({ folder, objects, headers }) {
+  const out = join(dist, folder);
+  const sources = filesUnder(join(root, folder)).filter((path) => /(\.[chS]|\.lds|Makefile)$/.test(path));
+  const missing = [
+    ...['make', 'gcc', 'ld', 'objcopy'].filter((tool) => !onPath(tool)),
+    ...headers.filter((path) => !existsSync(path)),
+  ];
   const built = objects.map((name) => join(out, name));
   const upToDate =
     built.every((path) => existsSync(path)) && newest(sources) <= Math.min(...built.map(modified));
   if (missing.length === 0) {
     mkdirSync(out, { recursive: true });
-    const run = spawnSync('make', ['-s', '-C', join(root, 'stubs'), `OUT=${out}`], { stdio: 'inherit' });
-    if (run.status !== 0) throw new BuildError('make failed in stubs/');
+    const run = spawnSync('make', ['-s', '-C', join(root, folder), `OUT=${out}`], { stdio: 'inherit' });
+    if (run.status !== 0) throw new BuildError(`make failed in ${folder}/`);
     return;
   }
   if (upToDate) {
     console.log(
-      `build: no ${missing.join(', ')} here; the stubs in dist/stubs are newer than their sources and are used`,
+      `build: no ${missing.join(', ')} here; what is in dist/${folder} is newer than its sources and is used`,
     );
     return;
   }
-  throw new BuildError(`the stubs need ${missing.join(', ')}\n  do: apt-get install gcc binutils make`);
+  throw new BuildError(
+    `${folder}/ needs ${missing.join(', ')}\n  do: apt-get install gcc binutils make linux-libc-dev libqrcodegen-dev`,
+  );
 }
 
 async function checkImports() {

@@ -58,7 +58,10 @@ configure() { # name option=value...
   kernel_make olddefconfig
   for option in $(sed -n 's/^CONFIG_//p' "$lane/base.config") "$@"; do
     case " $* " in *" ${option%%=*}="*) [[ " $* " == *" $option "* ]] || continue ;; esac
-    wanted "$option" || { say "$name: the kernel's configuration did not take $option"; exit 1; }
+    wanted "$option" || {
+      say "$name: the kernel's configuration did not take $option"
+      exit 1
+    }
   done
 }
 

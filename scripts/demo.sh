@@ -8,6 +8,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 step '1/5 Set-up: Debian packages, npm packages, stock Debian kernels (downloaded once)'
 bash scripts/setup.sh
+# shellcheck disable=SC2010 # names of kernel packages hold no blanks
 kernel=$(ls "${SAVEOOPS_KERNEL_DIR:-.cache/kernels}"/linux-image-*-amd64/boot/vmlinuz-* | grep -v -- -cloud- | sort -V | tail -n 1)
 echo "Kernel, as Debian ships it: $kernel"
 

@@ -1,12 +1,16 @@
 #!/bin/bash
-# Downloads the kernels of qemu-tests/matrix/kernels.lock into .cache/matrix, and unpacks their images; nothing is installed.
-# apt works on folders of its own there, with the mirror and keys of the system's configuration. A package that is gone from the mirror is
-# replaced by the newest of its suite, series and flavour, and that is said.
+# Downloads the kernels of the matrix into .cache/matrix/kernels, a folder each with the image alone; nothing is installed. Two kinds:
+#   newest  of each Debian release, series and flavour: qemu-tests/matrix/suites
+#   kept    those of qemu-tests/matrix/kernels.lock, whatever is newer
+# .cache/matrix/list says which these are, a line each: suite series flavour package version kind. What the mirror does not have, or no longer,
+# and is not here already, has "gone" for a kind. Other kernels are removed. What an interrupted run has downloaded stays.
+# apt works on folders of its own there, with the mirrors and keys of the system's configuration.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lock=qemu-tests/matrix/kernels.lock
 out=.cache/matrix
 apt=$PWD/$out/apt
+# Seconds for one package: 175 MB at most.
+limit=900
 
 say() { printf 'matrix: %s\n' "$*" >&2; }
 
@@ -16,67 +20,129 @@ options=(
   -o APT::Sandbox::User=root -o APT::Architecture=amd64 -o Debug::NoLocking=true
 )
 
+# The mirror of a label of Debian's, as the system's own lists have it.
+mirror_of() {
+  apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(SITE)' 'Created-By: Packages' | sed -n "s/^Debian|$1|//p" | head -n 1
+}
+
+suites() { grep -v '^#' qemu-tests/matrix/suites; }
+
+# An update of lists that are there costs little; without a network they are used as they are.
 read_lists() {
-  [ ! -e "$apt/read" ] || return 0
-  local mirror suite
-  mirror=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(SITE)' 'Created-By: Packages' | sed -n 's/^Debian|Debian|//p' | head -n 1)
-  if [ -z "$mirror" ]; then
+  local suite mirror debian security
+  debian=$(mirror_of Debian)
+  security=$(mirror_of Debian-Security)
+  if [ -z "$debian" ]; then
     say 'no Debian mirror in the lists of apt. As root: apt-get update'
     exit 1
   fi
   mkdir -p "$apt"/{etc,lists,state,cache}
   : >"$apt/state/status"
-  # A list each, so that the newest of a suite can be told.
-  for suite in $(sed -n 's/^\([a-z][^ ]*\) .*/\1/p' "$lock" | sort -u); do
-    printf 'deb %s %s main\n' "$mirror" "$suite"
+  for suite in $(suites); do
+    case $suite in *-security) mirror=$security ;; *) mirror=$debian ;; esac
+    [ -z "$mirror" ] || printf 'deb %s %s main\n' "$mirror" "$suite"
   done >"$apt/etc/sources.list"
   say 'reading package lists'
-  apt-get "${options[@]}" update >&2
-  touch "$apt/read"
+  apt-get "${options[@]}" update 2>"$apt/errors" >&2 || true
+  for suite in $(suites); do
+    compgen -G "$apt/lists/*_dists_${suite}_InRelease" >/dev/null || say "no list of $suite: $(grep -m 1 " $suite " "$apt/errors" || echo 'no mirror for it')"
+  done
+  if ! compgen -G "$apt/lists/*_Packages*" >/dev/null; then
+    cat "$apt/errors" >&2
+    exit 1
+  fi
 }
 
-# suite series flavour -> "package version sha256" of the newest package that has an image. Since Linux 7.1 that is linux-binary-*.
-newest() {
+# The kernels of a suite that have an image: "suite series flavour package version sha256". What has it is called linux-image-* or, since
+# 6.19, linux-binary-*, beside which linux-image-* is empty. So the size tells: with an image 13 MB at least, empty 3 MB at most.
+kernels_of() {
   local list
   for list in "$apt"/lists/*_dists_"$1"_main_binary-amd64_Packages*; do
-    case $list in
-      *.lz4) lz4 -dc "$list" ;;
-      *) cat "$list" ;;
-    esac
-  done | awk -v series="${2/./[.]}" -v flavour="$3" '
-    /^Package: /{package=$2} /^Version: /{version=$2}
-    /^SHA256: / && package ~ "^linux-(image|binary)-" series "[^a-z]*([+]deb[0-9.]+)?-" flavour "$" { print version, package, $2 }' |
-    sort -k1,1V -k2,2r | sed -n '$p' | while read -r version package sum; do printf '%s %s %s\n' "$package" "$version" "$sum"; done
+    [ ! -e "$list" ] || /usr/lib/apt/apt-helper cat-file "$list"
+  done | awk -v suite="$1" '
+    /^Package: / { package = $2 } /^Version: / { version = $2 } /^Size: / { size = $2 }
+    /^SHA256: / && size > 5000000 && package ~ /^linux-(image|binary)-[0-9]+[.][0-9]+.*-amd64$/ && package !~ /-dbg$/ {
+      split(package, part, "-")
+      split(part[3], number, /[.+]/)
+      flavour = match(package, /-(cloud|rt)-amd64$/) ? substr(package, RSTART + 1) : "amd64"
+      print suite, number[1] "." number[2], flavour, package, version, $2
+    }'
 }
 
-fetch() { # folder package version sha256
-  local folder=$1 package=$2 version=$3 sum=$4 deb
-  deb=$(cd "$folder" && apt-get "${options[@]}" download "$package=$version" >&2 && echo *.deb) || return 1
-  if [ "$(sha256sum "$folder/$deb" | cut -d ' ' -f 1)" != "$sum" ]; then
-    say "$package $version is not the locked file: $sum"
+# Of the kernels of a line of suites, the newest of each series and flavour; where several suites have it, as the first one's.
+newest_of() {
+  local suite
+  for suite in "$@"; do cat "$apt/kernels/$suite"; done | sort -s -k 5,5V |
+    awk '{ key = $2 " " $3 } version[key] != $5 { last[key] = $0; version[key] = $5 } END { for (key in last) print last[key], "newest" }'
+}
+
+folder_of() { printf '%s/kernels/%s_%s' "$out" "$1" "$2"; }
+
+choose() {
+  local line suite series flavour package version sum name
+  mkdir -p "$apt/kernels"
+  for suite in $(suites); do kernels_of "$suite" >"$apt/kernels/$suite"; done
+  # shellcheck disable=SC2086 # a name each
+  suites | while read -r line; do newest_of $line; done
+  grep -v '^#' qemu-tests/matrix/kernels.lock | while read -r suite series flavour package version sum; do
+    name="$suite $series $flavour $package $version $sum"
+    if [ -e "$(folder_of "$package" "$version")/vmlinuz" ] || grep -qxsF "$name" "$apt/kernels/$suite"; then
+      printf '%s kept\n' "$name"
+    else
+      printf '%s gone\n' "$name"
+    fi
+  done
+}
+
+# Status 2 when the mirror does not have what its own list names, 1 for all else.
+fetch() { # package version sha256
+  local folder deb
+  folder=$(folder_of "$1" "$2")
+  rm -rf "$folder.part"
+  mkdir -p "$folder.part"
+  if ! (cd "$folder.part" && timeout $limit apt-get "${options[@]}" download "$1=$2" 2>"$apt/errors" >&2); then
+    cat "$apt/errors" >&2
+    ! grep -q ' 404 ' "$apt/errors" || return 2
     return 1
   fi
-  dpkg-deb --fsys-tarfile "$folder/$deb" | tar -x -C "$folder" --wildcards './boot/*' './usr/lib/modules/*/vmlinuz' 2>/dev/null || true
-  rm "$folder/$deb"
-  compgen -G "$folder/boot/vmlinuz-*" >/dev/null || compgen -G "$folder/usr/lib/modules/*/vmlinuz" >/dev/null
+  deb=$(echo "$folder.part"/*.deb)
+  if [ "$(sha256sum "$deb" | cut -d ' ' -f 1)" != "$3" ]; then
+    say "$1 $2 is not the file of the list: $3"
+    return 1
+  fi
+  dpkg-deb --fsys-tarfile "$deb" | tar -x -O --wildcards './boot/vmlinuz-*' './usr/lib/modules/*/vmlinuz' >"$folder.part/vmlinuz" 2>/dev/null || true
+  rm "$deb"
+  [ -s "$folder.part/vmlinuz" ] || {
+    say "no image in $1"
+    return 1
+  }
+  rm -rf "$folder"
+  mv "$folder.part" "$folder"
 }
 
-mkdir -p "$out"
-while read -r suite series flavour package version sum; do
-  case $suite in '#'* | '') continue ;; esac
-  folder=$out/$suite-$series-$flavour
-  [ ! -e "$folder/package" ] || continue
-  read_lists
-  rm -rf "$folder"
-  mkdir -p "$folder"
-  if ! fetch "$folder" "$package" "$version" "$sum"; then
-    read -r package version sum <<<"$(newest "$suite" "$series" "$flavour")"
-    [ -n "${package:-}" ] || { say "$suite has no kernel $series $flavour"; exit 1; }
-    say "the locked kernel is gone; taken instead: $package $version"
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    fetch "$folder" "$package" "$version" "$sum" || { say "no image in $package"; exit 1; }
+mkdir -p "$out/kernels"
+read_lists
+# One line for each package, as newest if it is that.
+choose | sort -k 5,5V -k 4,4 -k 7,7r | awk '!seen[$4 " " $5]++' >"$out/chosen"
+
+while read -r suite series flavour package version sum kind; do
+  if [ "$kind" != gone ] && [ ! -e "$(folder_of "$package" "$version")/vmlinuz" ]; then
+    say "$package $version"
+    status=0
+    fetch "$package" "$version" "$sum" || status=$?
+    case $status in
+      0) ;;
+      2) kind=gone ;;
+      *) exit 1 ;;
+    esac
   fi
-  printf '%s %s\n' "$package" "$version" >"$folder/package"
-done <"$lock"
-rm -f "$apt/read"
+  [ "$kind" != gone ] || say "the mirror does not have $package $version"
+  printf '%s %s %s %s %s %s\n' "$suite" "$series" "$flavour" "$package" "$version" "$kind"
+done <"$out/chosen" >"$out/list.part"
+
+for folder in "$out"/kernels/*; do
+  name=${folder##*/}
+  grep -qF " ${name%%_*} ${name#*_} " "$out/list.part" || rm -rf "$folder"
+done
+mv "$out/list.part" "$out/list"
+rm "$out/chosen"

@@ -10,6 +10,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 . scripts/need.sh
 need \
   gcc:gcc binutils:ld make:make linux-libc-dev:/usr/include/linux/perf_event.h \
+  libqrcodegen-dev:/usr/include/qrcodegen/qrcodegen.h zbar-tools:zbarimg \
   qemu-system-x86:qemu-system-x86_64 util-linux:setpriv \
   syslinux:syslinux syslinux-common:/usr/lib/syslinux/modules/bios/ldlinux.c32 isolinux:/usr/lib/ISOLINUX/isolinux.bin extlinux:extlinux \
   syslinux-efi:/usr/lib/SYSLINUX.EFI/efi64/syslinux.efi ovmf:/usr/share/OVMF/OVMF_CODE_4M.fd sbsigntool:sbsign openssl:openssl \
@@ -17,7 +18,7 @@ need \
   mtools:mcopy dosfstools:fsck.fat e2fsprogs:mke2fs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs xorriso:xorriso \
   busybox-static:busybox kexec-tools:vmcore-dmesg makedumpfile:makedumpfile age:age openssh-client:ssh-keygen cpio:cpio \
   bzip2:bzip2 lz4:lz4 lzop:lzop xz-utils:xz zstd:zstd kmod:depmod \
-  file:file strace:strace elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
+  file:file strace:strace shellcheck:shellcheck shfmt:shfmt elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
 
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   say 'npm ci'
@@ -47,7 +48,10 @@ fetch_kernel() {
   # apt's own download user may not write here.
   if ! (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root "$package" >&2); then
     rm -rf "$work"
-    [ "$(id -u)" = 0 ] && [ -z "${updated_lists-}" ] || { say "cannot download $package; as root: apt-get update"; exit 1; }
+    [ "$(id -u)" = 0 ] && [ -z "${updated_lists-}" ] || {
+      say "cannot download $package; as root: apt-get update"
+      exit 1
+    }
     update_lists # the lists may name a version that is gone
     fetch_kernel "$1"
     return

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh
+# shellcheck disable=SC2012 # names of kernel packages hold no blanks
 kernel=$(ls "$(realpath "${SAVEOOPS_KERNEL_DIR:-.cache/kernels}")"/linux-image-*-cloud-amd64/boot/vmlinuz-* | tail -n 1)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

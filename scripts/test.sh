@@ -1,8 +1,8 @@
 #!/bin/bash
-# npm test: every lane, or those named: check (formatter, linter, compiler), unit, qemu; soak, by name only.
+# npm test: every lane, or those named: check (formatters, linters, compiler), unit, qemu; soak, by name only.
 # All lanes run even when one fails. Jest's results are left in .cache/test-results for .ci/run.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 lanes=("$@")
 [ ${#lanes[@]} -gt 0 ] || lanes=(check unit qemu)
 results=.cache/test-results
@@ -29,14 +29,6 @@ jest() { # lane, workers, arguments...
     --json --outputFile="$results/$lane.json" --maxWorkers="$workers" "$@"
 }
 
-shell_syntax() { # every shell script here is one: the lanes by name are not run by default
-  local script failed=0
-  while IFS= read -r script; do
-    bash -n "$script" || failed=1
-  done < <(grep -rlE '^#!/bin/(ba)?sh' scripts src/packaging .ci)
-  return $failed
-}
-
 rm -rf "$results" .cache/runs
 mkdir -p "$results"
 bash scripts/setup.sh || exit 1
@@ -48,7 +40,7 @@ for lane in "${lanes[@]}"; do
     check)
       run format node node_modules/prettier/bin/prettier.cjs --check --log-level warn .
       run lint node node_modules/eslint/bin/eslint.js .
-      run scripts shell_syntax
+      run scripts bash scripts/check-shell.sh
       ;;
     unit) run unit jest unit 2 dist/src ;;
     # One more than there are processors to count on: machines wait, too, for watchdogs and reboots.

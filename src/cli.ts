@@ -2,7 +2,7 @@
 /** argv in, exit code out: the only place that prints errors and ends the process. */
 import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin, Parser } from 'yargs/helpers';
-import type { DumpLevel } from './capture/save-words.js';
+import type { DumpLevel } from './capture-initramfs/save-words.js';
 import { runBooted } from './commands/booted.js';
 import { runBuild, type ComposeOptions } from './commands/build.js';
 import type { BuildFormat } from './commands/payload-files.js';
@@ -164,10 +164,19 @@ const handlers: Readonly<
     return 0;
   },
   captures: async (values) =>
-    runCaptures({ where: optional(values, 'where'), json: flag(values, 'json') }, io),
+    runCaptures(
+      { where: optional(values, 'where'), news: flag(values, 'news'), json: flag(values, 'json') },
+      io,
+    ),
   report: async (values) =>
     runReport(
-      { capture: text(values, 'capture'), html: optional(values, 'html'), json: flag(values, 'json') },
+      {
+        capture: text(values, 'capture'),
+        html: optional(values, 'html'),
+        bundle: optional(values, 'bundle'),
+        redact: flag(values, 'redact'),
+        json: flag(values, 'json'),
+      },
       io,
     ),
 };

@@ -8,7 +8,7 @@ import { copyFile, mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, expect } from '@jest/globals';
-import { logEnds } from '../../src/capture/markers.js';
+import { logEnds } from '../../src/capture-initramfs/markers.js';
 import { unattendedConfig } from '../../src/image/boot-config.js';
 import { makeDiskImage } from '../../src/image/disk-image.js';
 import type { ImageFile } from '../../src/image/image-files.js';

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { gatherCaptureFiles } from '../../src/capture/capture-files.js';
-import { writeCpioArchive, type ArchiveEntry } from '../../src/capture/cpio-archive.js';
+import { gatherCaptureFiles } from '../../src/capture-initramfs/capture-files.js';
+import { writeCpioArchive, type ArchiveEntry } from '../../src/capture-initramfs/cpio-archive.js';
 import { cache, digestOf, makeOnce } from './folders.js';
 
 export interface GuestFile {

@@ -58,7 +58,11 @@ let digest: string | undefined;
 /** A digest of what `saveoops build` is made of. */
 export function toolDigest(): string {
   digest ??= digestOf(
-    digestOfFolder(join(repository, 'dist', 'src'), (name) => /(?<!\.test)\.js$/.test(name)),
+    digestOfFolder(join(repository, 'dist', 'src'), (name) =>
+      // The programs of the capture initramfs have no ending, its libraries have .sh.
+      /(?<!\.test)\.js$|\.sh$|^[a-z-]+$/.test(name),
+    ),
+    digestOfFolder(join(repository, 'dist', 'programs'), () => true),
     digestOfFolder(join(repository, 'dist', 'stubs'), (name) => !name.endsWith('.part')),
     digestOfFolder(join(repository, 'syslinux-config'), () => true),
   );

@@ -1,9 +1,10 @@
-/** The kernels of the matrix: qemu-tests/matrix/kernels.lock, downloaded by scripts/matrix-kernels.sh. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+/** The kernels of the matrix: .cache/matrix/list, which scripts/matrix-kernels.sh has chosen and downloaded. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cache, repository } from '../harness/folders.js';
+import { cache } from '../harness/folders.js';
 
-export interface LockedKernel {
+export interface MatrixKernel {
+  /** Where the mirror has it. */
   readonly suite: string;
   /** "5.10", "7.2". */
   readonly series: string;
@@ -13,28 +14,21 @@ export interface LockedKernel {
   readonly release: string;
   /** Of the package. */
   readonly version: string;
+  /** `newest` of its Debian release, series and flavour; `kept` and `gone` are of kernels.lock. There is no image of what is gone. */
+  readonly kind: 'newest' | 'kept' | 'gone';
   /** Path of the bzImage. */
   readonly vmlinuz: string;
-  /** Gone from the mirror: this is the newest of its suite. */
-  readonly replaced: boolean;
 }
 
-/** Throws an Error when a kernel was not downloaded. */
-export function lockedKernels(): LockedKernel[] {
-  return readFileSync(join(repository, 'qemu-tests', 'matrix', 'kernels.lock'), 'utf8')
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'))
-    .map((line) => {
-      const [suite = '', series = '', flavour = '', locked = ''] = line.split(' ');
-      const folder = join(cache, 'matrix', `${suite}-${series}-${flavour}`);
-      const [package_ = '', version = ''] = readFileSync(join(folder, 'package'), 'utf8').trim().split(' ');
-      const release = package_.replace(/^linux-(image|binary)-/, '');
-      const vmlinuz = [
-        join(folder, 'boot', `vmlinuz-${release}`),
-        join(folder, 'usr/lib/modules', release, 'vmlinuz'),
-      ].find((path) => existsSync(path));
-      if (vmlinuz === undefined)
-        throw new Error(`no kernel image in ${folder}: ${readdirSync(folder).join(' ')}`);
-      return { suite, series, flavour, release, version, vmlinuz, replaced: package_ !== locked };
-    });
+/** In the order of their versions. Throws an Error when nothing was downloaded. */
+export function matrixKernels(): readonly MatrixKernel[] {
+  const folder = join(cache, 'matrix');
+  const lines = readFileSync(join(folder, 'list'), 'utf8').trimEnd().split('\n');
+  return lines.map((line) => {
+    const [suite = '', series = '', flavour = '', name = '', version = '', kind] = line.split(' ');
+    if (kind !== 'newest' && kind !== 'kept' && kind !== 'gone') throw new Error(`in the list: ${line}`);
+    const release = name.replace(/^linux-(image|binary)-/, '');
+    const vmlinuz = join(folder, 'kernels', `${name}_${version}`, 'vmlinuz');
+    return { suite, series, flavour, release, version, kind, vmlinuz };
+  });
 }

@@ -1,10 +1,11 @@
 /**
- * `npm run matrix`: arms, boots and panics every kernel of qemu-tests/matrix/kernels.lock and writes
+ * `npm run matrix`: arms, boots and panics every kernel that scripts/matrix-kernels.sh has chosen, and writes
  * docs/support-matrix.md.
  *
  * Results are kept under .cache/matrix/results, by what they were made of: the next run goes on where one was stopped.
- * Options: --only WORDS (kernels or pairs whose names have all of them; writes no document), --workers 2. The exit
- * status is 1 when a row did not pass.
+ * A row has a limit: three machines of 300 seconds each (run-kernel.ts). Options: --only WORDS (kernels or pairs whose names
+ * have all of them; the document has the rows that are known by then, and names the others), --workers 2. The exit status is 1
+ * when a row did not pass.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +14,7 @@ import { hideBin } from 'yargs/helpers';
 import { parseBzImage } from '../../src/formats/bzimage/parse-bzimage.js';
 import { payloadCompression } from '../../src/formats/bzimage/payload.js';
 import { cache, digestOf, digestOfFolder, repository } from '../harness/folders.js';
-import { lockedKernels, type LockedKernel } from './kernels.js';
+import { matrixKernels, type MatrixKernel } from './kernels.js';
 import { passed, renderMatrix, type KernelResult, type MatrixRow } from './report.js';
 import { runKernel } from './run-kernel.js';
 
@@ -34,10 +35,12 @@ const pairs = [
   ['6.12 cloud-amd64', '6.1 amd64'],
 ] as const;
 
-const kernels = lockedKernels();
-const named = (name: string): LockedKernel => {
-  const found = kernels.find(({ series, flavour }) => `${series} ${flavour}` === name);
-  if (found === undefined) throw new Error(`kernels.lock has no ${name}`);
+const kernels = matrixKernels();
+const present = kernels.filter(({ kind }) => kind !== 'gone');
+/** The last one of a series. */
+const named = (name: string): MatrixKernel => {
+  const found = present.findLast(({ series, flavour }) => `${series} ${flavour}` === name);
+  if (found === undefined) throw new Error(`no kernel ${name}`);
   return found;
 };
 const tool = digestOf(
@@ -47,37 +50,57 @@ const tool = digestOf(
 const results = join(cache, 'matrix', 'results');
 mkdirSync(results, { recursive: true });
 
-const wanted = [
-  ...kernels.map((kernel) => ({ kernel, crash: undefined })),
-  ...pairs.map(([kernel, crash]) => ({ kernel: named(kernel), crash: named(crash) })),
-].filter(({ kernel, crash }) => {
-  const name = `${kernel.suite} ${kernel.release} ${crash?.release ?? ''}`;
-  return options.only.split(' ').every((word) => name.includes(word));
-});
+interface Task {
+  readonly kernel: MatrixKernel;
+  readonly crash: MatrixKernel | undefined;
+  readonly compression: string;
+  /** Where its result is kept. */
+  readonly path: string;
+}
 
-async function row(kernel: LockedKernel, crash: LockedKernel | undefined): Promise<MatrixRow> {
+const tasks = [
+  ...present.map((kernel) => ({ kernel, crash: undefined })),
+  ...pairs.map(([kernel, crash]) => ({ kernel: named(kernel), crash: named(crash) })),
+].map(({ kernel, crash }): Task => {
   const bytes = readFileSync(kernel.vmlinuz);
   const compression = payloadCompression(parseBzImage(bytes, kernel.vmlinuz).payload) ?? 'none';
   const key = digestOf(tool, bytes, ...(crash === undefined ? [] : [readFileSync(crash.vmlinuz)]));
-  const path = join(results, `${key}.json`);
-  const known = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as KernelResult) : undefined;
-  const result = known ?? (await runKernel({ primary: kernel.vmlinuz, crash: crash?.vmlinuz }));
+  return { kernel, crash, compression, path: join(results, `${key}.json`) };
+});
+
+/** What is known of a task, else what comes of it now. */
+async function resultOf({ kernel, crash, path }: Task): Promise<KernelResult> {
+  const known = knownResult(path);
+  if (known !== undefined) return known;
+  const result = await runKernel({ primary: kernel.vmlinuz, crash: crash?.vmlinuz });
   if (passed(result)) writeFileSync(path, JSON.stringify(result));
-  const gone = kernel.replaced ? ' (the newest of its suite: the locked one is gone)' : '';
-  const with_ = crash === undefined ? '' : ` with crash kernel ${crash.release}`;
-  console.log(
-    `${passed(result) ? 'passed' : 'FAILED'} ${kernel.suite} ${kernel.release}${with_}${gone} ${JSON.stringify(result)}`,
-  );
-  return { kernel, crash, compression, result };
+  return result;
 }
 
+function knownResult(path: string): KernelResult | undefined {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as KernelResult) : undefined;
+}
+
+const isWanted = ({ kernel, crash }: Task): boolean => {
+  const name = `${kernel.suite} ${kernel.release} ${kernel.version} ${crash?.release ?? ''}`;
+  return options.only.split(' ').every((word) => name.includes(word));
+};
+
 const rows: MatrixRow[] = [];
-const queue = wanted.map((each, index) => ({ ...each, index }));
+const queue = tasks.map((task, index) => ({ task, index }));
 const worker = async (): Promise<void> => {
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-    rows[next.index] = await row(next.kernel, next.crash);
+    const { task, index } = next;
+    const wanted = isWanted(task);
+    const result = wanted ? await resultOf(task) : knownResult(task.path);
+    rows[index] = { ...task, result };
+    if (!wanted || result === undefined) continue;
+    const pair = task.crash === undefined ? '' : ` with crash kernel ${task.crash.release}`;
+    const verdict = passed(result) ? 'passed' : 'FAILED';
+    console.log(`${verdict} ${task.kernel.suite} ${task.kernel.release}${pair} ${JSON.stringify(result)}`);
+    if (!passed(result)) process.exitCode = 1;
   }
 };
 await Promise.all(Array.from({ length: options.workers }, worker));
-if (options.only === '') writeFileSync(join(repository, 'docs', 'support-matrix.md'), renderMatrix(rows));
-process.exitCode = rows.every(({ result }) => passed(result)) ? 0 : 1;
+const gone = kernels.filter(({ kind }) => kind === 'gone');
+writeFileSync(join(repository, 'docs', 'support-matrix.md'), renderMatrix(rows, gone));

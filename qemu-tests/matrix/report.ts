@@ -1,5 +1,5 @@
 /** docs/support-matrix.md: which stock kernels were armed, booted, panicked and captured. */
-import type { LockedKernel } from './kernels.js';
+import type { MatrixKernel } from './kernels.js';
 
 /** "passed", or how it went. */
 export interface KernelResult {
@@ -18,11 +18,12 @@ export interface KernelResult {
 }
 
 export interface MatrixRow {
-  readonly kernel: LockedKernel;
+  readonly kernel: MatrixKernel;
   /** Of the crash kernel, when it is another one. */
-  readonly crash: LockedKernel | undefined;
+  readonly crash: MatrixKernel | undefined;
   readonly compression: string;
-  readonly result: KernelResult;
+  /** Undefined when it was not run. */
+  readonly result: KernelResult | undefined;
 }
 
 const MiB = 1 << 20;
@@ -31,19 +32,24 @@ export const passed = (result: KernelResult): boolean =>
   [result.built, result.boot, result.early, result.late, result.mount].every((each) => each === 'passed') &&
   result.vmcoreinfo?.startsWith('failed') === false;
 
-export function renderMatrix(rows: readonly MatrixRow[]): string {
-  const own = rows.filter(({ crash }) => crash === undefined);
-  const mixed = rows.filter(({ crash }) => crash !== undefined);
+/** The document. `gone`: kernels of kernels.lock that could not be had. */
+export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKernel[]): string {
+  const known = rows.flatMap((row) => (row.result === undefined ? [] : [{ ...row, result: row.result }]));
+  const own = known.filter(({ crash }) => crash === undefined);
+  const mixed = known.filter(({ crash }) => crash !== undefined);
+  const namesOf = (title: string, all: readonly string[]): string[] =>
+    all.length === 0 ? [] : ['', `${title}: ${all.join(', ')}.`];
   const cell = (value: string | undefined): string =>
     (value === 'passed' ? 'yes' : (value ?? '-')).replaceAll('|', '\\|');
-  const outcome = ({ result }: MatrixRow): string[] =>
+  const outcome = (result: KernelResult): string[] =>
     [result.boot, result.early, result.late, result.mount, result.vmcoreinfo].map(cell);
   return [
     '# Kernels that Saveoops was run on',
     '',
-    'Written by `npm run matrix`: stock Debian kernels, in QEMU (TCG, q35, 1 CPU, 1 GiB), KASLR on. The kernels are those',
-    'of qemu-tests/matrix/kernels.lock.',
+    'Written by `npm run matrix`: stock Debian kernels, in QEMU (TCG, q35, 1 CPU, 1 GiB), KASLR on.',
     '',
+    '- *why*: newest: of its series and flavour in its Debian release (qemu-tests/matrix/suites), so a new series comes in by itself;',
+    '  kept: always run (qemu-tests/matrix/kernels.lock)',
     '- *gap*: bytes of unused .text that hold the hook',
     '- *region*: RAM reserved; without the kernel modules of the capture initramfs (6.1 amd64 with them and `--dump`: 128 MiB)',
     '- *early exceptions*: an exception before the kernel has its own handlers is captured, too',
@@ -53,18 +59,28 @@ export function renderMatrix(rows: readonly MatrixRow[]): string {
     '- *VMCOREINFO*: the note that the build makes against the one in /proc/kcore of the running kernel; "more" are lines that this',
     '  kernel does not publish and others do',
     '',
-    `${rows.filter(({ result }) => passed(result)).length} of ${rows.length} rows passed everywhere.`,
+    `${known.filter(({ result }) => passed(result)).length} of ${known.length} rows passed everywhere.`,
+    ...namesOf(
+      'Not run with this version of Saveoops',
+      rows
+        .filter(({ result }) => result === undefined)
+        .map(({ kernel, crash }) => [kernel.release, ...(crash ? [crash.release] : [])].join(' with ')),
+    ),
+    ...namesOf(
+      'Not on the mirror',
+      gone.map(({ release, version }) => `${release} (${version})`),
+    ),
     '',
-    '| kernel | version | suite | compression | gap | early exceptions | region | userspace | early panic | late panic | test | VMCOREINFO |',
-    '|---|---|---|---|---|---|---|---|---|---|---|---|',
+    '| kernel | version | suite | why | compression | gap | early exceptions | region | userspace | early panic | late panic | test | VMCOREINFO |',
+    '|---|---|---|---|---|---|---|---|---|---|---|---|---|',
     ...own.map((row) => {
       const { kernel, compression, result } = row;
       const facts =
         result.built === 'passed'
           ? [result.gap, result.earlyExceptions === true ? 'yes' : 'no', `${(result.region ?? 0) / MiB} MiB`]
           : [`**${cell(result.built)}**`, '-', '-'];
-      const head = [kernel.release, kernel.version, kernel.suite, compression, ...facts];
-      return `| ${[...head, ...outcome(row)].join(' | ')} |`;
+      const head = [kernel.release, kernel.version, kernel.suite, kernel.kind, compression, ...facts];
+      return `| ${[...head, ...outcome(row.result)].join(' | ')} |`;
     }),
     '',
     '## A crash kernel of another version',
@@ -74,7 +90,7 @@ export function renderMatrix(rows: readonly MatrixRow[]): string {
     ...mixed.map((row) => {
       const { kernel, crash, result } = row;
       const cells =
-        result.built === 'passed' ? outcome(row) : [`**${cell(result.built)}**`, '-', '-', '-', '-'];
+        result.built === 'passed' ? outcome(row.result) : [`**${cell(result.built)}**`, '-', '-', '-', '-'];
       return `| ${[kernel.release, crash?.release ?? '', ...cells].join(' | ')} |`;
     }),
     '',

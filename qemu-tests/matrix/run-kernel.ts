@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { synthesiseVmcoreinfo } from '../../src/arm/vmcoreinfo.js';
-import { logEnds } from '../../src/capture/markers.js';
+import { logEnds } from '../../src/capture-initramfs/markers.js';
 import { runTest } from '../../src/commands/test.js';
 import { SaveoopsError } from '../../src/errors.js';
 import { unattendedConfig } from '../../src/image/boot-config.js';

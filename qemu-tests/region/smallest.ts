@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { captureCommandLine } from '../../src/capture/command-line.js';
+import { captureCommandLine } from '../../src/capture-initramfs/command-line.js';
 import { generator } from '../../src/host/version.js';
 import { loadKernel } from '../../src/kernel/load-kernel.js';
 import { runScenario } from '../../src/machine/scenario.js';

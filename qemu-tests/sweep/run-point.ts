@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { logEnds } from '../../src/capture/markers.js';
+import { logEnds } from '../../src/capture-initramfs/markers.js';
 import { readManifest } from '../../src/image/payload-folder.js';
 import type { Kernel } from '../../src/kernel/load-kernel.js';
 import { injectPanic } from '../../src/machine/inject-panic.js';

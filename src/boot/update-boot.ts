@@ -13,13 +13,8 @@
  */
 import { mkdir, readdir, readFile, realpath, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, posix } from 'node:path';
-import {
-  menuFile,
-  renderBootMenu,
-  withInclude,
-  withoutInclude,
-  type MenuKernel,
-} from '../config/boot-menu.js';
+import { menuFile } from '../capture-initramfs/in-a-row.js';
+import { renderBootMenu, withInclude, withoutInclude, type MenuKernel } from '../config/boot-menu.js';
 import { SaveoopsError } from '../errors.js';
 import { fileError, isTemporaryName, readInput, writeAtomic } from '../host/files.js';
 import { installedKernels, type InstalledKernel } from './installed-kernels.js';

@@ -1,8 +1,8 @@
 /** `saveoops booted`: this boot was good, so the row of captures before it has ended. For a unit that runs late in a boot. */
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { inARowFile } from '../capture/boot-once.js';
-import { defaultPlaces } from '../captures/default-places.js';
+import { inARowFile } from '../capture-initramfs/in-a-row.js';
+import { defaultPlaces } from '../saved-captures/default-places.js';
 import { writeAtomic } from '../host/files.js';
 
 export interface BootedOptions {

@@ -1,11 +1,11 @@
 /** `saveoops build`: reads the inputs, builds the payload, writes the folder. */
 import { join } from 'node:path';
-import { buildCaptureInitramfs } from '../capture/build-initramfs.js';
-import { captureCommandLine } from '../capture/command-line.js';
-import { checkRowOptions, rowWords, type RowOptions } from '../capture/in-a-row.js';
-import { readDumpKey } from '../capture/dump-key.js';
-import { checkSaveOptions, saveWords, type SaveOptions } from '../capture/save-words.js';
-import { findModules } from '../capture/module-tree.js';
+import { buildCaptureInitramfs } from '../capture-initramfs/build-initramfs.js';
+import { captureCommandLine } from '../capture-initramfs/command-line.js';
+import { checkRowOptions, rowWords, type RowOptions } from '../capture-initramfs/in-a-row.js';
+import { readDumpKey } from '../capture-initramfs/dump-key.js';
+import { checkSaveOptions, saveWords, type SaveOptions } from '../capture-initramfs/save-words.js';
+import { findModules } from '../capture-initramfs/module-tree.js';
 import { armedAppend, checkAppend, oopsPanicWord, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
 import { efiConfig } from '../image/boot-config.js';

@@ -1,13 +1,15 @@
 /** `saveoops captures [DIR|IMAGE]`: what has been saved, newest first. */
-import { parseCaptureRecord } from '../captures/capture-record.js';
-import { findCaptures } from '../captures/find-captures.js';
-import type { StoredCapture } from '../captures/stored-capture.js';
+import { parseCaptureRecord } from '../saved-captures/capture-record.js';
+import { findCaptures } from '../saved-captures/find-captures.js';
+import type { StoredCapture } from '../saved-captures/stored-capture.js';
 import { bytes } from '../report/duration.js';
 import { forJson, forTerminal } from '../safe-text.js';
 
 export interface CapturesOptions {
   /** undefined: the places of this system. */
   readonly where: string | undefined;
+  /** A line about the newest, while it is news. */
+  readonly news: boolean;
   readonly json: boolean;
 }
 
@@ -42,7 +44,8 @@ export async function runCaptures(
   // One after the other: each may start a tool.
   const listed: ListedCapture[] = [];
   for (const capture of captures) listed.push(await list(capture));
-  if (options.json) io.out(`${forJson({ version: 1, places, captures: listed })}\n`);
+  if (options.news) io.out(news(listed[0], Date.now()));
+  else if (options.json) io.out(`${forJson({ version: 1, places, captures: listed })}\n`);
   else io.out(table(listed, places));
   return listed.length > 0 ? capturesExitCodes.some : capturesExitCodes.none;
 }
@@ -63,6 +66,18 @@ async function list(capture: StoredCapture): Promise<ListedCapture> {
     files,
     size: files.reduce((sum, file) => sum + file.size, 0),
   };
+}
+
+/** Milliseconds. The crash kernel's clock may be in another time zone, so "later than now" is news, too. */
+const newsAge = 7 * 24 * 3_600_000;
+
+/** What a person should know who was not there when the machine died; "" when that is long ago. */
+function news(newest: ListedCapture | undefined, now: number): string {
+  if (newest === undefined || !(now - Date.parse(newest.time) < newsAge)) return '';
+  const { id, name, time, release, message, incomplete } = newest;
+  const what = message === null ? '' : `: ${message}`;
+  const half = incomplete ? ' The capture is incomplete.' : '';
+  return `${forTerminal(`saveoops: Linux ${release} died at ${time}${what}.${half} Read: saveoops report ${id === '' ? name : id}`)}\n`;
 }
 
 function table(captures: readonly ListedCapture[], places: readonly string[]): string {

@@ -1,5 +1,5 @@
 /** `saveoops image DIR --out FILE [--iso]`: a bootable medium from a payload folder. */
-import { saveWord } from '../capture/save-words.js';
+import { saveWord } from '../capture-initramfs/save-words.js';
 import { withTemporaryFolder } from '../host/files.js';
 import { addToAppend, type BootConfig, type BootEntry } from '../image/boot-config.js';
 import { makeDiskImage } from '../image/disk-image.js';

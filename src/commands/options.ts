@@ -1,7 +1,7 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
-import { dumpLevels } from '../capture/save-words.js';
+import { dumpLevels } from '../capture-initramfs/save-words.js';
+import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { buildFormats } from './payload-files.js';
-import { plainEntry } from '../capture/in-a-row.js';
 
 export interface OptionSpec {
   readonly type: 'string' | 'number' | 'boolean';
@@ -231,17 +231,33 @@ const namedSpecs = {
       optional: true,
     },
     describe: 'List what has been captured, newest first',
-    options: { json },
+    options: {
+      news: {
+        type: 'boolean',
+        describe:
+          'print a line about the newest capture of the last seven days, else nothing: for a login message',
+      },
+      json,
+    },
   },
   report: {
     name: 'report',
     positional: {
       name: 'capture',
-      describe: 'a capture directory, a log, IMAGE:ID, the beginning of an ID, or "last"',
+      describe:
+        'a capture directory, a log, "-" (a log on standard input), IMAGE:ID, the beginning of an ID, or "last"',
     },
     describe: 'Tell what died, from a capture or a log',
     options: {
       html: { type: 'string', describe: 'write the report to this file, with pictures' },
+      bundle: {
+        type: 'string',
+        describe: 'show what a bug report would hold, and pack it as this tar archive (.tar, .tar.gz, .tgz)',
+      },
+      redact: {
+        type: 'boolean',
+        describe: 'take secrets, serial numbers, MAC addresses and host names out of the bundle',
+      },
       json,
     },
   },

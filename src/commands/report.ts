@@ -1,60 +1,123 @@
 /** `saveoops report CAPTURE`: what died, for a person, from a capture or a log. */
 import { createHash } from 'node:crypto';
-import { parseCaptureRecord } from '../captures/capture-record.js';
-import { findReportSource } from '../captures/find-captures.js';
-import { readEnd } from '../captures/folder-store.js';
-import type { FilePart, StoredCapture } from '../captures/stored-capture.js';
-import { fileError, writeAtomic } from '../host/files.js';
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { parseCaptureRecord } from '../saved-captures/capture-record.js';
+import { findReportSource } from '../saved-captures/find-captures.js';
+import type { FilePart, StoredCapture } from '../saved-captures/stored-capture.js';
+import { SaveoopsError } from '../errors.js';
+import { writeAtomic } from '../host/files.js';
+import type { Output } from '../host/output.js';
 import { version } from '../host/version.js';
+import { isPicture, readPhoto } from '../panic-code/read-photo.js';
+import { decodeLog } from '../report/decode-log.js';
 import { renderHtml } from '../report/render-html.js';
 import { renderText } from '../report/render-text.js';
-import { makeReport, type ReportInput } from '../report/report.js';
+import { makeReport } from '../report/report.js';
+import type { ReportInput } from '../report/report-input.js';
 import { forJson, forTerminal } from '../safe-text.js';
+import { readLogStream } from './log-stream.js';
+import { writeBundle } from './report-bundle.js';
 
 export interface ReportOptions {
   readonly capture: string;
   readonly json: boolean;
   /** File to write. */
   readonly html: string | undefined;
+  /** tar archive for a bug report; undefined: none. */
+  readonly bundle: string | undefined;
+  /** Take out of the bundle what a stranger need not know. */
+  readonly redact: boolean;
 }
 
-/** Exit codes. */
-export const reportExitCodes = { death: 0, noDeath: 1 } as const;
+/** Exit codes. notUnderstood: whatever is reported may be wrong. */
+export const reportExitCodes = { death: 0, noDeath: 1, notUnderstood: 2 } as const;
 
 /** Bytes that are read from the end of a log: more than log_buf_len is on any distribution. */
 const largestLog = 16 * 2 ** 20;
 const largestRecord = 2 ** 20;
 
-/** Gives the exit code. Throws `file`, `usage`, `wrong-file`, `tool`. */
+/** Gives the exit code. Throws `file`, `usage`, `wrong-file`, `tool`, `format`. */
 export async function runReport(
   options: ReportOptions,
-  io: { readonly out: (text: string) => void },
+  io: Pick<Output, 'out' | 'progress'>,
 ): Promise<number> {
-  const source = await findReportSource(options.capture);
-  const input = source.kind === 'log' ? await logInput(source.path) : await captureInput(source.capture);
+  if (options.redact && options.bundle === undefined) throw redactAlone();
+  const { input, captureJson } = await readReportInput(options.capture);
   const made = makeReport(input);
   if (options.html !== undefined)
     await writeAtomic(options.html, [Buffer.from(renderHtml(made, `saveoops ${version}`))], 0o600);
   if (options.json) io.out(`${forJson(made.report)}\n`);
   else if (options.html !== undefined) io.out(`${forTerminal(options.html)} written\n`);
-  else io.out(renderText(made.report));
+  else if (options.bundle === undefined) io.out(renderText(made.report));
+  if (options.bundle !== undefined) {
+    const { bundle: file, redact } = options;
+    // Standard output is a program's then.
+    const shown = options.json ? { out: (text: string) => io.progress(text) } : io;
+    await writeBundle(input, { file, redact, captureJson }, shown);
+  }
+  if (!made.report.source.understood) return reportExitCodes.notUnderstood;
   return made.report.cause === null ? reportExitCodes.noDeath : reportExitCodes.death;
 }
 
-async function logInput(path: string): Promise<ReportInput> {
-  const part = await readEnd(path, largestLog);
-  if (part === undefined) throw fileError(path, 'a log', new Error('no such file'));
-  return { where: path, ...decoded(part), capture: undefined };
+function redactAlone(): SaveoopsError {
+  return new SaveoopsError('usage', '--redact is for a bundle', {
+    where: 'saveoops report',
+    found: '--redact without --bundle',
+    wanted: '--bundle FILE',
+  });
 }
 
-async function captureInput(capture: StoredCapture): Promise<ReportInput> {
+interface Read {
+  readonly input: ReportInput;
+  /** capture.json as it is; undefined: there is none. */
+  readonly captureJson: string | undefined;
+}
+
+/** @param argument as findReportSource() takes it; "-": a log on standard input */
+async function readReportInput(argument: string): Promise<Read> {
+  if (argument === '-') return await bareLog('standard input', process.stdin);
+  const source = await findReportSource(argument);
+  return source.kind === 'capture' ? await captureInput(source.capture) : await fileInput(source.path);
+}
+
+/** A log, or a photograph of the last screen. Throws what readPhoto() throws, too. */
+async function fileInput(path: string): Promise<Read> {
+  if (!isPicture(await firstBytes(path))) return await bareLog(path, createReadStream(path));
+  const input = { where: path, ...(await readPhoto(path)), cut: true, capture: undefined };
+  return { input, captureJson: undefined };
+}
+
+async function firstBytes(path: string): Promise<Uint8Array> {
+  try {
+    const file = await open(path);
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(16), 0, 16, 0);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    // A pipe has no first bytes to look at; what cannot be read at all is said by who reads it.
+    return new Uint8Array();
+  }
+}
+
+async function bareLog(where: string, stream: Readable): Promise<Read> {
+  const read = await readLogStream(stream, largestLog, where);
+  return { input: { where, ...read, capture: undefined }, captureJson: undefined };
+}
+
+async function captureInput(capture: StoredCapture): Promise<Read> {
   const log =
     (await capture.read('dmesg.txt', largestLog)) ?? (await capture.read('dmesg.txt.incomplete', largestLog));
   const json = await capture.read('capture.json', largestRecord);
   const captureLog = await capture.read('capture.log', largestRecord);
   const { where, name, id, time, incomplete, files, copyCommand } = capture;
-  const record = json === undefined ? undefined : parseCaptureRecord(Buffer.from(json.bytes).toString());
-  return {
+  const captureJson = json === undefined ? undefined : Buffer.from(json.bytes).toString();
+  const record = captureJson === undefined ? undefined : parseCaptureRecord(captureJson);
+  const input: ReportInput = {
     where,
     ...(log === undefined ? { log: undefined, cut: false } : decoded(log)),
     capture: {
@@ -70,11 +133,9 @@ async function captureInput(capture: StoredCapture): Promise<ReportInput> {
       copyCommand,
     },
   };
+  return { input, captureJson };
 }
 
-/** Bytes that are no UTF-8 become U+FFFD. */
 function decoded({ bytes, cut }: FilePart): { log: string; cut: boolean } {
-  const text = Buffer.from(bytes).toString();
-  // The first line of a cut log is half a line.
-  return { log: cut ? text.slice(text.indexOf('\n') + 1) : text, cut };
+  return { log: decodeLog(bytes, 'utf-8', cut), cut };
 }

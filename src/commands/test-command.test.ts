@@ -45,6 +45,10 @@ describe('saveoops test', () => {
         expect(code).toBe(1);
         expect(result).toMatchObject({ outcome: 'failed', panic: 'mount', recovered: null });
         expect(result.reason).toContain(reason);
+        // The end alone: this kernel says more than 200 lines.
+        expect(result.serial?.primary).toHaveLength(200);
+        expect(result.serial?.primary.join('\n')).toContain('VFS: Unable to mount root fs');
+        expect(result.serial?.crash).toEqual([]);
         const kept = result.kept ?? '';
         expect(readdirSync(kept)).toEqual(expect.arrayContaining(['disk.img', 'serial.log', 'syslinux.cfg']));
         expect(await readFile(join(kept, 'serial.log'), 'utf8')).toContain('VFS: Unable to mount root fs');

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { logEnds } from '../capture/markers.js';
+import { logEnds } from '../capture-initramfs/markers.js';
 import { SaveoopsError } from '../errors.js';
 import { fileError, withTemporaryFolder } from '../host/files.js';
 import { unattendedConfig } from '../image/boot-config.js';
@@ -60,7 +60,17 @@ export interface TestResult {
   readonly reason: string;
   /** Folder with the logs and the files that `reproduce` names, or null when it is gone. */
   readonly kept: string | null;
+  /** Null after a pass. The end of what each kernel put on the serial port: at most 200 lines of 500 characters. */
+  readonly serial: {
+    /** Firmware, boot loader, primary kernel, crash stub. */
+    readonly primary: readonly string[];
+    /** The crash kernel, without the recovered log. Empty when it was not started. */
+    readonly crash: readonly string[];
+  } | null;
 }
+
+/** Bounds of TestResult.serial. */
+const serialEnd = { lines: 200, characters: 500 } as const;
 
 /** Labels that `saveoops build` writes: the armed boot, and the one that panics on purpose. */
 const armedLabel = 'saveoops';
@@ -228,8 +238,16 @@ function json(panic: string, message: string, { outcome, kept }: KeptOutcome): s
     seconds: Math.round(outcome.seconds * 10) / 10,
     reason: outcome.reason,
     kept: kept ?? null,
+    serial:
+      outcome.outcome === 'passed'
+        ? null
+        : { primary: endOf(outcome.parts.primary), crash: endOf(outcome.parts.crash) },
   };
   return `${forJson(result)}\n`;
+}
+
+function endOf(lines: readonly string[]): readonly string[] {
+  return lines.slice(-serialEnd.lines).map((line) => line.slice(0, serialEnd.characters));
 }
 
 function report(

@@ -12,7 +12,7 @@ import {
   updateVersion,
   type Update,
 } from '../boot/update-boot.js';
-import { plainEntry } from '../capture/in-a-row.js';
+import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { fallbackLabel } from '../config/boot-menu.js';
 import { armedAppend } from '../config/syslinux-config.js';
 import { renderError, SaveoopsError } from '../errors.js';

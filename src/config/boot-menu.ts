@@ -5,7 +5,7 @@
  * Source: Syslinux doc/syslinux.txt and doc/menu.txt; com32/elflink/ldlinux/readconfig.c: of several DEFAULT the last
  * counts, names are relative to the folder of the first configuration, not to that of an included one.
  */
-import { plainEntry as plainLabel } from '../capture/in-a-row.js';
+import { plainEntry as plainLabel } from '../capture-initramfs/in-a-row.js';
 import { SaveoopsError } from '../errors.js';
 import { parseBootConfig } from '../image/boot-config.js';
 import { checkAppend, testAppend } from './syslinux-config.js';
@@ -24,9 +24,6 @@ export interface MenuKernel {
   /** A payload that holds this very kernel and an older initramfs, or older settings. */
   readonly previous: string | undefined;
 }
-
-/** Name of the menu in /boot/saveoops. */
-export const menuFile = 'syslinux-saveoops.cfg';
 
 /** What boots instead of a kernel that panics again and again: the kernel before it, plain, when there is one. */
 export const fallbackLabel = 'saveoops-fallback';

@@ -1,7 +1,7 @@
 /** What is fuzzed: every parser that reads bytes which Saveoops did not make itself. */
 import { join } from 'node:path';
-import { readElfNeeds } from '../capture/elf-needs.js';
-import { parseCaptureRecord, type CaptureRecord } from '../captures/capture-record.js';
+import { readElfNeeds } from '../capture-initramfs/elf-needs.js';
+import { parseCaptureRecord, type CaptureRecord } from '../saved-captures/capture-record.js';
 import { renderPayloadTable } from '../commands/inspect.js';
 import { configKeys } from '../commands/options.js';
 import { withInclude, withoutInclude } from '../config/boot-menu.js';

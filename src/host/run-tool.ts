@@ -23,8 +23,10 @@ const packageOf: Readonly<Record<string, string>> = {
   'qemu-system-x86_64': 'qemu-system-x86',
   sbsign: 'sbsigntool',
   syslinux: 'syslinux',
+  tar: 'tar',
   xorriso: 'xorriso',
   xz: 'xz-utils',
+  zbarimg: 'zbar-tools',
   zstd: 'zstd',
 };
 

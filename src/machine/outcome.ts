@@ -1,5 +1,7 @@
 /** The judgement on one run in QEMU. Pure. */
+import { emulatorFault } from './emulator-faults.js';
 import { recoveredLog, type RecoveredLog } from './recovered-log.js';
+import { serialParts, type SerialParts } from './serial-parts.js';
 import { serialLines } from './serial-text.js';
 
 /** How a run ended, as the harness saw it. */
@@ -13,11 +15,12 @@ export type RunEnd =
   | { readonly kind: 'trouble'; readonly message: string };
 
 export interface Outcome {
-  /** `lost`: no verdict, by timeout or trouble of the harness. */
+  /** `lost`: no verdict, by timeout, trouble of the harness, or a fault of QEMU's (emulator-faults.ts). */
   readonly outcome: 'passed' | 'failed' | 'lost';
   /** One sentence without a final full stop. */
   readonly reason: string;
   readonly recovered: RecoveredLog | undefined;
+  readonly parts: SerialParts;
   /** The last lines on the serial port, for a person. */
   readonly lastLines: readonly string[];
   /** A shell line that starts the same machine. */
@@ -57,22 +60,29 @@ export interface JudgedRun {
  */
 export function judgeCapture(run: JudgedRun, message: string): Outcome {
   const recovered = recoveredLog(run.serial);
-  const verdict = captureVerdict(run, recovered, message);
+  const parts = serialParts(run.serial);
+  const verdict = captureVerdict(run, recovered, parts, message);
   const { seconds, reproduce } = run;
-  return { ...verdict, recovered, reproduce, seconds, lastLines: serialLines(run.serial).slice(-15) };
+  return { ...verdict, recovered, parts, reproduce, seconds, lastLines: serialLines(run.serial).slice(-15) };
 }
 
 function captureVerdict(
   run: JudgedRun,
   recovered: RecoveredLog | undefined,
+  parts: SerialParts,
   message: string,
 ): Pick<Outcome, 'outcome' | 'reason'> {
   if (recovered?.complete === true) {
     return recovered.text.includes(message)
       ? { outcome: 'passed', reason: `the recovered log contains "${message}"` }
-      : { outcome: 'failed', reason: `the recovered log does not contain "${message}"` };
+      : withoutThe(message, recovered.text);
   }
   const { end } = run;
+  const crash = parts.crash.join('\n');
+  const fault = emulatorFault(crash);
+  if (fault !== undefined && end.kind !== 'timeout' && end.kind !== 'trouble') {
+    return { outcome: 'lost', reason: `the crash kernel died of the emulator: ${fault}` };
+  }
   const cut = recovered === undefined ? '' : '; the recovered log was cut short';
   switch (end.kind) {
     case 'line': {
@@ -93,9 +103,11 @@ function captureVerdict(
       const panicked = run.serial.includes(message);
       return {
         outcome: 'failed',
-        reason: panicked
-          ? 'the machine reset after the panic without a capture'
-          : 'the machine reset before the panic',
+        reason: `${
+          panicked
+            ? 'the machine reset after the panic without a capture'
+            : 'the machine reset before the panic'
+        }${panicIn(crash, '; the crash kernel: ')}`,
       };
     }
     case 'timeout':
@@ -103,6 +115,20 @@ function captureVerdict(
     case 'trouble':
       return { outcome: 'lost', reason: `${end.message}${cut}` };
   }
+}
+
+/** A capture of something else than the panic of this run. */
+function withoutThe(message: string, log: string): Pick<Outcome, 'outcome' | 'reason'> {
+  const fault = emulatorFault(log);
+  return fault === undefined
+    ? { outcome: 'failed', reason: `the recovered log does not contain "${message}"${panicIn(log, ' but ')}` }
+    : { outcome: 'lost', reason: `the kernel died of the emulator, and that was captured: ${fault}` };
+}
+
+/** The last panic of a kernel, behind `before`. */
+function panicIn(log: string, before: string): string {
+  const message = [...log.matchAll(/Kernel panic - not syncing: (.*)/g)].at(-1)?.[1];
+  return message === undefined ? '' : `${before}"${message.trimEnd()}"`;
 }
 
 export const outcomeExitCode: Readonly<Record<Outcome['outcome'], number>> = {

@@ -1,5 +1,5 @@
 /** Finds in the serial text what the crash side printed between its marker lines. Pure. */
-import { logBegins, logEnds } from '../capture/markers.js';
+import { logBegins, logEnds } from '../capture-initramfs/markers.js';
 import { serialLines } from './serial-text.js';
 
 export interface MarkedBlock {

@@ -1,10 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
-import { logBegins, logEnds } from '../capture/markers.js';
+import { logBegins, logEnds } from '../capture-initramfs/markers.js';
 import { encodePacket, PacketReader } from './gdb-packet.js';
 import { nearNames } from './kernel-functions.js';
 import { judgeCapture, type RunEnd } from './outcome.js';
 import { qemuArguments, reproduceLine, shellWord } from './qemu-command.js';
 import { markedBlocks, recoveredLog } from './recovered-log.js';
+import { serialParts } from './serial-parts.js';
 import { LineSplitter, serialLines } from './serial-text.js';
 
 describe('serial text', () => {
@@ -83,6 +84,70 @@ describe('the outcome', () => {
     ['x\n', { kind: 'trouble', message: 'no debugger' }, 'lost: no debugger'],
   ])('%j, %j', (serial, end, expected) => {
     expect(judge(serial, end)).toBe(expected);
+  });
+});
+
+describe('a death that is not the one asked for', () => {
+  const reset: RunEnd = { kind: 'exit', code: 0, signal: undefined };
+  const judge = (serial: string): string => {
+    const { outcome, reason } = judgeCapture(
+      { serial, end: reset, reproduce: 'qemu', seconds: 1 },
+      'panic X',
+    );
+    return `${outcome}: ${reason}`;
+  };
+  const starts = 'saveoops: kernel panic: starting the crash kernel\r\n';
+  const captured = (log: string): string => `[ 0.1] primary\n${starts}${logBegins}\n${log}\n${logEnds}\n`;
+  const timer = "[    0.9] Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug";
+  // As 6.19 under QEMU 7.2 on a busy host has it, and as it is where a kernel runs into an int3 that is there.
+  const trap = (byte: string, oops = 'Oops: int3'): string =>
+    [
+      `[    4.307386] ${oops}: 0000 [#1] SMP NOPTI`,
+      '[    4.403550] RIP: 0010:sched_clock_cpu+0x9/0x1f0',
+      `[    4.403887] Code: f3 0f 1e fa 41 54 55 53 ${byte} <90> e8 11 3f ef ff 48 03 05`,
+      '[    4.434235] Kernel panic - not syncing: Fatal exception in interrupt',
+    ].join('\n');
+
+  test.each<[string, string]>([
+    [
+      captured(trap('66')),
+      'lost: the kernel died of the emulator, and that was captured: QEMU ran an int3 where the memory had 0x66: code that the kernel had patched',
+    ],
+    [
+      captured(trap('0f', 'int3')),
+      'lost: the kernel died of the emulator, and that was captured: QEMU ran an int3 where the memory had 0x0f: code that the kernel had patched',
+    ],
+    [
+      captured(trap('cc')),
+      'failed: the recovered log does not contain "panic X" but "Fatal exception in interrupt"',
+    ],
+    [
+      captured(timer),
+      'lost: the kernel died of the emulator, and that was captured: the host let QEMU wait so long that the kernel missed its timer',
+    ],
+    [
+      `panic X\n${starts}${timer}\n`,
+      'lost: the crash kernel died of the emulator: the host let QEMU wait so long that the kernel missed its timer',
+    ],
+    [
+      `panic X\n${starts}[ 1.2] Kernel panic - not syncing: Y\r\n`,
+      'failed: the machine reset after the panic without a capture; the crash kernel: "Y"',
+    ],
+    // Not captured: whatever it was, that is Saveoops's.
+    [`${timer}\n`, 'failed: the machine reset before the panic'],
+    // Whatever else is in the log.
+    [captured(`${timer}\npanic X`), 'passed: the recovered log contains "panic X"'],
+  ])('%j', (serial, expected) => {
+    expect(judge(serial)).toBe(expected);
+  });
+
+  test('what each kernel said is told apart', () => {
+    const serial = `SeaBIOS\r\n[ 0.1] primary\r\nunfinished${starts}[ 0.2] crash\r\nx${logBegins}\r\n[ 0.1] primary\r\n${logEnds}\r\nend`;
+    expect(serialParts(serial)).toEqual({
+      primary: ['SeaBIOS', '[ 0.1] primary', `unfinished${starts.trimEnd()}`],
+      crash: ['[ 0.2] crash', `x${logBegins}`, logEnds, 'end'],
+    });
+    expect(serialParts('a\nb')).toEqual({ primary: ['a', 'b'], crash: [] });
   });
 });
 

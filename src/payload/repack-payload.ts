@@ -1,6 +1,6 @@
 /** A payload with another command line or initramfs, from the bytes of a built one: nothing is decompressed or armed. */
 import { ByteView } from '../bytes/byte-reader.js';
-import { captureCommandLine } from '../capture/command-line.js';
+import { captureCommandLine } from '../capture-initramfs/command-line.js';
 import { planCrashRegion } from '../layout/crash-region.js';
 import { assembleImage, digestPart, type Part } from './assemble-image.js';
 import type { CrashInitrd } from './build-payload.js';

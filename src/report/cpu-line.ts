@@ -9,7 +9,9 @@ export interface CpuLine {
 }
 
 /** A name of a process is a user's to choose, blanks and all; the kernel keeps 15 bytes of it. */
-const begins = /^CPU: (\d{1,6}) (?:UID: \d{1,10} )?PID: (\d{1,10}) Comm: /;
+const begins = /^CPU: ?(\d{1,6}) {1,4}(?:UID: ?\d{1,10} {1,4})?PID: ?(\d{1,10}) {1,4}Comm: ?/i;
+/** Distributions of Red Hat's kind print it behind the name. A process that is called so to its end loses that. */
+const kdump = / Kdump: loaded$/;
 const clean = ' Not tainted ';
 const tainted = ' Tainted: ';
 
@@ -24,7 +26,7 @@ export function parseCpuLine(text: string): CpuLine | undefined {
   const taintedAt = rest.lastIndexOf(tainted);
   const at = Math.max(cleanAt, taintedAt);
   if (at < 0) return { cpu, pid, comm: rest.trim() || undefined, taint: '' };
-  const comm = rest.slice(0, at);
+  const comm = rest.slice(0, at).replace(kdump, '');
   return { cpu, pid, comm, taint: cleanAt > taintedAt ? '' : leadingFlags(rest.slice(at + tainted.length)) };
 }
 

@@ -1,8 +1,8 @@
 /** What a person can do with a capture: command lines to copy. */
-import { shellWord } from '../captures/stored-capture.js';
+import { shellWord } from '../saved-captures/stored-capture.js';
 import type { CodePlace } from './code-place.js';
 import { debugPackage, isRelease } from './debug-package.js';
-import type { CaptureInput } from './report.js';
+import type { CaptureInput } from './report-input.js';
 
 export interface NextStep {
   readonly why: string;

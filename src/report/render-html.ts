@@ -57,6 +57,7 @@ export function renderHtml({ report, lines, deaths, memory }: MadeReport, genera
 <body>
 <h1>${forHtml(headline(report))}</h1>
 ${report.source.cut ? '<p>The log is longer than what is read of it: its beginning is left out.</p>' : ''}
+${report.remarks.map((remark) => `<p>${forHtml(remark)}.</p>`).join('\n')}
 ${cause === null ? '' : deathSection(cause)}
 ${section(
   'The machine',
@@ -116,7 +117,7 @@ function deathSection(death: ReportedDeath): string {
     taint === null
       ? null
       : taint.explained.map(({ letter, meaning }) => `${letter}: ${meaning}`).join('; ') || 'none';
-  return `<div class="what">${pre(said.map(forHtml))}<p>${death.meaning}</p></div>
+  return `<div class="what">${pre(said.map(forHtml))}<p>${death.meaning}</p>${death.advice === null ? '' : `<p>What to try: ${forHtml(death.advice)}</p>`}</div>
 ${table([
   ['where', at?.text ?? null],
   ['module', moduleOf(at)],

@@ -8,6 +8,7 @@ export function renderText(report: Report): string {
   return [
     headline(report),
     ...(source.cut ? ['(The log is longer than what is read of it: its beginning is left out.)'] : []),
+    ...report.remarks.map((remark) => `${forTerminal(remark)}.`),
     '',
     ...(cause === null ? [] : death(cause)),
     ...facts([
@@ -36,6 +37,7 @@ export function renderText(report: Report): string {
 export function headline({ kernel, cause, uptime, source }: Report): string {
   const who = `Linux ${forTerminal(kernel.release ?? 'of an unknown version')}`;
   if (source.kind === 'none') return `${who}: there is no log, so nothing is known of what happened.`;
+  if (cause === null && !source.understood) return `${who}: this text was not understood.`;
   if (cause === null) return `${who}: the log shows no death.`;
   return `${who} died${uptime === null ? '' : ` ${duration(uptime)} after its start`}.`;
 }
@@ -58,6 +60,7 @@ function death(death: ReportedDeath): string[] {
     ...said.map((line) => `  ${forTerminal(line)}`),
     '',
     `  ${death.meaning}`,
+    ...(death.advice === null ? [] : [`  What to try: ${death.advice}`]),
     ...(known.length === 0 ? [] : ['', ...known]),
   ];
 }

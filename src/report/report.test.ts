@@ -19,7 +19,7 @@ function reportOf(text: string, where = 'dmesg.txt'): MadeReport {
 /** How each was killed: qemu-tests/death-logs.lane.ts. */
 const kinds: Readonly<Record<string, DeathKind>> = {
   panic: 'panic',
-  bug: 'bug',
+  bug: 'usercopy',
   'null-dereference-tainted': 'null-dereference',
   'null-dereference-in-interrupt': 'null-dereference',
   'general-protection-fault': 'general-protection-fault',
@@ -35,6 +35,14 @@ const kinds: Readonly<Record<string, DeathKind>> = {
   'soft-lockup': 'soft-lockup',
   'oops-then-sysrq': 'null-dereference',
   'early-exception': 'early-exception',
+  'no-working-init': 'no-init',
+  'initramfs-damaged': 'initramfs-damaged',
+  'panic-on-oom': 'out-of-memory',
+  'no-timer': 'no-timer',
+  'stack-protector': 'stack-protector',
+  refcount: 'refcount',
+  'split-lock': 'split-lock',
+  'machine-check': 'machine-check',
 };
 
 test('there are logs of kernels from 5.10 to 7.x', () => {

@@ -2,38 +2,16 @@
  * What `saveoops report` tells, as data: made of a log, and of what a capture knows beside it. Its JSON is documented in
  * docs/report.md and stable: members are added, never changed, while `version` is the same.
  */
-import type { CaptureRecord } from '../captures/capture-record.js';
+import type { CaptureRecord } from '../saved-captures/capture-record.js';
 import { renderCodePlace, type CodePlace } from './code-place.js';
 import { findDeaths, hasDeath, type Death } from './find-deaths.js';
-import { deathKinds, type DeathKind } from './kinds-of-death.js';
+import { architectureOf } from './architecture.js';
+import { adviceFor, deathKinds, type DeathKind } from './kinds-of-death.js';
 import { readLog, type LogLine, type ReadLog } from './log-lines.js';
 import { elfcorehdrOf, readMemoryMap, type MemoryMap } from './memory-map.js';
 import { nextSteps, type NextStep } from './next-steps.js';
+import type { CaptureInput, ReportInput } from './report-input.js';
 import { explainTaint, type Taint } from './taint.js';
-
-export interface ReportInput {
-  /** For a person: path, or IMAGE:/path. */
-  readonly where: string;
-  /** The log or serial log as text; undefined: there is none. */
-  readonly log: string | undefined;
-  /** The log's beginning was left out. */
-  readonly cut: boolean;
-  readonly capture: CaptureInput | undefined;
-}
-
-export interface CaptureInput {
-  readonly name: string;
-  readonly id: string;
-  readonly time: string;
-  readonly incomplete: boolean;
-  readonly files: readonly { readonly name: string; readonly size: number }[];
-  readonly record: CaptureRecord | undefined;
-  /** capture.log; undefined: there is none. */
-  readonly captureLog: string | undefined;
-  /** SHA-256 of the log that was read, hexadecimal; undefined: it was not read whole. */
-  readonly logSha256: string | undefined;
-  readonly copyCommand: ((name: string) => string) | undefined;
-}
 
 export interface ReportedPlace {
   readonly function: string | null;
@@ -55,6 +33,8 @@ export interface ReportedDeath {
   readonly kind: DeathKind;
   /** One sentence for a person. */
   readonly meaning: string;
+  /** What to try; null: nothing beside `next`. */
+  readonly advice: string | null;
   readonly headline: string;
   readonly oops: string | null;
   readonly message: string | null;
@@ -88,8 +68,14 @@ export interface Report {
     /** Lines of the log that was taken. */
     readonly lines: number;
     readonly cut: boolean;
+    /** false: what stands before the lines could not be told from them, so the rest of the report may be wrong. */
+    readonly understood: boolean;
   };
+  /** Sentences for a person about how far the report can be trusted. */
+  readonly remarks: readonly string[];
   readonly kernel: {
+    /** As far as registers and banner tell: x86-64, i386, arm64, arm, powerpc, riscv, s390, mips. */
+    readonly architecture: string | null;
     readonly release: string | null;
     readonly banner: string | null;
     readonly commandLine: string | null;
@@ -145,7 +131,8 @@ export function makeReport(input: ReportInput): MadeReport {
   const log = input.log === undefined ? undefined : readLog(input.log, hasDeath);
   const lines = log?.lines ?? [];
   const { all, cause, end } = findDeaths(lines);
-  const kernel = kernelOf(lines, all, record);
+  const kernel = kernelOf(lines, all, input);
+  const understood = log === undefined || (log.understood && (cause !== undefined || !namesDeath(lines)));
   const memory = readMemoryMap(lines, elfcorehdrOf(record?.crash.commandLine ?? ''));
   const first = cause === undefined ? lines.length : lines.indexOf(cause.headline);
   const failures = [
@@ -155,7 +142,14 @@ export function makeReport(input: ReportInput): MadeReport {
   ];
   const report: Report = {
     version: 1,
-    source: { where: input.where, kind: log?.kind ?? 'none', lines: lines.length, cut: input.cut },
+    source: {
+      where: input.where,
+      kind: log?.kind ?? 'none',
+      lines: lines.length,
+      cut: input.cut,
+      understood,
+    },
+    remarks: remarksOn(kernel, understood),
     kernel,
     uptime: uptimeOf(lines, end ?? cause),
     cause: cause === undefined ? null : reportedDeath(cause),
@@ -197,22 +191,55 @@ function callerOf(death: Death | undefined): CodePlace | undefined {
   );
 }
 
-function kernelOf(
-  lines: readonly LogLine[],
-  deaths: readonly Death[],
-  record: CaptureRecord | undefined,
-): Report['kernel'] {
+function kernelOf(lines: readonly LogLine[], deaths: readonly Death[], input: ReportInput): Report['kernel'] {
+  const record = input.capture?.record;
   const after = (begin: string): string | undefined =>
     lines.find(({ text }) => text.startsWith(begin))?.text.slice(begin.length);
   const version = after('Linux version ');
   const banner = version === undefined ? record?.primary.banner : `Linux version ${version}`;
   return {
+    architecture: architectureOf(lines) ?? null,
     banner: cut(banner) ?? null,
-    release: version?.split(' ', 1)[0] ?? record?.primary.release ?? null,
+    release: version?.split(' ', 1)[0] ?? record?.primary.release ?? input.release ?? null,
     commandLine:
       cut(after('Kernel command line: ') ?? after('Command line: ') ?? record?.primary.commandLine) ?? null,
     hardware: cut(deaths.find(({ hardware }) => hardware !== undefined)?.hardware ?? after('DMI: ')) ?? null,
   };
+}
+
+/** Words that only a kernel that is in trouble prints: where no death is found although they are there, one was missed. */
+function namesDeath(lines: readonly LogLine[]): boolean {
+  return lines.some(
+    ({ text }) =>
+      text.length > 5 && /Kernel panic - not syncing|Oops: |Call Trace:/.test(text.slice(0, longestLine)),
+  );
+}
+
+/** Kernels that the formats here were tested on begin with this one. */
+const [oldestMajor, oldestMinor] = [5, 10];
+
+function remarksOn({ architecture, release }: Report['kernel'], understood: boolean): readonly string[] {
+  const [, major = '', minor = ''] = /^(\d{1,4})\.(\d{1,4})/.exec(release ?? '') ?? [];
+  const old =
+    major !== '' &&
+    (Number(major) < oldestMajor || (Number(major) === oldestMajor && Number(minor) < oldestMinor));
+  return [
+    ...(understood
+      ? []
+      : [
+          'The format of this text was not understood: what stands before its lines could not be told from what the kernel printed, or it is no log of a kernel. What follows may be wrong. Give the log as the kernel printed it: dmesg, journalctl -k -o short-monotonic, or a saved console',
+        ]),
+    ...(architecture === null || architecture === 'x86-64'
+      ? []
+      : [
+          `The kernel is one for ${architecture}: this report knows the logs of x86-64, and reads of others what is alike`,
+        ]),
+    ...(old
+      ? [
+          `The kernel is older than ${oldestMajor}.${oldestMinor}, the oldest whose logs this report was tested on: compare it with the log`,
+        ]
+      : []),
+  ];
 }
 
 function uptimeOf(lines: readonly LogLine[], death: Death | undefined): number | null {
@@ -259,7 +286,8 @@ function reportedDeath(death: Death): ReportedDeath {
   const { kind, headline, taint, at } = death;
   return {
     kind,
-    meaning: deathKinds[kind],
+    meaning: deathKinds[kind].meaning,
+    advice: adviceFor(kind) ?? null,
     headline: cut(headline.text.trim()) ?? '',
     oops: cut(death.oops) ?? null,
     message: cut(death.message) ?? null,

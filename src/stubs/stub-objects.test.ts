@@ -24,6 +24,15 @@ describe('the bare-metal objects', () => {
     });
   }, 60_000);
 
+  test('XXH32 in the COM32 module multiplies: the processor, not shifts and adds', () => {
+    const code = oracle('objdump', ['-d', '--no-show-raw-insn', join(root, 'dist', 'stubs', 'module.elf')]);
+    const multiplications = code.match(/\timul /g) ?? [];
+    // Two a lane and round, four lanes.
+    expect(multiplications.length).toBeGreaterThanOrEqual(8);
+    const newer = code.match(/\t(cmov|bswap|cmpxchg|xadd)/g) ?? [];
+    expect(newer).toEqual([]);
+  });
+
   test('flat stubs are what objcopy makes of them', async () => {
     const only = ['.text', '.rodata', '.data'].flatMap((name) => ['-j', name]);
     const { entry, crash } = await loadStubObjects();

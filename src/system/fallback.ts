@@ -5,8 +5,8 @@
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fallbackWord } from '../capture/boot-once.js';
-import { defaultPlaces } from '../captures/default-places.js';
+import { fallbackWord } from '../capture-initramfs/in-a-row.js';
+import { defaultPlaces } from '../saved-captures/default-places.js';
 
 export interface Fallback {
   /** Name of the last capture. */

@@ -136,6 +136,20 @@ static void quiesce(const struct crash_table *table, const struct state *state, 
 	}
 }
 
+/* RAM only: what lies between may be memory that firmware hides or that was found to be bad. Holes stay zero. */
+static void back_up_low_memory(const struct crash_table *table)
+{
+	u32 i;
+
+	for (i = 0; i < table->ram_count; i++) {
+		const struct ram_range *ram = &table->ram[i];
+
+		if (ram->start < table->backup_size)
+			memcpy(at(table->region + PLACE_BACKUP + ram->start), at(ram->start),
+			       MIN(ram->size, table->backup_size - ram->start));
+	}
+}
+
 static void own_tables(const struct crash_table *table)
 {
 	u64 idt = table->region + PLACE_IDT, handler = (usize)on_exception;
@@ -211,7 +225,7 @@ void crash_main(u64 region)
 	if (table->flags & PLAN_RESET_VGA)
 		reset_vga(table);
 	place_core_file(table, &regs);
-	memcpy(at(region + PLACE_BACKUP), at(0), table->backup_size);
+	back_up_low_memory(table);
 	tell(table, "saveoops: kernel panic: starting the crash kernel", "");
 	enter_crash_kernel(table->code32_start, region + PLACE_BOOT_PARAMS);
 }

@@ -3,6 +3,7 @@
 #include "entry.h"
 #include "hook-slots.h"
 #include "line.h"
+#include "messages.h"
 #include "sha256.h"
 
 /* Page-table entries with accessed and dirty set: the hook sums these tables, so the CPU must not write them. */
@@ -18,22 +19,19 @@ static u64 build_hook_tables(struct crash_table *table)
 {
 	u64 pool = state.region + PLACE_PAGE_TABLES, end = state.region + PLACE_PAGE_TABLES_END;
 	u64 *top = at(pool), *pdpt = at(pool + PAGE), *p4d = at(pool + 2 * PAGE);
-	u64 next = pool + 3 * PAGE, g, top_ram = 4 * GIB;
+	u64 next = pool + 3 * PAGE, g, top_ram = MAX(4 * GIB, map_top(&state.memory, E820_RAM));
 	u32 a, b, c, d, i;
 	int giant;
 
 	cpuid(0x80000001, 0, &a, &b, &c, &d);
 	giant = !!(d & (1u << 26));
-	for (i = 0; i < state.original_entries; i++)
-		if (state.original[i].type == E820_RAM)
-			top_ram = MAX(top_ram, state.original[i].start + state.original[i].size);
 	for (g = 0; g < 512 && g * GIB < top_ram; g++) {
-		int used = 0;
+		int used = state.region / GIB <= g && g <= (state.region + plan.region_size - 1) / GIB;
 
-		for (i = 0; i < state.original_entries; i++) {
-			const struct e820_entry *e = &state.original[i];
+		for (i = 0; i < state.memory.count; i++) {
+			const struct span *s = &state.memory.span[i];
 
-			used |= e->type == E820_RAM && e->start < (g + 1) * GIB && g * GIB < e->start + e->size;
+			used |= s->type == E820_RAM && s->start < (g + 1) * GIB && g * GIB < s->end;
 		}
 		if (!used)
 			continue;
@@ -110,7 +108,6 @@ static int finish_crash_parameters(void)
 	bp->ramdisk_image = (u32)(state.region + plan.part[PART_CRASH_INITRD].place);
 	bp->ramdisk_size = plan.part[PART_CRASH_INITRD].size;
 	bp->cmd_line_ptr = (u32)(state.region + PLACE_CMDLINE);
-	crash_e820(bp, state.region);
 	add_text(&address, " elfcorehdr=");
 	add_decimal(&address, (state.region + PLACE_ELFCOREHDR) / 1024);
 	add_text(&address, "K");
@@ -155,6 +152,23 @@ static u64 moved(u64 address)
 	return address ? address + state.delta : 0;
 }
 
+/* What becomes PT_LOAD segments: the primary's RAM. 0, or -1 when there are too many ranges. */
+static int list_ram(struct crash_table *table)
+{
+	u32 i;
+
+	for (i = 0; i < state.memory.count; i++) {
+		const struct span *s = &state.memory.span[i];
+
+		if (s->type != E820_RAM)
+			continue;
+		if (table->ram_count == MAX_RAM_RANGES)
+			return -1;
+		table->ram[table->ram_count++] = (struct ram_range){ s->start, s->end - s->start };
+	}
+	return 0;
+}
+
 /* Under UEFI the screen is a frame buffer that firmware has set up: writing VGA registers would only take it away. */
 static void refuse_vga_reset(void)
 {
@@ -164,7 +178,7 @@ static void refuse_vga_reset(void)
 	tell("saveoops: E43 armed; --reset-vga is for machines that BIOS has started: left out\n");
 }
 
-/* Builds what the crash stub needs and opens the hook. 0, or -1. */
+/* Builds what the crash stub needs and opens the hook. */
 int arm(void)
 {
 	u64 region = state.region, *slots = at(state.output + plan.hook_slots), cr3;
@@ -204,12 +218,8 @@ int arm(void)
 	}
 	for (i = 0; i < KSYM_COUNT; i++)
 		table->symbol[i] = moved(plan.symbol[i]);
-	for (i = 0; i < state.boot_params->e820_entries; i++) {
-		const struct e820_entry *e = &state.boot_params->e820[i];
-
-		if (e->type == E820_RAM)
-			table->ram[table->ram_count++] = (struct ram_range){ e->start, e->size };
-	}
+	if (crash_e820(at(region + PLACE_BOOT_PARAMS)) || list_ram(table))
+		return refuse(BAD_E820, "the memory map is too long");
 	if (finish_crash_parameters())
 		tell("saveoops: E11 armed; the saveoops. words do not fit the crash command line\n");
 	move_symbols();
@@ -221,7 +231,7 @@ int arm(void)
 	check_later(table, "notes", region + PLACE_NOTES, plan.part[PART_NOTES].size, NULL);
 	cr3 = build_hook_tables(table);
 	if (!cr3)
-		return -1;
+		return refuse(TOO_MUCH_RAM, "more RAM than the page-table pool maps without 1 GiB pages");
 	slots[SLOT_REGION / 8] = region;
 	slots[SLOT_CR3 / 8] = cr3;
 	slots[SLOT_WORDS / 8] = PLACE_PAGE_TABLES_END / 8;

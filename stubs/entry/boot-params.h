@@ -5,11 +5,16 @@
 
 #define E820_RAM 1
 #define E820_RESERVED 2
+#define E820_ACPI 3
+#define E820_NVS 4
+#define E820_PRAM 12
 #define E820_MAX 128
 #define EFI_SIGNATURE_64 0x34364c45 /* "EL64" in efi_info: started by 64-bit UEFI */
 #define SECURE_BOOT_ENABLED 3
 #define LOADFLAG_LOADED_HIGH 0x01
 #define LOADFLAG_KASLR 0x02
+#define SETUP_E820_EXT 1
+#define SETUP_INDIRECT 0x80000000u
 #define SETUP_SAVEOOPS 0x53415645 /* type of the status node: "SAVE" */
 
 struct e820_entry {
@@ -73,6 +78,14 @@ struct setup_data {
 	u64 next;
 	u32 type;
 	u32 len;
+};
+
+/* The data of a node of type SETUP_INDIRECT: the data proper lie elsewhere. */
+struct setup_indirect {
+	u32 type;
+	u32 reserved;
+	u64 len;
+	u64 address;
 };
 
 /*

@@ -67,35 +67,3 @@ int append_words(char *line, usize limit, const char *prefix)
 	line[used] = 0;
 	return 0;
 }
-
-/* A number with the suffixes K, M, G, T, as the kernel's memparse() takes it; 0 when there is none. */
-u64 parse_size(const char *p)
-{
-	u64 value = 0;
-	u32 base = 10;
-
-	if (p[0] == '0' && (p[1] | 0x20) == 'x') {
-		base = 16;
-		p += 2;
-	}
-	for (;; p++) {
-		u32 digit = *p >= '0' && *p <= '9'                   ? (u32)(*p - '0') :
-			    (*p | 0x20) >= 'a' && (*p | 0x20) <= 'f' ? (u32)((*p | 0x20) - 'a' + 10) :
-								       99;
-
-		if (digit >= base)
-			break;
-		value = value * base + digit;
-	}
-	switch (*p | 0x20) {
-	case 't':
-		value <<= 10; /* fall through */
-	case 'g':
-		value <<= 10; /* fall through */
-	case 'm':
-		value <<= 10; /* fall through */
-	case 'k':
-		value <<= 10;
-	}
-	return value;
-}

@@ -1,86 +1,117 @@
 /* The memory maps: the primary loses the crash region, the crash kernel gets nothing else. */
 #include "entry.h"
+#include "messages.h"
 
-/* Takes [start, end) out of the primary's RAM as a reserved range. 0, or -1 when the table is full. */
-int reserve_in_e820(u64 start, u64 end)
+#define LOW_MEMORY_END 0xa0000ull
+
+/* What firmware says: boot_params and its extension, as the kernel reads them. */
+static void firmware_map(struct memory_map *map)
+{
+	const struct boot_params *bp = state.boot_params;
+	u32 i;
+
+	map->count = map->bad = 0;
+	for (i = 0; i < bp->e820_entries; i++)
+		map_add(map, bp->e820[i].start, bp->e820[i].size, bp->e820[i].type);
+	map_tidy(map);
+	add_e820_extension(map);
+	map_tidy(map);
+}
+
+/* What the primary makes of it: trim_bios_range() in arch/x86/kernel/setup.c takes RAM out of the video memory's range. */
+static void primary_map(struct memory_map *map)
+{
+	firmware_map(map);
+	apply_memory_words(map, command_line());
+	map_change(map, LOW_MEMORY_END, MIB - LOW_MEMORY_END, E820_RAM, NOTHING);
+	map_tidy(map);
+}
+
+int read_memory(void)
+{
+	const struct boot_params *bp = state.boot_params;
+	u32 i;
+
+	/* With fewer than two entries the kernel takes other sources (append_e820_table()). */
+	if (bp->e820_entries < 2 || bp->e820_entries > E820_MAX)
+		return refuse(BAD_E820, "no usable E820 memory map");
+	firmware_map(&state.free);
+	if (state.free.bad)
+		return refuse(BAD_E820, "no usable E820 memory map");
+	primary_map(&state.memory);
+	if (state.memory.bad)
+		return refuse(BAD_MEMORY_WORDS, "memmap= on the command line is not understood");
+	memcpy(&state.free, &state.memory, sizeof(state.free));
+	if (take_efi_map(&state.free))
+		return refuse(BAD_E820, "no usable EFI memory map");
+	if (map_top(&state.memory, E820_RAM) > MAPPED_LIMIT)
+		return refuse(TOO_MUCH_RAM, "RAM above 512 GiB is not supported");
+	for (i = 0; i < state.memory.count; i++)
+		if (state.memory.span[i].type == E820_RAM && state.memory.span[i].start < LOW_MEMORY_END)
+			state.low_ram_end = MAX(state.low_ram_end, state.memory.span[i].end);
+	return 0;
+}
+
+/*
+ * Takes the crash region out of the primary's RAM. One more entry does it: the kernel sorts the entries, and where they
+ * overlap the highest type wins.
+ */
+int reserve_region(void)
 {
 	struct boot_params *bp = state.boot_params;
-	u32 i, n = bp->e820_entries;
 
-	for (i = 0; i < n; i++) {
-		struct e820_entry old = bp->e820[i];
-		struct e820_entry new[3];
-		u32 k = 0, j;
-
-		if (old.type != E820_RAM || start < old.start || end > old.start + old.size)
-			continue;
-		if (start > old.start)
-			new[k++] = (struct e820_entry){ old.start, start - old.start, E820_RAM };
-		new[k++] = (struct e820_entry){ start, end - start, E820_RESERVED };
-		if (end < old.start + old.size)
-			new[k++] = (struct e820_entry){ end, old.start + old.size - end, E820_RAM };
-		if (n + k - 1 > E820_MAX)
-			return -1;
-		for (j = n; j > i + 1; j--)
-			bp->e820[j - 1 + k - 1] = bp->e820[j - 1];
-		for (j = 0; j < k; j++)
-			bp->e820[i + j] = new[j];
-		bp->e820_entries = (u8)(n + k - 1);
+	state.original_entries = bp->e820_entries;
+	if (!state.given_region) {
+		if (bp->e820_entries == E820_MAX)
+			return refuse(BAD_E820, "the E820 memory map has no free entry");
+		bp->e820[bp->e820_entries++] =
+			(struct e820_entry){ state.region, plan.region_size, E820_RESERVED };
+	}
+	primary_map(&state.memory);
+	/* Words may start the map anew, or give RAM back that is reserved. */
+	if (map_is(&state.memory, state.region, plan.region_size, E820_RESERVED))
 		return 0;
-	}
-	return -1;
+	release_region();
+	return refuse(BAD_MEMORY_WORDS, "memmap= on the command line uses the crash region");
 }
 
-/* The crash kernel's map: its own part of the region and low memory are RAM, all else that exists is reserved. */
-void crash_e820(struct boot_params *bp, u64 region)
+void release_region(void)
 {
-	u64 usable = region + PLACE_CRASH_KERNEL, end = region + plan.region_size;
-	u32 i, n = 0;
-
-	/* Fits: reserve_in_e820() found room for the same entries, the region's being three or two. */
-	for (i = 0; i < state.original_entries; i++) {
-		struct e820_entry e = state.original[i];
-		u64 last = e.start + e.size;
-
-		if (e.start <= region && end <= last) {
-			bp->e820[n++] = (struct e820_entry){ e.start, usable - e.start, E820_RESERVED };
-			bp->e820[n++] = (struct e820_entry){ usable, end - usable, E820_RAM };
-			if (end < last)
-				bp->e820[n++] = (struct e820_entry){ end, last - end, E820_RESERVED };
-		} else if (e.type != E820_RAM) {
-			bp->e820[n++] = e;
-		} else if (e.start < state.low_ram_end) {
-			bp->e820[n++] = (struct e820_entry){ e.start, MIN(last, state.low_ram_end) - e.start, E820_RAM };
-		} else {
-			e.type = E820_RESERVED;
-			bp->e820[n++] = e;
-		}
-	}
-	bp->e820_entries = (u8)n;
+	state.boot_params->e820_entries = (u8)state.original_entries;
 }
 
-/* End of the highest RAM range. */
-u64 ram_top(void)
+/*
+ * The crash kernel's map: its own part of the region and low memory are RAM. All else that exists is reserved, what the command line
+ * takes from the primary, too; tables of firmware keep their type, as with kdump. 0, or -1 when it is too long.
+ */
+int crash_e820(struct boot_params *bp)
 {
-	const struct boot_params *bp = state.boot_params;
-	u64 top = 0;
+	static struct memory_map map;
+	const struct memory_map *primary = &state.memory;
+	u64 usable = state.region + PLACE_CRASH_KERNEL;
 	u32 i;
 
-	for (i = 0; i < bp->e820_entries; i++)
-		if (bp->e820[i].type == E820_RAM)
-			top = MAX(top, bp->e820[i].start + bp->e820[i].size);
-	return top;
-}
-
-/* Bytes of RAM in the primary's map. */
-u64 ram_size(void)
-{
-	const struct boot_params *bp = state.boot_params;
-	u64 sum = 0;
-	u32 i;
-
-	for (i = 0; i < bp->e820_entries; i++)
-		if (bp->e820[i].type == E820_RAM)
-			sum += bp->e820[i].size;
-	return sum;
+	firmware_map(&map);
+	map_change(&map, 0, ~0ull, E820_RAM, E820_RESERVED);
+	for (i = 0; i < primary->count; i++)
+		if (primary->span[i].type != E820_RAM)
+			map_add(&map, primary->span[i].start, primary->span[i].end - primary->span[i].start,
+				primary->span[i].type);
+	map_tidy(&map);
+	for (i = 0; i < map.count; i++)
+		if (map.span[i].type != E820_ACPI && map.span[i].type != E820_NVS)
+			map.span[i].type = E820_RESERVED;
+	for (i = 0; i < primary->count && primary->span[i].start < LOW_MEMORY_END; i++)
+		if (primary->span[i].type == E820_RAM)
+			map_change(&map, primary->span[i].start, primary->span[i].end - primary->span[i].start, ANY_TYPE,
+				   E820_RAM);
+	map_change(&map, usable, state.region + plan.region_size - usable, ANY_TYPE, E820_RAM);
+	map_tidy(&map);
+	if (map.bad || map.count > E820_MAX)
+		return -1;
+	for (i = 0; i < map.count; i++)
+		bp->e820[i] = (struct e820_entry){ map.span[i].start, map.span[i].end - map.span[i].start,
+						   map.span[i].type };
+	bp->e820_entries = (u8)map.count;
+	return 0;
 }

@@ -12,7 +12,7 @@
  * Whatever fails here is said on the firmware's console, and the kernel's own entry is called all the same.
  */
 #include "efi.h"
-#include "line.h"
+#include "messages.h"
 
 struct efi_state efi;
 
@@ -32,14 +32,6 @@ static void say(struct efi_system *system, const char *text)
 		piece[n] = 0;
 		out->output_string(out, piece);
 	}
-}
-
-static void refuse(enum reason reason, const char *why)
-{
-	struct line line = { .used = 0 };
-
-	add_unarmed(&line, reason, why);
-	say(efi.system, line.text);
 }
 
 /* ---- in the image as it was loaded ---- */
@@ -132,7 +124,7 @@ static void give_image_back(void)
 		memset(at(efi.base + plan.original_size), 0, plan.image_size - plan.original_size);
 }
 
-static int reserve_region(void)
+static int reserve_from_firmware(void)
 {
 	struct efi_boot_services *boot = efi.system->boot;
 	u64 wanted = plan.region_size + PAGE; /* the page below it is the status node's */
@@ -217,10 +209,8 @@ static EFIAPI void on_exit(void *event, void *context)
 				patch_entry(p);
 	}
 	if (!efi.patched) {
-		struct line line = { .used = 0 };
-
-		add_unarmed(&line, KERNEL_NOT_FOUND, "the kernel that its EFI stub is about to start was not found");
-		tell_serial(line.text);
+		refuse(KERNEL_NOT_FOUND, "the kernel that its EFI stub is about to start was not found");
+		tell_refusal_on_serial();
 	}
 }
 
@@ -239,20 +229,19 @@ static int await_exit(void)
 	return boot->create_event(EVT_SIGNAL_EXIT_BOOT_SERVICES, TPL_NOTIFY, (void *)on_exit, NULL, &event) ? -1 : 0;
 }
 
-static void prepare(void)
+static int prepare(void)
 {
-	struct line why = { .used = 0 };
-
 	if (!efi.store)
-		refuse(NO_ROOM_FOR_IMAGE, "no memory below 4 GiB for a copy of the image");
-	else if (!plan_is_intact())
-		refuse(PLAN_DAMAGED, "the plan in the image is damaged");
-	else if (find_damaged_part(&why))
-		refuse(PART_DAMAGED, why.text);
-	else if (await_exit())
-		refuse(NO_EVENT, "firmware does not tell when boot services end");
-	else if (reserve_region())
-		refuse(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
+		return refuse(NO_ROOM_FOR_IMAGE, "no memory below 4 GiB for a copy of the image");
+	if (!plan_is_intact())
+		return refuse(PLAN_DAMAGED, "the plan in the image is damaged");
+	if (check_parts())
+		return -1;
+	if (await_exit())
+		return refuse(NO_EVENT, "firmware does not tell when boot services end");
+	if (reserve_from_firmware())
+		return refuse(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
+	return 0;
 }
 
 /* In the store, with firmware there. Gives the kernel's status if that returns. */
@@ -261,7 +250,12 @@ static u64 efi_continue(const struct efi_state *from)
 	efi = *from;
 	image_base = (u32)efi.store;
 	give_image_back();
-	prepare();
+	if (prepare()) {
+		struct line line = { .used = 0 };
+
+		add_refusal(&line);
+		say(efi.system, line.text);
+	}
 	if (efi.pe)
 		return ((EFIAPI u64(*)(u64, struct efi_system *))(efi.base + plan.original_pe_entry))(efi.handle,
 												      efi.system);

@@ -1,43 +1,26 @@
 /*
- * What the entry stub's parts share. Its files: main.c decides and goes on in the copy, command-line.c, places.c (crash
- * region and kernel), e820.c, kernel-image.c (decompression, relocation), arm.c (tables for hook and crash stub).
+ * What the entry stub's parts share. Its files: main.c decides and goes on in the copy; messages.c; memory-map.c (what a map
+ * is), e820.c, memory-words.c, mtrr.c, setup-data.c (where maps come from), places.c (crash region and kernel); this-cpu.c;
+ * command-line.c; rsdp.c; kernel-image.c (decompression, relocation); arm.c (tables for hook and crash stub).
  */
 #ifndef SAVEOOPS_ENTRY_H
 #define SAVEOOPS_ENTRY_H
 #include "boot-params.h"
-#include "line.h"
 #include "machine.h"
+#include "memory-map.h"
 #include "plan.h"
 
 #define GIB (1ull << 30)
 #define MIB (1ull << 20)
 #define LARGE_PAGE (2 * MIB)
 #define PAGE 4096ull
-#define MAX_AVOID 16
-#define MAX_USABLE 256
+#define MAX_AVOID 160 /* two for each setup_data node that is followed would be 256: no loader comes near */
 /*
  * RAM that the primary needs beside its image and initrd. A heuristic: a stock kernel with a small initramfs boots with
  * 25 MiB and runs out of memory with 21. An initrd is counted four times: packed, and unpacked to three times that.
  */
 #define LEAST_WORKING_ROOM (32 * MIB)
 #define MAPPED_LIMIT (512 * GIB) /* what one PDPT page maps */
-
-/* Why the machine boots unarmed; docs/messages.md lists them. */
-enum reason {
-	ARMED = 0,
-	PLAN_DAMAGED = 2,
-	PART_DAMAGED = 3,
-	BAD_E820 = 4,
-	NO_ROOM_FOR_REGION = 5,
-	NO_ROOM_FOR_KERNEL = 6,
-	MEM_ENCRYPT = 7,
-	BAD_LZ4 = 8,
-	BAD_RELOCATION = 9,
-	TOO_MUCH_RAM = 10,
-	NO_ROOM_FOR_IMAGE = 40,
-	NO_EVENT = 41,
-	KERNEL_NOT_FOUND = 42,
-};
 
 struct range {
 	u64 start;
@@ -53,17 +36,17 @@ struct entry_state {
 	u64 output;     /* physical address of _text */
 	u64 delta;      /* KASLR offset */
 	u64 rsdp;
+	u64 efi_rsdp;   /* from UEFI's configuration table, or 0 */
 	u64 low_ram_end;
 	u64 saved_image; /* copy of what the primary may overwrite, or 0 */
 	u64 vmlinux;     /* compressed image in scratch memory */
 	u32 level5;
+	u32 original_entries; /* of E820, before the region was reserved */
 	u32 avoid_count;
+	u32 avoid_lost;  /* a range found no room in the following */
 	struct range avoid[MAX_AVOID];
-	u64 efi_rsdp;
-	u32 usable_count; /* conventional memory of the EFI map, sorted; 0: not started by UEFI */
-	struct range usable[MAX_USABLE];
-	u32 original_entries;
-	struct e820_entry original[E820_MAX];
+	struct memory_map memory; /* the primary's, as it will be: E820, and what the command line says of it */
+	struct memory_map free;   /* what of its RAM region and kernel may lie in */
 };
 
 extern struct entry_state state;
@@ -87,33 +70,44 @@ void leave_image(u64 copy);
 void enter_kernel(u64 entry, u64 delta, u64 boot_params, u64 pml5);
 
 /* main.c */
-void tell(const char *text);
-void tell_serial(const char *text);
-void add_unarmed(struct line *line, enum reason reason, const char *why);
 int plan_is_intact(void);
-int find_damaged_part(struct line *why);
+int check_parts(void);
 
 /* command-line.c */
 const char *command_line(void);
 const char *find_option(const char *name);
 int option_is(const char *name, const char *value);
 int append_words(char *line, usize limit, const char *prefix);
-u64 parse_size(const char *p);
 
-/* places.c */
+/* places.c. What gives an int gives 0, or -1 after refuse(), here and below. */
 void avoid(u64 start, u64 size);
-void collect_avoided(u64 image_size);
+int collect_avoided(u64 image_size);
 u64 place_region(u64 size);
-int place_kernel(void);
+int choose_places(void);
 
 /* efi-map.c */
-void take_efi_map(void);
+int take_efi_map(struct memory_map *free);
 
 /* e820.c */
-u64 ram_top(void);
-u64 ram_size(void);
-int reserve_in_e820(u64 start, u64 end);
-void crash_e820(struct boot_params *bp, u64 region);
+int read_memory(void);
+int reserve_region(void);
+void release_region(void);
+int crash_e820(struct boot_params *bp);
+
+/* memory-words.c */
+void apply_memory_words(struct memory_map *map, const char *line);
+
+/* setup-data.c */
+int avoid_setup_data(void);
+void add_e820_extension(struct memory_map *map);
+void chain_status_node(u64 place, u32 reason);
+
+/* rsdp.c */
+u64 find_rsdp(void);
+
+/* this-cpu.c: RAM that is not write-back becomes RAM_UNCACHED (mtrr.h) */
+void mark_slow_ram(struct memory_map *map);
+u32 wants_level5(void);
 
 /* kernel-image.c */
 void build_identity_map(void);

@@ -1,6 +1,7 @@
 /* The primary kernel: mapped, decompressed, relocated. The kernel's own decompressor does the same. */
 #include "entry.h"
 #include "lz4.h"
+#include "messages.h"
 
 /* One to one: the first 4 GiB, and the GiBs that the kernel is placed in. */
 void build_identity_map(void)
@@ -24,12 +25,14 @@ void build_identity_map(void)
 	__asm__ volatile("mov %0, %%cr3" : : "r"(boot_pml4) : "memory");
 }
 
-/* The compressed image and its relocation lists, to where the kernel runs. 0, or -1. */
+/* The compressed image and its relocation lists, to where the kernel runs. */
 int decompress(void)
 {
 	u64 lists = 4ull * (plan.relocs_64 + plan.relocs_inverse_32 + plan.relocs_32);
 
-	return lz4_legacy(at(state.vmlinux), plan.part[PART_VMLINUX].size, at(state.output), plan.flat_size + lists);
+	if (!lz4_legacy(at(state.vmlinux), plan.part[PART_VMLINUX].size, at(state.output), plan.flat_size + lists))
+		return 0;
+	return refuse(BAD_LZ4, "the kernel image does not decompress");
 }
 
 /* Moves one word by the KASLR offset; -1 when it lies outside the image. */
@@ -51,18 +54,15 @@ static int relocate_list(const s64 sign, const u32 *list, u32 count, int wide)
 	return 0;
 }
 
-/* Applies the KASLR offset to the decompressed image: 0, or -1. */
+/* Applies the KASLR offset to the decompressed image. */
 int relocate(void)
 {
-	const u32 *list = at(state.output + plan.flat_size);
+	const u32 *words64 = at(state.output + plan.flat_size);
+	const u32 *inverse32 = words64 + plan.relocs_64, *words32 = inverse32 + plan.relocs_inverse_32;
 
-	if (!state.delta)
+	if (!state.delta || !(relocate_list(1, words64, plan.relocs_64, 1) ||
+			      relocate_list(-1, inverse32, plan.relocs_inverse_32, 0) ||
+			      relocate_list(1, words32, plan.relocs_32, 0)))
 		return 0;
-	if (relocate_list(1, list, plan.relocs_64, 1))
-		return -1;
-	list += plan.relocs_64;
-	if (relocate_list(-1, list, plan.relocs_inverse_32, 0))
-		return -1;
-	list += plan.relocs_inverse_32;
-	return relocate_list(1, list, plan.relocs_32, 0);
+	return refuse(BAD_RELOCATION, "a relocation lies outside the kernel image");
 }

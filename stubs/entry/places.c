@@ -1,23 +1,14 @@
 /* Where the crash region and the primary kernel go: free RAM, clear of what the loader placed. */
 #include "entry.h"
-
-/* RAM that may be used: conventional memory of the EFI map, or what E820 says. */
-static u32 ram_count(void)
-{
-	return state.usable_count ? state.usable_count : state.boot_params->e820_entries;
-}
-
-static struct e820_entry ram_entry(u32 i)
-{
-	if (state.usable_count)
-		return (struct e820_entry){ state.usable[i].start, state.usable[i].end - state.usable[i].start,
-					    E820_RAM };
-	return state.boot_params->e820[i];
-}
+#include "messages.h"
 
 void avoid(u64 start, u64 size)
 {
-	if (size && state.avoid_count < MAX_AVOID)
+	if (!size)
+		return;
+	if (state.avoid_count == MAX_AVOID)
+		state.avoid_lost = 1;
+	else
 		state.avoid[state.avoid_count++] = (struct range){ start, start + size };
 }
 
@@ -32,10 +23,10 @@ static const struct range *hit(u64 start, u64 end)
 	return NULL;
 }
 
-void collect_avoided(u64 image_size)
+/* What the loader placed. The image is the first of them. */
+int collect_avoided(u64 image_size)
 {
 	struct boot_params *bp = state.boot_params;
-	u64 node = bp->setup_data, count = 0;
 
 	avoid(image_base, image_size);
 	avoid(bp->ramdisk_image | (u64)bp->ext_ramdisk_image << 32,
@@ -43,12 +34,7 @@ void collect_avoided(u64 image_size)
 	avoid((usize)bp, PAGE);
 	if (command_line())
 		avoid((usize)command_line(), length_of(command_line()) + 1);
-	for (; node && node < 4 * GIB && count < 8; count++) {
-		const struct setup_data *data = at(node);
-
-		avoid(node, sizeof(*data) + data->len);
-		node = data->next;
-	}
+	return avoid_setup_data();
 }
 
 /*
@@ -60,14 +46,17 @@ u64 place_region(u64 size)
 	u64 best = 0;
 	u32 i;
 
-	for (i = 0; i < ram_count(); i++) {
-		const struct e820_entry entry = ram_entry(i), *e = &entry;
-		u64 low = MAX(e->start, MIB), top = MIN(e->start + e->size, 4 * GIB);
+	/* A range that is not known may be anywhere. */
+	if (state.avoid_lost)
+		return 0;
+	for (i = 0; i < state.free.count; i++) {
+		const struct span *s = &state.free.span[i];
+		u64 low = MAX(s->start, MIB), top = MIN(s->end, 4 * GIB);
 		const struct range *obstacle;
 
-		if (e->type != E820_RAM)
+		if (s->type != E820_RAM)
 			continue;
-		while (top > low && top - low >= size + LARGE_PAGE + PAGE) {
+		while (top > low && top - low >= size + PAGE) {
 			u64 start = (top - size) & ~(LARGE_PAGE - 1);
 
 			if (start - PAGE < low)
@@ -114,19 +103,18 @@ static u64 random_bits(void)
 }
 
 /* Walks every aligned place for the primary kernel. Gives their number, or, with pick, the address of that one. */
-static u64 kernel_places(u64 limit, u64 pick)
+static u64 kernel_places(u64 pick)
 {
 	u64 size = plan.kernel_size, step = plan.kernel_alignment, count = 0;
 	u32 i;
 
-	for (i = 0; i < ram_count(); i++) {
-		const struct e820_entry entry = ram_entry(i), *e = &entry;
-		u64 end = MIN(e->start + e->size, limit);
-		u64 start = (MAX(e->start, plan.load_physical_addr) + step - 1) & ~(step - 1);
+	for (i = 0; i < state.free.count; i++) {
+		const struct span *s = &state.free.span[i];
+		u64 start = (MAX(s->start, plan.load_physical_addr) + step - 1) & ~(step - 1);
 
-		if (e->type != E820_RAM)
+		if (s->type != E820_RAM)
 			continue;
-		while (start + size <= end) {
+		while (start + size <= s->end) {
 			const struct range *obstacle = hit(start, start + size);
 
 			if (obstacle) {
@@ -141,40 +129,55 @@ static u64 kernel_places(u64 limit, u64 pick)
 	return count;
 }
 
-static int fits_in_ram(u64 start, u64 size)
-{
-	u32 i;
-
-	for (i = 0; i < ram_count(); i++) {
-		const struct e820_entry e = ram_entry(i);
-
-		if (e.type == E820_RAM && e.start <= start && start + size <= e.start + e.size)
-			return 1;
-	}
-	return 0;
-}
-
 /* Chooses physical and virtual address of the primary as its own decompressor would. 0: no place. */
-int place_kernel(void)
+static int place_kernel(void)
 {
-	u64 limit = MAPPED_LIMIT, places;
-	const char *mem = find_option("mem=");
+	u64 places;
 	int random = (plan.flags & PLAN_KASLR) && !find_option("nokaslr");
 
 	state.output = plan.load_physical_addr;
 	state.delta = 0;
 	if (random) {
 		state.boot_params->loadflags |= LOADFLAG_KASLR;
-		if (mem && parse_size(mem))
-			limit = MIN(limit, parse_size(mem));
-		/* Like the kernel with many memmap= options: no physical randomisation around ranges not understood. */
-		places = find_option("memmap=") ? 0 : kernel_places(limit, ~0ull);
+		places = kernel_places(~0ull);
 		if (places)
-			state.output = kernel_places(limit, random_bits() % places);
+			state.output = kernel_places(random_bits() % places);
 		places = 1 + (plan.kernel_image_size - plan.load_physical_addr - plan.kernel_size) / plan.kernel_alignment;
 		state.delta = random_bits() % places * plan.kernel_alignment;
 	}
-	if (state.usable_count && !random && kernel_places(limit, ~0ull)) /* nokaslr: 16 MiB may be firmware's */
-		state.output = kernel_places(limit, 0);
-	return fits_in_ram(state.output, plan.kernel_size) && !hit(state.output, state.output + plan.kernel_size);
+	/* nokaslr: firmware may have taken that place, and the virtual address does not depend on it. */
+	if (state.boot_params->efi_signature == EFI_SIGNATURE_64 && !random && kernel_places(~0ull))
+		state.output = kernel_places(0);
+	return map_is(&state.free, state.output, plan.kernel_size, E820_RAM) &&
+	       !hit(state.output, state.output + plan.kernel_size);
+}
+
+int choose_places(void)
+{
+	const struct boot_params *bp = state.boot_params;
+	u64 initrd = bp->ramdisk_size | (u64)bp->ext_ramdisk_size << 32;
+	struct range image = state.avoid[0];
+	u32 avoided = state.avoid_count;
+
+	if (state.avoid_lost)
+		return refuse(BAD_SETUP_DATA, "the loader has placed more than can be kept in mind");
+	mark_slow_ram(&state.free);
+	map_tidy(&state.free);
+	if (state.free.bad)
+		return refuse(BAD_E820, "the memory map is too long");
+	state.region = state.given_region ? state.given_region : place_region(plan.region_size);
+	if (!state.region)
+		return refuse(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
+	state.node = state.region - PAGE;
+	if (reserve_region())
+		return -1;
+	avoid(state.node, PAGE + plan.region_size);
+	state.avoid[0] = (struct range){ 0, 0 }; /* the image itself: its parts move away */
+	/* A machine that boots plain must boot armed: arming must not take the RAM that the primary needs. */
+	if (place_kernel() && map_sum(&state.memory, E820_RAM) >= plan.kernel_size + 4 * initrd + LEAST_WORKING_ROOM)
+		return 0;
+	release_region();
+	state.avoid[0] = image;
+	state.avoid_count = avoided;
+	return refuse(NO_ROOM_FOR_KERNEL, "no free RAM for the kernel beside the crash region");
 }

@@ -6,7 +6,7 @@
 #define SAVEOOPS_CRASH_TABLE_H
 #include "plan.h"
 
-#define MAX_RAM_RANGES 128
+#define MAX_RAM_RANGES 512
 #define MAX_CHECKED 4
 #define CRASH_TABLE_MAGIC 0x54437653 /* "SvCT" */
 

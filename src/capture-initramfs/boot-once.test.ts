@@ -1,0 +1,184 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { withTemporaryFolder } from '../host/files.js';
+import { runSaveoops } from '../testkit/command-line.js';
+import { scriptFolder } from './scripts.js';
+
+const bootOnce = join(scriptFolder, 'bin/boot-once');
+
+interface Sandbox {
+  /** An empty folder, where the file system would be mounted. */
+  readonly root: string;
+  /** Runs boot-once by busybox, whose tools are the only programs, beside an extlinux that records its arguments. */
+  readonly run: (...args: string[]) => { status: number | null; said: string };
+  /** Arguments that extlinux got, one call a line. */
+  readonly calls: () => string;
+}
+
+async function sandbox(use: (sandbox: Sandbox) => void, extlinuxStatus = 0): Promise<void> {
+  await withTemporaryFolder((folder) => {
+    const [bin, root, record] = ['bin', 'root', 'calls'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    mkdirSync(bin);
+    mkdirSync(root);
+    spawnSync('/bin/busybox', ['--install', '-s', bin]);
+    const extlinux = `#!${bin}/sh\necho "$*" >>${record}\necho "words"\necho "the last words"\nexit ${extlinuxStatus}\n`;
+    writeFileSync(join(bin, 'extlinux'), extlinux, { mode: 0o755 });
+    use({
+      root,
+      run: (...args) => {
+        const { status, stdout } = spawnSync('/bin/busybox', ['sh', bootOnce, ...args], {
+          encoding: 'utf8',
+          env: { PATH: bin },
+        });
+        return { status, said: stdout.trim() };
+      },
+      calls: () => (existsSync(record) ? readFileSync(record, 'utf8') : ''),
+    });
+    return Promise.resolve();
+  });
+}
+
+describe('boot-once count', () => {
+  test('counts on, from nothing, and saveoops booted ends the row', () =>
+    sandbox(({ root, run }) => {
+      expect(['1', '2', '3'].map(() => run('count', root).said)).toEqual(['1', '2', '3']);
+      expect(readFileSync(join(root, 'in-a-row'), 'utf8')).toBe('3\n');
+      expect(runSaveoops(['booted', '--dir', root])).toMatchObject({ status: 0, stdout: '', stderr: '' });
+      expect(readFileSync(join(root, 'in-a-row'), 'utf8')).toBe('0\n');
+      expect(run('count', root).said).toBe('1');
+    }));
+
+  test.each(['', '\n', '08', '-1', '1000', '1 2', '$(reboot)', 'x'.repeat(5000)])(
+    'begins anew after %j',
+    (text) =>
+      sandbox(({ root, run }) => {
+        writeFileSync(join(root, 'in-a-row'), text);
+        expect(run('count', root)).toEqual({ status: 0, said: '1' });
+      }),
+  );
+
+  test('does not follow a link', () =>
+    sandbox(({ root, run }) => {
+      const elsewhere = join(root, 'elsewhere');
+      writeFileSync(elsewhere, '1\n');
+      symlinkSync(elsewhere, join(root, 'in-a-row'));
+      expect(run('count', root)).toEqual({ status: 1, said: '' });
+      expect(readFileSync(elsewhere, 'utf8')).toBe('1\n');
+    }));
+});
+
+describe('boot-once set', () => {
+  const install = (root: string, config: string): string => {
+    const folder = join(root, 'boot/syslinux');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'ldlinux.sys'), '');
+    writeFileSync(join(folder, 'syslinux.cfg'), config);
+    return folder;
+  };
+  const capture = (root: string): string => {
+    const path = join(root, 'saveoops/20261124T180000Z-6.1.0-a1b2c3');
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(root, 'saveoops/in-a-row'), '3\n');
+    return path;
+  };
+
+  test.each(['LABEL old\n', '  label old\r\n', 'DEFAULT x\nLABEL x\nLabel\told\n'])(
+    'tells extlinux label and capture, and begins to count anew: %j',
+    (config) =>
+      sandbox(({ root, run, calls }) => {
+        const folder = install(root, config);
+        expect(run('set', root, 'old', capture(root))).toEqual({ status: 0, said: '' });
+        expect(calls()).toBe(`--once=old saveoops.fallback=20261124T180000Z-6.1.0-a1b2c3 ${folder}\n`);
+        expect(readFileSync(join(root, 'saveoops/in-a-row'), 'utf8')).toBe('0\n');
+      }),
+  );
+
+  test('an entry that the configuration does not have is refused, and the count stays', () =>
+    sandbox(({ root, run, calls }) => {
+      install(root, 'LABEL older\nAPPEND LABEL old\n# LABEL old\n');
+      expect(run('set', root, 'old', capture(root))).toEqual({
+        status: 1,
+        said: 'no ldlinux.sys with an entry "old" beside it',
+      });
+      expect(calls()).toBe('');
+      expect(readFileSync(join(root, 'saveoops/in-a-row'), 'utf8')).toBe('3\n');
+    }));
+
+  test("extlinux's failure is told in its last words, and the count stays", () =>
+    sandbox(({ root, run }) => {
+      install(root, 'LABEL old\n');
+      expect(run('set', root, 'old', capture(root))).toEqual({ status: 1, said: 'the last words' });
+      expect(readFileSync(join(root, 'saveoops/in-a-row'), 'utf8')).toBe('3\n');
+    }, 1));
+});
+
+test('wrong arguments: usage', () => sandbox(({ run }) => expect(run('set').status).toBe(2)));
+
+describe('saveoops build refuses', () => {
+  test.each([
+    [['--max-captures-in-a-row', '-1'], /not a number of captures/],
+    [['--max-captures-in-a-row', '1.5'], /not a number of captures/],
+    [['--fallback-entry', 'two words'], /not a label/],
+    [['--fallback-entry', ''], /not a label/],
+  ] as const)('%j', (args, why) => {
+    const run = runSaveoops(['build', '--kernel', '/nowhere', '--out', 'out', ...args]);
+    expect([run.status, run.stderr]).toEqual([64, expect.stringMatching(why)]);
+  });
+});
+
+/** What `boot-once set` says of a file system with these files. No folder here is an installation that extlinux takes. */
+function said(folder: string, files: Readonly<Record<string, string>>, label: string): string {
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  const args = ['sh', bootOnce, 'set', folder, label, join(folder, 'saveoops', 'capture')];
+  const run = spawnSync('busybox', args, { encoding: 'utf8' });
+  expect(run.status).toBe(1);
+  return run.stdout.trim();
+}
+
+describe('boot-once looks for the label before it asks extlinux', () => {
+  const menu = 'DEFAULT x\n\nLABEL saveoops-fallback\n\tMENU HIDE\n';
+  const none = 'no ldlinux.sys with an entry "saveoops-fallback" beside it';
+
+  test.each([
+    ['in the configuration', { 'syslinux/ldlinux.sys': '', 'syslinux/syslinux.cfg': menu }],
+    [
+      'in the menu of /boot',
+      { 'boot/extlinux/ldlinux.sys': '', 'boot/saveoops/syslinux-saveoops.cfg': menu },
+    ],
+    [
+      'in the menu of a boot partition',
+      { 'extlinux/ldlinux.sys': '', 'saveoops/syslinux-saveoops.cfg': menu },
+    ],
+    [
+      'in the menu, loader in /boot itself',
+      { 'boot/ldlinux.sys': '', 'boot/saveoops/syslinux-saveoops.cfg': menu },
+    ],
+  ])('and finds it %s', (_, files) =>
+    withTemporaryFolder((folder) => {
+      expect(said(folder, files, 'saveoops-fallback')).not.toBe(none);
+      return Promise.resolve();
+    }),
+  );
+
+  test.each([
+    [
+      'another label',
+      { 'extlinux/ldlinux.sys': '', 'saveoops/syslinux-saveoops.cfg': 'LABEL saveoops-fallback2\n' },
+    ],
+    ['a menu without a loader', { 'saveoops/syslinux-saveoops.cfg': menu }],
+  ])('and not with %s', (_, files) =>
+    withTemporaryFolder((folder) => {
+      expect(said(folder, files, 'saveoops-fallback')).toBe(none);
+      return Promise.resolve();
+    }),
+  );
+});

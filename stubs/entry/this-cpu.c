@@ -1,0 +1,39 @@
+/* What this CPU says of itself. */
+#include "entry.h"
+#include "mtrr.h"
+
+/* 5-level paging is for kernels, CPUs and command lines that agree on it. */
+u32 wants_level5(void)
+{
+	u32 a, b, c, d;
+
+	cpuid(0, 0, &a, &b, &c, &d);
+	if (a < 7)
+		return 0;
+	cpuid(7, 0, &a, &b, &c, &d);
+	return (plan.flags & PLAN_LEVEL5) && (c & (1u << 16)) && !find_option("no5lvl");
+}
+
+static u64 rdmsr(u32 msr)
+{
+	u32 low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return (u64)high << 32 | low;
+}
+
+void mark_slow_ram(struct memory_map *map)
+{
+	u32 a, b, c, d, amd;
+
+	cpuid(0, 0, &a, &b, &c, &d);
+	amd = c == 0x444d4163 /* "cAMD" of AuthenticAMD */ || c == 0x656e6975 /* "uine" of HygonGenuine */;
+	cpuid(1, 0, &a, &b, &c, &d);
+	if (!(d & 1u << 12))
+		return;
+	/*
+	 * On AMD, memory above 4 GiB is write-back whatever the default (SYSCFG.Tom2ForceMemTypeWB). That register is not
+	 * read: a hypervisor may answer with #GP, for which there is no handler here.
+	 */
+	mark_uncached(map, rdmsr, amd ? 1ull << 32 : ~0ull);
+}

@@ -1,0 +1,204 @@
+/*
+ * The entry stub's decisions about memory on the host, for tests: cases come on standard input, one command a line, and each
+ * `run` prints what was decided as one line of JSON. All numbers are hexadecimal; sizes and addresses are bytes.
+ *
+ *  plan REGION KERNEL ALIGN LOAD FLAGS   fields of struct plan: sizes, alignment, lowest address of the kernel, PLAN_*
+ *  image START SIZE                      where the loader put the composed image
+ *  initrd START SIZE
+ *  e820 START SIZE TYPE                  an entry; those behind the 128th go to a SETUP_E820_EXT node
+ *  line TEXT                             the command line
+ *  msr NUMBER VALUE
+ *  default-limit ADDRESS                 below it the default MTRR type counts
+ *  nodes COUNT | loop                    setup_data nodes without meaning; a chain without end
+ *  indirect START SIZE                   a node of type SETUP_INDIRECT
+ *  run
+ *
+ * Linked below 4 GiB, as the identity map of the stub ends there: what the "loader" places are variables of this program.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#undef NULL
+#include "entry.h"
+#include "messages.h"
+#include "mtrr.h"
+
+#define MAX_ENTRIES 600
+#define MAX_NODES 300
+
+struct entry_state state;
+struct plan plan;
+u32 image_base;
+
+static struct boot_params boot_params;
+static char line[4096];
+static u64 image_size;
+static struct e820_entry entries[MAX_ENTRIES];
+static u32 entry_count;
+static u64 msrs[0x1000], default_limit;
+static struct setup_data nodes[MAX_NODES];
+static u32 node_count;
+static int is_loop;
+static struct {
+	struct setup_data head;
+	struct setup_indirect to;
+} indirect;
+static struct {
+	struct setup_data head;
+	struct e820_entry entry[MAX_ENTRIES];
+} extension;
+
+static u64 fake_msr(u32 msr)
+{
+	return msrs[msr];
+}
+
+void mark_slow_ram(struct memory_map *map)
+{
+	mark_uncached(map, fake_msr, default_limit);
+}
+
+static void start_case(void)
+{
+	memset(&state, 0, sizeof(state));
+	memset(&plan, 0, sizeof(plan));
+	memset(&refusal, 0, sizeof(refusal));
+	memset(&boot_params, 0, sizeof(boot_params));
+	memset(line, 0, sizeof(line));
+	memset(msrs, 0, sizeof(msrs));
+	memset(&indirect, 0, sizeof(indirect));
+	entry_count = node_count = is_loop = 0;
+	image_base = 0;
+	image_size = 0;
+	default_limit = ~0ull;
+}
+
+static void chain(struct setup_data *node)
+{
+	node->next = boot_params.setup_data;
+	boot_params.setup_data = (usize)node;
+}
+
+static void place(void)
+{
+	u32 i, extended = entry_count > E820_MAX ? entry_count - E820_MAX : 0;
+
+	state.boot_params = &boot_params;
+	boot_params.cmd_line_ptr = (u32)(usize)line;
+	boot_params.e820_entries = (u8)(entry_count - extended);
+	memcpy(boot_params.e820, entries, (entry_count - extended) * sizeof(*entries));
+	for (i = 0; i < node_count; i++) {
+		nodes[i] = (struct setup_data){ 0, 3, 0 };
+		chain(&nodes[i]);
+	}
+	if (is_loop)
+		nodes[0].next = boot_params.setup_data;
+	if (indirect.to.len)
+		chain(&indirect.head);
+	if (extended) {
+		extension.head = (struct setup_data){ 0, SETUP_E820_EXT, extended * sizeof(*entries) };
+		memcpy(extension.entry, entries + E820_MAX, extended * sizeof(*entries));
+		chain(&extension.head);
+	}
+}
+
+static void print_map(const char *name, const struct memory_map *map)
+{
+	u32 i;
+
+	printf(", \"%s\": [", name);
+	for (i = 0; i < map->count; i++)
+		printf("%s[\"0x%llx\", \"0x%llx\", %u]", i ? ", " : "", map->span[i].start, map->span[i].end,
+		       map->span[i].type);
+	printf("]");
+}
+
+static void run(void)
+{
+	static struct boot_params crash;
+	static struct memory_map crash_map;
+	const u64 own[][2] = {
+		{ (usize)&boot_params, PAGE },
+		{ (usize)line, strlen(line) + 1 },
+		{ (usize)nodes, node_count * sizeof(*nodes) },
+		{ (usize)&indirect, indirect.to.len ? sizeof(indirect) : 0 },
+		{ (usize)&extension, boot_params.setup_data == (usize)&extension ? sizeof(extension.head) + extension.head.len : 0 },
+	};
+	u32 i, crash_fits = 1;
+
+	if (!collect_avoided(image_size) && !read_memory() && !choose_places())
+		crash_fits = !crash_e820(&crash);
+	for (i = 0; i < crash.e820_entries && !refusal.reason; i++)
+		map_add(&crash_map, crash.e820[i].start, crash.e820[i].size, crash.e820[i].type);
+	printf("{\"reason\": %u, \"why\": \"%s\", \"region\": \"0x%llx\", \"output\": \"0x%llx\", \"entries\": %u, ", refusal.reason,
+	       refusal.why.text, state.region, state.output, boot_params.e820_entries);
+	printf("\"lowRamEnd\": \"0x%llx\", \"crashFits\": %u, \"own\": [", state.low_ram_end, crash_fits);
+	for (i = 0; i < sizeof(own) / sizeof(*own); i++)
+		printf("%s[\"0x%llx\", \"0x%llx\"]", i ? ", " : "", own[i][0], own[i][0] + own[i][1]);
+	printf("]");
+	print_map("memory", &state.memory);
+	print_map("free", &state.free);
+	print_map("crash", &crash_map);
+	printf("}\n");
+	crash_map.count = 0;
+}
+
+int main(void)
+{
+	static char text[8192];
+
+	start_case();
+	while (fgets(text, sizeof(text), stdin)) {
+		u64 n[5] = { 0 };
+		char *end = strchr(text, '\n'), *rest = strchr(text, ' ');
+		u32 i;
+
+		if (end)
+			*end = 0;
+		if (rest && strncmp(text, "line ", 5)) {
+			char *p = rest;
+
+			for (i = 0; i < 5 && *p; i++)
+				n[i] = strtoull(p, &p, 16);
+		}
+		if (!strncmp(text, "plan ", 5)) {
+			plan.region_size = n[0];
+			plan.kernel_size = n[1];
+			plan.kernel_alignment = n[2];
+			plan.load_physical_addr = n[3];
+			plan.flags = (u32)n[4];
+			plan.kernel_image_size = GIB;
+		} else if (!strncmp(text, "image ", 6)) {
+			image_base = (u32)n[0];
+			image_size = n[1];
+		} else if (!strncmp(text, "initrd ", 7)) {
+			boot_params.ramdisk_image = (u32)n[0];
+			boot_params.ext_ramdisk_image = (u32)(n[0] >> 32);
+			boot_params.ramdisk_size = (u32)n[1];
+		} else if (!strncmp(text, "e820 ", 5) && entry_count < MAX_ENTRIES) {
+			entries[entry_count++] = (struct e820_entry){ n[0], n[1], (u32)n[2] };
+		} else if (!strncmp(text, "line ", 5) && strlen(rest + 1) < sizeof(line)) {
+			strcpy(line, rest + 1);
+		} else if (!strncmp(text, "msr ", 4) && n[0] < sizeof(msrs) / sizeof(*msrs)) {
+			msrs[n[0]] = n[1];
+		} else if (!strncmp(text, "default-limit ", 14)) {
+			default_limit = n[0];
+		} else if (!strncmp(text, "nodes ", 6) && n[0] <= MAX_NODES) {
+			node_count = (u32)n[0];
+		} else if (!strcmp(text, "loop")) {
+			is_loop = 1;
+			node_count = MAX(node_count, 2u);
+		} else if (!strncmp(text, "indirect ", 9)) {
+			indirect.head = (struct setup_data){ 0, SETUP_INDIRECT, sizeof(indirect.to) };
+			indirect.to = (struct setup_indirect){ 0, 0, n[1], n[0] };
+		} else if (!strcmp(text, "run")) {
+			place();
+			run();
+			start_case();
+		} else {
+			fprintf(stderr, "not understood: %s\n", text);
+			return 1;
+		}
+	}
+	return 0;
+}
