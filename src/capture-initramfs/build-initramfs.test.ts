@@ -20,6 +20,7 @@ import { scriptFolder } from './scripts.js';
 function oracle(tool: string, args: string[], input?: Uint8Array, cwd?: string): string {
   return execFileSync(tool, args, {
     encoding: 'utf8',
+    maxBuffer: 1 << 24,
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
     ...(input === undefined ? {} : { input }),
