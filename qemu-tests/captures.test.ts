@@ -71,6 +71,6 @@ poweroff -f
     ]);
     const report = runSaveoops(['report', `${image}:a1b2c3`, '--json']);
     expect([report.status, report.stderr]).toEqual([0, '']);
-    expect(JSON.parse(report.stdout)).toMatchObject({ cause: { kind: 'bug', pid: log?.facts.pid } });
+    expect(JSON.parse(report.stdout)).toMatchObject({ cause: { kind: 'usercopy', pid: log?.facts.pid } });
   });
 }, 240_000);

@@ -65,8 +65,13 @@ describe('wrong command lines', () => {
     [['build', '--kernel', kernel, '--out', 'o', '--crash-initrd', kernel, '--save', 'boot'], /--save/],
     [['inspect'], /file|non-option/i],
     [['report'], /capture|non-option/i],
+    [['report', 'text', '--redact'], /--bundle/],
     [['captures', 'a', 'b'], /b/],
-    [['test', '.', '--cpus', 'two'], /cpus/],
+    [['build', '--kernel', kernel, '--out', 'o', '--keep', 'all'], /--keep\n {2}found: {2}"all"/],
+    [['test', '.', '--cpus', 'two'], /cpus\n {2}found: {2}"two"/],
+    [['test', '.', '--timeout', '5min'], /--timeout\n {2}found: {2}"5min"/],
+    [['test', '.', '--memory', '1536X'], /--memory\n {2}found: {2}"1536X"/],
+    [['test', '.', '--memory', '64M'], /--memory\n {2}found: {2}"64M"/],
     [['test', '.', '--panic', 'rm -rf'], /--panic/],
   ] as const)('%j: exit code 64', (args, pattern) => {
     expectRefusal(args, 64, pattern);
@@ -126,6 +131,17 @@ describe('wrong files', () => {
     expectRefusal(['image', 'directory', '--out', 'boot.img'], 74, /./);
     expect(readdirSync(folder)).not.toContain('boot.img');
   });
+
+  test('sizes with units are accepted: what is wrong then is the folder', () => {
+    for (const memory of ['1536M', '2G', '1024']) {
+      expectRefusal(['test', 'directory', '--memory', memory], 74, /directory/);
+    }
+  });
+
+  test('an output folder in a place where mkdir() answers ENOENT for ever: exit code 74', () => {
+    expectRefusal(['build', '--kernel', kernel, '--out', '/proc/saveoops/out'], 74, /\/proc\/saveoops/);
+    expectRefusal(['build', '--kernel', kernel, '--out', '/proc/saveoops'], 74, /ENOENT/);
+  }, 60_000);
 
   test('an output folder that is a file: exit code 74', () => {
     expectRefusal(['build', '--kernel', kernel, '--out', 'text'], 74, /text/);

@@ -4,8 +4,8 @@ import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin, Parser } from 'yargs/helpers';
 import type { DumpLevel } from './capture-initramfs/save-words.js';
 import { runBooted } from './commands/booted.js';
-import { runBuild, type ComposeOptions } from './commands/build.js';
-import type { BuildFormat } from './commands/payload-files.js';
+import { runBuild } from './commands/build.js';
+import type { BuildFormat } from './compose/payload-files.js';
 import { runCaptures } from './commands/captures.js';
 import { renderConfig } from './commands/config.js';
 import { runImage } from './commands/image.js';
@@ -17,6 +17,8 @@ import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
 import type { Firmware } from './machine/qemu-command.js';
 import { runUpdate } from './commands/update.js';
+import type { ComposeOptions } from './compose/compose-options.js';
+import { parseMachineMemory } from './config/parse-size.js';
 import { readConfigFile, type ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { fileError } from './host/files.js';
@@ -46,7 +48,18 @@ const optional = (values: Values, name: string): string | undefined => {
   return value === undefined ? undefined : String(value);
 };
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
-const number = (values: Values, name: string): number => Number(single(values, name));
+/** Of a positional "-" yargs makes an empty text. */
+const orDash = (value: string): string => (value === '' && hideBin(process.argv).includes('-') ? '-' : value);
+/** yargs would give NaN for what is no number, and nobody could tell what was typed. Throws `usage`. */
+function number(values: Values, name: string): number {
+  const value = single(values, name);
+  if (typeof value === 'number') return value;
+  throw new SaveoopsError('usage', `bad --${name}`, {
+    where: `--${name}`,
+    found: JSON.stringify(value),
+    wanted: 'a number',
+  });
+}
 
 function buildOptions(values: Values): ComposeOptions {
   return {
@@ -117,7 +130,7 @@ const handlers: Readonly<
         nokaslr: flag(values, 'nokaslr'),
         firmware: text(values, 'firmware') as Firmware,
         cpus: number(values, 'cpus'),
-        memory: number(values, 'memory'),
+        memory: parseMachineMemory(text(values, 'memory')),
         timeout: number(values, 'timeout'),
         keep: optional(values, 'keep'),
         json: flag(values, 'json'),
@@ -171,7 +184,7 @@ const handlers: Readonly<
   report: async (values) =>
     runReport(
       {
-        capture: text(values, 'capture'),
+        capture: orDash(text(values, 'capture')),
         html: optional(values, 'html'),
         bundle: optional(values, 'bundle'),
         redact: flag(values, 'redact'),
@@ -221,7 +234,8 @@ function addOptions(parser: Argv, spec: CommandSpec): Argv {
   for (const [name, option] of Object.entries(spec.options)) {
     const { type, describe, array, required, choices, default: standard } = option;
     parser.option(name, {
-      type,
+      // Without a type yargs gives numbers as numbers, and all else as it was typed.
+      ...(type === 'number' ? {} : { type }),
       describe,
       ...(array === true ? { array: true } : type === 'boolean' ? {} : { requiresArg: true }),
       ...(required === true ? { demandOption: true } : {}),

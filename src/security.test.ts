@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { sha256 } from './bytes/digests.js';
 import { writeCpioArchive } from './capture-initramfs/cpio-archive.js';
-import { configTemplate, namesBeside } from './commands/payload-files.js';
+import { configTemplate, namesBeside } from './compose/payload-files.js';
 import { renderSyslinuxConfig } from './config/syslinux-config.js';
 import { parseBootConfig } from './image/boot-config.js';
 import { makeReport } from './report/report.js';

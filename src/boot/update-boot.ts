@@ -11,12 +11,12 @@
  * What the menu offers is decided from the files alone, each time anew, so that a run after an interrupted one needs
  * to know nothing of it: a payload is armed only while kernel and initramfs in /boot are those inside it.
  */
-import { mkdir, readdir, readFile, realpath, rename, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, posix } from 'node:path';
 import { menuFile } from '../capture-initramfs/in-a-row.js';
 import { renderBootMenu, withInclude, withoutInclude, type MenuKernel } from '../config/boot-menu.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, isTemporaryName, readInput, writeAtomic } from '../host/files.js';
+import { fileError, isTemporaryName, makeFolder, readInput, writeAtomic } from '../host/files.js';
 import { installedKernels, type InstalledKernel } from './installed-kernels.js';
 import {
   digestFile,
@@ -66,7 +66,7 @@ export async function openStore({
 }: Pick<BootFolder, 'boot' | 'bootConfig'>): Promise<string> {
   const store = join(boot, 'saveoops');
   try {
-    await mkdir(store, { recursive: true });
+    await makeFolder(store);
     const [here, there] = await Promise.all([stat(store), stat(bootConfig)]);
     if (here.dev === there.dev) {
       for (const name of await readdir(store)) if (isTemporaryName(name)) await removeStored(store, name);

@@ -1,12 +1,7 @@
 /** saveoops(8) and saveoops.yaml(5), from the table of options and the exit codes, so that they say what the program does. */
+import type { OptionSpec } from '../config/option-spec.js';
 import { exitCodeOf } from '../errors.js';
-import {
-  commandSpecs,
-  configKeys,
-  standardConfigFile,
-  type CommandSpec,
-  type OptionSpec,
-} from './options.js';
+import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './options.js';
 
 /** What a page says of itself: `date` as YYYY-MM-DD. */
 export interface PageInfo {

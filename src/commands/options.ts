@@ -1,16 +1,8 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
+import type { OptionSpec } from '../config/option-spec.js';
 import { dumpLevels } from '../capture-initramfs/save-words.js';
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
-import { buildFormats } from './payload-files.js';
-
-export interface OptionSpec {
-  readonly type: 'string' | 'number' | 'boolean';
-  readonly describe: string;
-  readonly array?: boolean;
-  readonly required?: boolean;
-  readonly default?: string | number | boolean;
-  readonly choices?: readonly string[];
-}
+import { buildFormats } from '../compose/payload-files.js';
 
 export interface CommandSpec {
   readonly name: string;
@@ -193,8 +185,8 @@ const namedSpecs = {
           'what the machine starts with: SeaBIOS or OVMF (with --panic FUNCTION, the primary then gets nokaslr)',
       },
       cpus: { type: 'number', default: 1, describe: 'number of CPUs' },
-      memory: { type: 'number', default: 1024, describe: 'RAM in MiB' },
-      timeout: { type: 'number', default: 240, describe: 'time limit of the run' },
+      memory: { type: 'string', default: '1024M', describe: 'RAM, for example 1536M; without a unit in MiB' },
+      timeout: { type: 'number', default: 240, describe: 'time limit of the run in seconds' },
       keep: { type: 'string', describe: 'keep logs and image there' },
       json,
     },

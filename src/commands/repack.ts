@@ -1,6 +1,7 @@
 /** `saveoops repack`: another command line or initramfs in a payload, without the work of a build. */
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { parseCrashSize } from '../config/parse-size.js';
 import { armedAppend, checkAppend, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
 import { efiConfig } from '../image/boot-config.js';
@@ -17,7 +18,7 @@ import type { Manifest } from '../payload/manifest.js';
 import { foreignCrashInitrd } from '../payload/build-payload.js';
 import { repackPayload } from '../payload/repack-payload.js';
 import { takeApart, type PayloadParts } from '../payload/take-apart.js';
-import { checkOopsWord, parseSize } from './build.js';
+import { checkOopsWord } from '../compose/compose-options.js';
 import {
   captureFile,
   configFile,
@@ -27,7 +28,7 @@ import {
   manifestFile,
   namesBeside,
   payloadFile,
-} from './payload-files.js';
+} from '../compose/payload-files.js';
 
 /** undefined: as it was. */
 export interface RepackOptions {
@@ -54,7 +55,7 @@ export async function runRepack(
   const { append, crashAppend } = options;
   if (append !== undefined) checkAppend('--append', append);
   if (crashAppend !== undefined) checkAppend('--crash-append', crashAppend);
-  const crashSize = options.crashSize === undefined ? undefined : parseSize(options.crashSize);
+  const crashSize = options.crashSize === undefined ? undefined : parseCrashSize(options.crashSize);
   const parts = takeApart(await readInput(options.payload, 'a saveoops.c32'), options.payload);
   const { primary } = parts.manifest;
   if (append !== undefined && primary.oopsPanic) checkOopsWord(append);

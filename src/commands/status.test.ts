@@ -132,6 +132,15 @@ describe('a payload in /boot', () => {
     expect([missing.status, missing.stdout]).toEqual([74, '']);
   });
 
+  test('started without one: the advice is to boot its entry, or to make one when there is none', () => {
+    rmSync(join(root, 'sys/kernel/boot_params/setup_data/0'), { recursive: true });
+    const advice = (): string =>
+      /^ {2}do: (.*)$/m.exec(runSaveoops(['status', '--root', root]).stdout)?.[1] ?? '';
+    expect(advice()).toMatch(/^make a payload: saveoops build/);
+    install('embedded');
+    expect(advice()).toMatch(/^boot the entry "saveoops"/);
+  });
+
   test('a manifest that cannot be read is said, not thrown', () => {
     install('embedded');
     writeFileSync(boot('saveoops/saveoops.json'), '{');

@@ -69,7 +69,9 @@ export async function runStatus(
       payloads.map(({ folder }) => folder),
     ));
   const status: SystemStatus = {
-    ...(resumed ? { armed: false, reason: resumedReason, ...resumedAdvice } : describe(node)),
+    ...(resumed
+      ? { armed: false, reason: resumedReason, ...resumedAdvice }
+      : describe(node, payloads.length > 0)),
     regionSize,
     region: findReserved(await readFile(join(root, 'proc/iomem'), 'latin1').catch(() => ''), regionSize),
     payloads,
@@ -87,13 +89,18 @@ function isStale({ payloads }: SystemStatus): boolean {
   return payloads.some(({ stale }) => stale.length > 0);
 }
 
-function describe(node: StatusNode | undefined): Pick<SystemStatus, 'armed' | 'reason' | 'why' | 'advice'> {
+function describe(
+  node: StatusNode | undefined,
+  hasPayload: boolean,
+): Pick<SystemStatus, 'armed' | 'reason' | 'why' | 'advice'> {
   if (node?.reason === 0) return { armed: true, reason: undefined, why: undefined, advice: undefined };
   const known =
     node === undefined
       ? {
           why: 'this system was not started by the entry stub',
-          advice: 'boot the entry "saveoops"; a message E2x at boot says why Syslinux took the plain one',
+          advice: hasPayload
+            ? 'boot the entry "saveoops"; a message E2x at boot says why Syslinux took the plain one'
+            : 'make a payload: saveoops build, or boot-config in /etc/saveoops.yaml and saveoops update',
         }
       : (unarmedReasons.get(node.reason) ?? {
           why: 'for a reason that this version does not know',

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { logEnds } from '../capture-initramfs/markers.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, withTemporaryFolder } from '../host/files.js';
+import { makeFolder, withTemporaryFolder } from '../host/files.js';
 import { unattendedConfig } from '../image/boot-config.js';
 import { makeDiskImage } from '../image/disk-image.js';
 import { readManifest, readPayloadFolder, withConfig, type PayloadFolder } from '../image/payload-folder.js';
@@ -210,11 +210,7 @@ async function inFolder(
 ): Promise<KeptOutcome> {
   if (keep !== undefined) {
     const folder = resolve(keep);
-    try {
-      await mkdir(folder, { recursive: true });
-    } catch (error) {
-      throw fileError(folder, 'a folder for the logs', error);
-    }
+    await makeFolder(folder, 'a folder for the logs');
     return { outcome: await use(folder), kept: folder };
   }
   return await withTemporaryFolder(async (folder) => {

@@ -1,5 +1,5 @@
 /** `saveoops update`: what package hooks and administrators run to keep /boot in step. See docs/distributors.md. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkVersion, installedKernels, type InstalledKernel } from '../boot/installed-kernels.js';
 import { withLock } from '../boot/lock.js';
@@ -15,10 +15,11 @@ import {
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { fallbackLabel } from '../config/boot-menu.js';
 import { armedAppend } from '../config/syslinux-config.js';
+import { composeFiles } from '../compose/compose-files.js';
+import type { ComposeOptions } from '../compose/compose-options.js';
 import { renderError, SaveoopsError } from '../errors.js';
-import { fileError } from '../host/files.js';
+import { makeFolder } from '../host/files.js';
 import { generator } from '../host/version.js';
-import { composeFiles, type BuildOptions } from './build.js';
 import { verifyPayload } from './inspect.js';
 
 export interface UpdateOptions {
@@ -35,7 +36,7 @@ export interface UpdateOptions {
   /** Started by a package: no word when nothing is to be armed. */
   readonly hook: boolean;
   /** As for `saveoops build`; kernel, initrd and format are chosen here. */
-  readonly build: Omit<BuildOptions, 'out' | 'json'>;
+  readonly build: ComposeOptions;
 }
 
 export interface UpdateIo {
@@ -59,7 +60,8 @@ export async function runUpdate(options: UpdateOptions, io: UpdateIo): Promise<v
       hint: 'for example boot-config: /boot/extlinux/extlinux.conf',
     });
   }
-  await makeLockFolder(boot);
+  // The lock is on the folder of the payloads.
+  await makeFolder(join(boot, 'saveoops'), 'a place that can be written');
   await withLock(join(boot, 'saveoops'), async () => {
     if (options.disable) await disable({ boot, bootConfig });
     else await act(options, await describe(options, bootConfig, io), io);
@@ -154,7 +156,7 @@ async function commandLine(append: string): Promise<string> {
 async function buildPayloadOf(
   { kernel, initrd }: InstalledKernel,
   boot: string,
-  build: Omit<BuildOptions, 'out' | 'json'>,
+  build: ComposeOptions,
 ): Promise<readonly NewFile[]> {
   const { files } = await composeFiles({
     ...build,
@@ -163,14 +165,4 @@ async function buildPayloadOf(
   });
   // The plain entry boots the files in /boot themselves.
   return files.filter(({ name }) => name === 'saveoops.c32' || name === 'saveoops.json');
-}
-
-/** The lock is on the folder of the payloads. */
-async function makeLockFolder(boot: string): Promise<void> {
-  const store = join(boot, 'saveoops');
-  try {
-    await mkdir(store, { recursive: true });
-  } catch (error) {
-    throw fileError(store, 'a place that can be written', error);
-  }
 }

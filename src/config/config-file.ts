@@ -20,7 +20,7 @@ import {
 } from 'yaml';
 import { SaveoopsError, type ErrorKind } from '../errors.js';
 import { fileError, readInput } from '../host/files.js';
-import type { OptionSpec } from '../commands/options.js';
+import type { OptionSpec } from './option-spec.js';
 import { nearestName } from './nearest-name.js';
 
 export type ConfigValue = string | number | boolean | readonly string[];

@@ -1,5 +1,5 @@
 /** JSON schema of the configuration file, for editors and checks: from the table of options, as the reader is. */
-import type { OptionSpec } from '../commands/options.js';
+import type { OptionSpec } from './option-spec.js';
 
 /** Source: JSON Schema draft-07, which editors' YAML modes know. */
 export function configSchema(

@@ -3,11 +3,12 @@
  * test runs it from then on, and ends the program with status 1.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { makeFolder } from '../host/files.js';
 import { fuzzTarget } from './fuzz-target.js';
 import { targets } from './targets.js';
 
@@ -32,7 +33,7 @@ for (const { name } of chosen) {
   for (const { input, what } of result.findings) {
     failed = true;
     const file = join(folder, name, createHash('sha256').update(input).digest('hex').slice(0, 16));
-    await mkdir(join(folder, name), { recursive: true });
+    await makeFolder(join(folder, name));
     await writeFile(file, input);
     console.log(`  ${file}\n  ${what.split('\n').slice(0, 4).join('\n  ')}`);
   }

@@ -9,6 +9,8 @@ import { parseConfig } from '../config/config-file.js';
 import { parseModulesDep } from '../formats/modules/modules-dep.js';
 import { readModuleInfo } from '../formats/modules/module-info.js';
 import { parseManifest } from '../payload/parse-manifest.js';
+import { makeBundle } from '../report/bundle.js';
+import { decodeLog, encodingOf } from '../report/decode-log.js';
 import { makeReport } from '../report/report.js';
 import { renderHtml } from '../report/render-html.js';
 import { renderText } from '../report/render-text.js';
@@ -132,6 +134,13 @@ const payloadSeed = writeElf([
 
 const statusSeed = ByteWriter.ofSize(16);
 statusSeed.u32(0, 1);
+
+/** What may stand before the lines of a log. */
+const prefixes = [
+  'Mar  4 14:08:00 node1 kernel: ',
+  '> > 6.1.0,6,400,1000000,-,caller=T1;',
+  'kern  :info  : \x1b[32m[Mon Mar  4 14:08:00 2024] \x1b[0m',
+];
 
 const deathLogSeeds = [
   [
@@ -358,6 +367,20 @@ export const targets: readonly FuzzTarget[] = [
       refuseControl(
         renderText(makeReport({ where: 'input', log: utf8(input), cut: false, capture: undefined }).report),
       );
+    },
+  },
+  {
+    name: 'log-of-any-form',
+    seeds: deathLogSeeds.flatMap((seed) =>
+      prefixes
+        .map((prefix) => Buffer.from(utf8(seed).replaceAll(/^/gm, prefix), 'utf8'))
+        .concat(Buffer.from(`\ufeff${utf8(seed)}`, 'utf16le')),
+    ),
+    run: (input) => {
+      const log = decodeLog(input, encodingOf(input), false);
+      const options = { captureJson: log, versions: {}, redactHosts: ['node1'] };
+      const { files } = makeBundle({ where: 'input', log, cut: false, capture: undefined }, options);
+      refuseControl(files.find(({ name }) => name === 'report.txt')?.text ?? '');
     },
   },
   {

@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { exitCodeOf } from '../errors.js';
-import { readInput, writeAtomic } from './files.js';
+import { makeFolder, readInput, writeAtomic } from './files.js';
 
 const writer = fileURLToPath(new URL('../testkit/write-once.js', import.meta.url));
 const root = mkdtempSync(join(tmpdir(), 'saveoops-files-'));
@@ -216,5 +216,32 @@ describe('reading', () => {
     expect(spawnSync('mkfifo', [pipe]).status).toBe(0);
     await expect(readInput(pipe, 'x')).rejects.toMatchObject({ found: 'a special file' });
     expect(existsSync(pipe)).toBe(true);
+  });
+});
+
+describe('makeFolder', () => {
+  const at = (name: string): string => join(folder, name);
+
+  test('makes what is missing, and takes what is there', async () => {
+    for (let run = 0; run < 2; run++) await makeFolder(at('x/y/z'));
+    expect(statSync(at('x/y/z')).isDirectory()).toBe(true);
+    rmSync(at('x'), { recursive: true });
+  });
+
+  test('two at once make the same folder', async () => {
+    await Promise.all([makeFolder(at('x/y/z')), makeFolder(at('x/y/z'))]);
+    expect(statSync(at('x/y/z')).isDirectory()).toBe(true);
+    rmSync(at('x'), { recursive: true });
+  });
+
+  test.each([
+    ['a place where mkdir() answers ENOENT', () => '/proc/saveoops/x', /ENOENT/],
+    ['a file', () => at('a'), /EEXIST/],
+    ['a folder in a file', () => at('a/b/c'), /ENOTDIR/],
+  ])('%s: an error, and no endless loop', async (_, path, pattern) => {
+    await expect(makeFolder(path())).rejects.toMatchObject({
+      kind: 'file',
+      found: expect.stringMatching(pattern),
+    });
   });
 });

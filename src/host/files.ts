@@ -1,7 +1,7 @@
 /** Files at the edge of the program: reading with typed errors, and writing that never leaves half a file under a final name. */
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, rename, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { withTemporaryNames } from './temporary-files.js';
 
@@ -132,12 +132,33 @@ export async function writeAtomic(path: string, chunks: readonly Uint8Array[], m
   await writeTogether(dirname(path), [{ name: basename(path), chunks, mode }]);
 }
 
-/** Makes a folder and those that it lies in, where they are missing. Throws `file`. */
-export async function makeFolder(path: string): Promise<void> {
+/**
+ * Makes a folder and those that it lies in, where they are missing. Throws `file`. Node's recursive mkdir() is not used, and
+ * eslint refuses it: where mkdir() answers ENOENT in a folder that exists, as in /proc, it tries again for ever.
+ */
+export async function makeFolder(path: string, wanted = 'a folder to write to'): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    const missing: string[] = [];
+    let at = resolve(path);
+    for (; !(await exists(at)); at = dirname(at)) missing.unshift(at);
+    for (const folder of missing.length === 0 ? [at] : missing) {
+      await mkdir(folder).catch(async (error: unknown) => {
+        // Another run may have made it meanwhile.
+        if (!(await stat(folder).catch(() => undefined))?.isDirectory()) throw error;
+      });
+    }
   } catch (error) {
-    throw fileError(path, 'a folder to write to', error);
+    throw fileError(path, wanted, error);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
   }
 }
 

@@ -6,7 +6,6 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { SaveoopsError } from '../errors.js';
-import { ovmfFiles } from '../machine/qemu-command.js';
 
 /** A program on PATH or a file that a Debian package installs. */
 export interface Requirement {
@@ -54,6 +53,12 @@ export const machineNeeds: readonly Requirement[] = [
   { package: 'qemu-system-x86', program: 'qemu-system-x86_64' },
   { package: 'util-linux', program: 'setpriv' },
 ];
+
+/** OVMF of the Debian package ovmf: code, and an empty store of variables. */
+export const ovmfFiles = {
+  code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
+  variables: '/usr/share/OVMF/OVMF_VARS_4M.fd',
+} as const;
 
 /** A machine with UEFI. */
 export const uefiMachineNeeds: readonly Requirement[] = Object.values(ovmfFiles).map((file) => ({

@@ -1,5 +1,7 @@
 /** The QEMU command line of a machine: built as data, rendered for a shell. Options: qemu-system-x86_64(1). */
 
+import { ovmfFiles } from '../image/requirements.js';
+
 /** What the machine starts from. */
 export type BootSource =
   /**
@@ -23,12 +25,6 @@ export type BootSource =
     };
 
 export type Firmware = 'bios' | 'uefi';
-
-/** OVMF of the Debian package ovmf: code, and an empty store of variables. */
-export const ovmfFiles = {
-  code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
-  variables: '/usr/share/OVMF/OVMF_VARS_4M.fd',
-} as const;
 
 /** A PC for one run. */
 export interface MachineSpec {

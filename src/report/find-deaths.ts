@@ -56,6 +56,8 @@ export interface FoundDeaths {
 }
 
 interface Draft {
+  /** Which line of its teller began it. */
+  readonly begun: number;
   readonly death: { -readonly [Key in keyof Death]: Death[Key] };
   /** The part of the story that counts is told: what follows repeats it. */
   told: boolean;
@@ -96,6 +98,8 @@ function causeOf(all: readonly Death[], end: Death | undefined): Death | undefin
 
 /** What one thread or CPU is telling. */
 interface Teller {
+  /** Lines so far; those of others in between do not count. */
+  lines: number;
   /**
    * The stories that are open, the oldest first. Mostly there is one: when two CPUs die at a time and the log does not
    * say who printed a line, their lines come in between each other. Each then goes to the oldest story that lacks it: a
@@ -115,6 +119,7 @@ class Finder {
     const text = line.text.trim();
     this.#lastLine = line.number;
     const teller = this.#teller(line.caller);
+    teller.lines++;
     const { trace } = teller;
     if (trace !== undefined) {
       if (trace.collected.push(text)) {
@@ -152,7 +157,7 @@ class Finder {
       if (teller !== undefined) endTrace(teller);
       this.#tellers.delete(oldest);
     }
-    const teller: Teller = { open: [], trace: undefined };
+    const teller: Teller = { lines: 0, open: [], trace: undefined };
     this.#tellers.set(caller, teller);
     return teller;
   }
@@ -166,7 +171,7 @@ class Finder {
   #begins(teller: Teller, line: LogLine, text: string): boolean {
     const oops = oopsTitle(text);
     if (oops !== undefined) {
-      const intro = teller.open.find((draft) => isIntro(draft, line));
+      const intro = teller.open.find((draft) => isIntro(draft, teller));
       if (intro !== undefined) {
         intro.death.oops = text;
         intro.death.lastLine = line.number;
@@ -184,11 +189,7 @@ class Finder {
     }
     // A reference counter's own line is followed by that of the warning.
     const before = teller.open.at(-1);
-    if (
-      kind === 'warning' &&
-      before?.death.kind === 'refcount' &&
-      before.death.lastLine === line.number - 1
-    ) {
+    if (kind === 'warning' && before?.death.kind === 'refcount' && before.begun === teller.lines - 1) {
       before.death.lastLine = line.number;
       return true;
     }
@@ -249,7 +250,7 @@ class Finder {
     // Of two that die at a time, the second begins before the first has said more than its headline.
     teller.open =
       hasHeadline && known.message === undefined
-        ? teller.open.filter((draft) => isWaiting(draft, headline))
+        ? teller.open.filter((draft) => isWaiting(draft, teller))
         : [];
     if (this.#deaths.length >= mostDeaths) {
       // The last panic is the end: it takes the place of the one before.
@@ -276,7 +277,14 @@ class Finder {
       ...known,
       trace: [],
     };
-    const draft: Draft = { death, hasHeadline, told: false, hasRip: false, suspects: new Set() };
+    const draft: Draft = {
+      begun: teller.lines,
+      death,
+      hasHeadline,
+      told: false,
+      hasRip: false,
+      suspects: new Set(),
+    };
     teller.open.push(draft);
     this.#deaths.push(draft);
     return draft;
@@ -292,25 +300,25 @@ function complainer({ kind, trace }: Death): CodePlace | undefined {
 }
 
 /** Whether "[#1]" may be this story's. */
-function isIntro({ death, told }: Draft, line: LogLine): boolean {
+function isIntro({ death, told, begun }: Draft, teller: Teller): boolean {
   return (
     !told &&
     death.oops === undefined &&
     death.message === undefined &&
-    line.number - death.headline.number <= introLength &&
+    teller.lines - begun <= introLength &&
     !survivable.has(death.kind)
   );
 }
 
 /** Whether this oops has begun and not said whose it is, while another begins. */
-function isWaiting({ death, told, hasHeadline }: Draft, line: LogLine): boolean {
+function isWaiting({ death, told, begun, hasHeadline }: Draft, teller: Teller): boolean {
   return (
     !told &&
     hasHeadline &&
     death.message === undefined &&
     death.taint === undefined &&
     !survivable.has(death.kind) &&
-    line.number - death.headline.number <= introLength
+    teller.lines - begun <= introLength
   );
 }
 

@@ -109,6 +109,11 @@ describe('limits', () => {
     ['registers', '\nRAX: 0000000000000000 RBX: 0000000000000000'],
     ['banners', '\nLinux version 6.1.0'],
     ['markers', '\n---- saveoops: log of the dead kernel begins ----'],
+    ['prefixes of many shapes', '\n[1] a:1 <2> b(3) [4]{5} c-d.e/6 [7] CPU: 0 PID: 1 Comm: x'],
+    ['marks', '\n!"#$%&/()=?*+~-_.:,;<>|^`!"#$%&/()=?*+~-_.:,;<>|^`!"#$%&/()=?Code: '],
+    ['brackets without an end', '\n[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1[[[[[[[[[[[[[[[[Code: '],
+    ['threads', `\n${Array.from({ length: 2000 }, (_, id) => `[    1.000000][T${id}] BUG: x`).join('\n')}`],
+    ['marks of stacks', '\nCall Trace:\n <IRQ> <IRQ> <IRQ> <IRQ> <EOI> <NMI> f+0x1/0x2'],
   ])(
     `${megabytes} MiB of %s take seconds, and give a small report`,
     (_, pattern) => {
@@ -125,6 +130,25 @@ describe('limits', () => {
       const run = spawnSync(process.execPath, [cli, 'report', log, '--json', '--html', html], limit);
       expect([run.signal, run.stderr]).toEqual([null, '']);
       expect(Math.max(run.stdout.length, statSync(html).size)).toBeLessThan(8 << 20);
+    },
+    30_000,
+  );
+
+  test.each([
+    ['secrets', 'password=abcdefgh1 '],
+    ['many secrets', Array.from({ length: 3000 }, (_, id) => `pass${id}=secret${id}\n`).join('')],
+    ['addresses', '52:54:00:12:34:56:'],
+    ['serial numbers', 'serial number 1 serial: S/N: '],
+    ['ip=', 'ip=::::a::'],
+  ])(
+    `${megabytes} MiB of %s are redacted in seconds`,
+    (_, pattern) => {
+      const log = join(folder, 'redact.txt');
+      writeFileSync(log, `[    0.000000] Linux version 6.1.0 (a@b)\n${fill(pattern)}`);
+      const limit = { encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL' } as const;
+      const out = join(folder, 'bundle.tar');
+      const run = spawnSync(process.execPath, [cli, 'report', log, '--bundle', out, '--redact'], limit);
+      expect([run.signal, run.stderr]).toEqual([null, '']);
     },
     30_000,
   );

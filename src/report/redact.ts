@@ -41,7 +41,7 @@ export type Redacted = 'secret' | 'serial' | 'MAC' | 'host';
 export class Redactor {
   readonly #words = new Map<string, string>();
   readonly #counts: Record<Redacted, number> = { secret: 0, serial: 0, MAC: 0, host: 0 };
-  #known: RegExp | undefined;
+  readonly #known: RegExp | undefined;
 
   /** @param texts all that will be redacted: what one gives away of a name or a secret, another may hold bare */
   constructor(texts: readonly string[], hosts: readonly string[]) {

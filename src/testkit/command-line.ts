@@ -13,12 +13,13 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-/** Runs `saveoops args...`; a failure is a result, not an exception. */
-export function runSaveoops(args: readonly string[], cwd?: string): CommandResult {
+/** Runs `saveoops args...`; a failure is a result, not an exception. @param input standard input; default: none */
+export function runSaveoops(args: readonly string[], cwd?: string, input?: Uint8Array): CommandResult {
   const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], {
     encoding: 'utf8',
     maxBuffer: 1 << 26,
     ...(cwd === undefined ? {} : { cwd }),
+    ...(input === undefined ? {} : { input }),
   });
   return { status, stdout, stderr };
 }

@@ -1,0 +1,170 @@
+/** The one way through a build: inputs -> capture initramfs -> armed kernel -> image -> files. */
+import { captureCommandLine } from '../capture-initramfs/command-line.js';
+import { rowWords } from '../capture-initramfs/in-a-row.js';
+import { saveWords } from '../capture-initramfs/save-words.js';
+import { armedAppend, renderSyslinuxConfig } from '../config/syslinux-config.js';
+import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
+import { permissionsOf, readInput, type NewFile } from '../host/files.js';
+import { signImage } from '../host/sign-image.js';
+import { generator } from '../host/version.js';
+import { efiConfig } from '../image/boot-config.js';
+import { loadKernel } from '../kernel/load-kernel.js';
+import { buildPayload, type InputFile, type Payload } from '../payload/build-payload.js';
+import { digestInitrd, encodeManifest, writeEfiModule, type Initrd } from '../payload/com32-file.js';
+import { loadStubObjects } from '../stubs/stub-objects.js';
+import { readCapture, type Capture } from './capture-initramfs.js';
+import { checkComposeOptions, limitsRow, type ComposeOptions } from './compose-options.js';
+import {
+  captureFile,
+  configFile,
+  configTemplate,
+  efiConfigFile,
+  efiModuleFile,
+  imageFiles,
+  manifestFile,
+  namesBeside,
+  payloadFile,
+} from './payload-files.js';
+
+/** The kernels, read but not yet looked into. */
+interface Kernels {
+  readonly kernel: InputFile;
+  /** The same object when the primary is its own crash kernel. */
+  readonly crashKernel: InputFile;
+  /** uname -r of the crash kernel. */
+  readonly release: string;
+  /** Names of the initrds beside the payload. */
+  readonly initrdNames: readonly string[];
+}
+
+/**
+ * Everything that `build` writes, built and not yet written; first the payload, last its manifest, so that a folder in which
+ * the two agree is whole. Throws every kind of SaveoopsError.
+ */
+export async function composeFiles(options: ComposeOptions): Promise<{
+  readonly payload: Payload;
+  readonly files: readonly NewFile[];
+  readonly capture: Capture;
+}> {
+  const { crashSize } = checkComposeOptions(options);
+  const kernels = await readKernels(options);
+  const { kernel, crashKernel, release } = kernels;
+  const crashAppend = crashCommandLine(options);
+  // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
+  const [loaded, stubs, template, capture, ...initrds] = await Promise.all([
+    loadKernel(kernel.bytes, kernel.name),
+    loadStubObjects(),
+    readInput(configTemplate, 'the configuration template of the package'),
+    readCapture(options, release, crashAppend),
+    ...options.initrd.map(async (path, index) =>
+      digestInitrd(kernels.initrdNames[index] ?? '', await readInput(path, 'an initramfs')),
+    ),
+  ]);
+  const payload = await buildPayload({
+    generator,
+    kernel,
+    loaded,
+    initrds,
+    initrdBeside: options.initrdBeside,
+    append: armedAppend(options),
+    plainAppend: options.append,
+    oopsPanic: options.oopsPanic,
+    crashKernel,
+    crashInitrd: capture.initramfs,
+    crashAppend,
+    ownCrashAppend: options.crashAppend,
+    crashSize,
+    reset: { vga: options.resetVga, pic: options.resetPic },
+    stubs,
+  });
+  const config = renderSyslinuxConfig(Buffer.from(template).toString(), {
+    release: payload.manifest.primary.release,
+    kernelFile: kernel.name,
+    initrdFiles: initrds.map((initrd) => initrd.name),
+    initrdBeside: options.initrdBeside,
+    append: options.append,
+    oopsPanic: options.oopsPanic,
+    crashKernelFile: crashKernel.name,
+    crashInitrdFile: captureFile,
+    crashAppend,
+  });
+  const efiModule = writeEfiModule(stubs.efiModule, payload.com32);
+  const files = await listFiles(options, kernels, initrds, capture, payload, { config, efiModule });
+  return { payload, files, capture };
+}
+
+/** Throws `file` and `format`. */
+async function readKernels(options: ComposeOptions): Promise<Kernels> {
+  const names = nameFiles(options);
+  const [kernelBytes, crashBytes] = await Promise.all([
+    readInput(options.kernel, 'a bzImage'),
+    options.crashKernel === undefined ? undefined : readInput(options.crashKernel, 'a bzImage'),
+  ]);
+  const kernel: InputFile = { name: names.kernel, bytes: kernelBytes };
+  const given = crashBytes === undefined ? kernel : { name: names.crashKernel, bytes: crashBytes };
+  const same = Buffer.compare(given.bytes, kernelBytes) === 0;
+  const { release } = parseBzImage(given.bytes, given.name);
+  return { kernel, crashKernel: same ? kernel : given, release, initrdNames: names.initrds };
+}
+
+function nameFiles(options: ComposeOptions): { kernel: string; crashKernel: string; initrds: string[] } {
+  const [kernel = ''] = namesBeside([options.kernel]);
+  const [crashKernel = kernel] = namesBeside(options.crashKernel === undefined ? [] : [options.crashKernel], [
+    kernel,
+  ]);
+  return { kernel, crashKernel, initrds: namesBeside(options.initrd, [kernel, crashKernel]) };
+}
+
+/** What the capture needs, then what the user adds: the last word of a name counts. */
+function crashCommandLine(options: ComposeOptions): string {
+  return [
+    ...captureCommandLine,
+    ...saveWords(options),
+    ...(limitsRow(options) ? rowWords(options) : []),
+    options.crashAppend,
+  ]
+    .filter((word) => word !== '')
+    .join(' ');
+}
+
+async function signed(image: Uint8Array, { signKey, signCert }: ComposeOptions): Promise<Uint8Array> {
+  if (signKey === undefined || signCert === undefined) return image;
+  return await signImage(image, { key: signKey, certificate: signCert });
+}
+
+/** With the permissions of what each is made of: who could not read an input cannot read it here. */
+async function listFiles(
+  options: ComposeOptions,
+  { kernel, crashKernel }: Kernels,
+  initrds: readonly Initrd[],
+  { initramfs }: Capture,
+  { image, com32, manifest }: Payload,
+  { config, efiModule }: { readonly config: string; readonly efiModule: Uint8Array },
+): Promise<NewFile[]> {
+  const { crashKernel: crashPath = options.kernel, crashInitrd: foreign } = options;
+  const captureInputs = foreign === undefined ? [] : [foreign];
+  const inputs = [options.kernel, crashPath, ...captureInputs, ...options.initrd];
+  const file = async (
+    name: string,
+    chunks: NewFile['chunks'],
+    from: readonly string[],
+  ): Promise<NewFile> => ({ name, chunks, mode: await permissionsOf(from) });
+  const imageFile = imageFiles[options.format];
+  const files = await Promise.all(
+    imageFile !== undefined
+      ? [file(imageFile, [await signed(image.bytes, options)], inputs)]
+      : [
+          file(payloadFile, com32.chunks, inputs),
+          file(efiModuleFile, [efiModule], []),
+          file(kernel.name, [kernel.bytes], [options.kernel]),
+          ...(crashKernel === kernel ? [] : [file(crashKernel.name, [crashKernel.bytes], [crashPath])]),
+          file(captureFile, [initramfs.bytes], captureInputs),
+          ...initrds.map(({ name, bytes }, index) =>
+            file(name, [bytes], options.initrd.slice(index, index + 1)),
+          ),
+          file(configFile, [Buffer.from(config)], []),
+          file(efiConfigFile, [Buffer.from(efiConfig(config))], []),
+        ],
+  );
+  return [...files, { name: manifestFile, chunks: [encodeManifest(manifest)] }];
+}

@@ -1,0 +1,117 @@
+/** Options of `build` and `update` that decide what is in a payload, and what is wrong with them before a file is read. */
+import { checkRowOptions, type RowOptions } from '../capture-initramfs/in-a-row.js';
+import { checkSaveOptions, type SaveOptions } from '../capture-initramfs/save-words.js';
+import { parseCrashSize } from '../config/parse-size.js';
+import { checkAppend, oopsPanicWord } from '../config/syslinux-config.js';
+import { SaveoopsError } from '../errors.js';
+import type { BuildFormat } from './payload-files.js';
+
+/** What the files are made from: all that `build` is told but where they go. */
+export interface ComposeOptions extends SaveOptions, RowOptions {
+  readonly kernel: string;
+  readonly initrd: readonly string[];
+  readonly initrdBeside: boolean;
+  readonly append: string;
+  /** Whether the armed entries get `oops=panic`. */
+  readonly oopsPanic: boolean;
+  readonly crashKernel: string | undefined;
+  readonly crashInitrd: string | undefined;
+  readonly crashAppend: string;
+  readonly crashSize: string | undefined;
+  readonly resetVga: boolean;
+  readonly resetPic: boolean;
+  /** File with public keys to which dumps are encrypted. */
+  readonly dumpKey: string | undefined;
+  readonly captureTools: string | undefined;
+  /** Folder of the crash kernel's modules, or a root that has it. */
+  readonly modules: string | undefined;
+  /** Kernel modules that the capture initramfs gets beside the default ones. */
+  readonly captureModule: readonly string[];
+  /** Files: the composed image gets a signature. */
+  readonly signKey: string | undefined;
+  readonly signCert: string | undefined;
+  readonly format: BuildFormat;
+}
+
+/**
+ * Every check of options that needs no file, in one place. Gives --crash-size in bytes; undefined: the size is computed.
+ * Throws `usage`.
+ */
+export function checkComposeOptions(options: ComposeOptions): { readonly crashSize: number | undefined } {
+  checkAppend('--append', options.append);
+  checkAppend('--crash-append', options.crashAppend);
+  checkOopsPanic(options);
+  checkSaveOptions(options);
+  checkRowOptions(options);
+  checkCaptureOptions(options);
+  checkSigning(options);
+  return { crashSize: options.crashSize === undefined ? undefined : parseCrashSize(options.crashSize) };
+}
+
+/** Whether the capture can make Syslinux boot another entry: it counts on the disk, and only Syslinux has entries. */
+export function limitsRow({ maxCapturesInARow, save, format, crashInitrd }: ComposeOptions): boolean {
+  return maxCapturesInARow > 0 && save !== 'none' && format === 'com32' && crashInitrd === undefined;
+}
+
+/** An option that would do nothing, or that the command line speaks against, is refused. Throws `usage`. */
+function checkOopsPanic({
+  oopsPanic,
+  append,
+  format,
+}: Pick<ComposeOptions, 'oopsPanic' | 'append' | 'format'>): void {
+  if (!oopsPanic) return;
+  if (format !== 'com32') {
+    throw contradiction(
+      `--format ${format}`,
+      'oops=panic in the command line that your loader gives: this image has none',
+    );
+  }
+  checkOopsWord(append);
+}
+
+/** Refuses a command line with another `oops=` than --oops-panic adds. Throws `usage`. */
+export function checkOopsWord(append: string): void {
+  // The kernel knows no other value and would take oops=panic beside it.
+  const other = append.split(' ').find((word) => word.startsWith('oops=') && word !== oopsPanicWord);
+  if (other !== undefined) throw contradiction(`${other} in --append`, 'one of the two');
+}
+
+function contradiction(found: string, wanted: string): SaveoopsError {
+  return new SaveoopsError('usage', 'a contradiction', { where: '--oops-panic', found, wanted });
+}
+
+/** Both or none, and only for a file that firmware looks at: syslinux.efi checks no signatures. Throws `usage`. */
+function checkSigning({ signKey, signCert, format }: ComposeOptions): void {
+  if (signKey === undefined && signCert === undefined) return;
+  const refuse = (found: string, wanted: string): SaveoopsError =>
+    new SaveoopsError('usage', 'a contradiction', { where: '--sign-key', found, wanted });
+  if (signKey === undefined || signCert === undefined)
+    throw refuse('one of --sign-key and --sign-cert', 'both, or none');
+  if (format === 'com32') throw refuse('--format com32', '--format efi: syslinux.efi checks no signatures');
+}
+
+/** Options for the built-in capture initramfs only, and one that would do nothing. Throws `usage`. */
+function checkCaptureOptions(options: ComposeOptions): void {
+  const { crashInitrd, save, dump, dumpKey, keep, captureTools, modules, captureModule } = options;
+  const refuse = (where: string, found: string, wanted: string): never => {
+    throw new SaveoopsError('usage', 'a contradiction', { where, found, wanted });
+  };
+  if (dumpKey !== undefined && dump === 'none') {
+    refuse('--dump-key', '--dump none', 'a dump to encrypt: --dump filtered or --dump full');
+  }
+  if (crashInitrd === undefined) return;
+  const given = Object.entries({
+    '--save': save !== undefined,
+    '--dump': dump !== 'none',
+    '--keep': keep !== 0,
+    '--capture-tools': captureTools !== undefined,
+    '--modules': modules !== undefined,
+    '--capture-module': captureModule.length > 0,
+  }).find(([, isGiven]) => isGiven);
+  if (given === undefined) return;
+  refuse(
+    given[0],
+    `--crash-initrd ${crashInitrd}`,
+    'one of the two: only the built-in capture initramfs heeds it',
+  );
+}

@@ -1,0 +1,9 @@
+/** One option, as the table in src/commands/options.ts has it: for the command line, the configuration file and its schema. */
+export interface OptionSpec {
+  readonly type: 'string' | 'number' | 'boolean';
+  readonly describe: string;
+  readonly array?: boolean;
+  readonly required?: boolean;
+  readonly default?: string | number | boolean;
+  readonly choices?: readonly string[];
+}
