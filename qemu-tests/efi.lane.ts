@@ -125,22 +125,10 @@ test(
 );
 
 describe('memory', () => {
-  test.each([512, 6144])(
+  test.each([384, 512, 6144])(
     '%d MiB',
     async (memory) => {
       captured(await bootEfiFile(await composedImage(), serialConsole, { memory, cpus: 2 }), vfsPanic);
-    },
-    limit,
-  );
-
-  test(
-    '384 MiB: armed, or the plain kernel with all of its RAM',
-    async () => {
-      const result = await bootEfiFile(await composedImage(), `${serialConsole} panic=-1`, { memory: 384 });
-      check(result, () => {
-        if (said(result).length === 0) captured(result, vfsPanic);
-        else expect(result.serial).toContain(vfsPanic);
-      });
     },
     limit,
   );
