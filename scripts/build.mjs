@@ -25,8 +25,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
 const typed = ['src', 'qemu-tests'];
+const modules = ['module.elf', 'module64.elf'];
 const compiledParts = [
-  { folder: 'stubs', objects: ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'], headers: [] },
+  { folder: 'stubs', objects: ['entry.elf', 'crash.elf', 'hook.o', ...modules], headers: [] },
   { folder: 'programs', objects: ['draw-qr', 'read-log'], headers: ['/usr/include/qrcodegen/qrcodegen.h'] },
 ];
 const scripts = 'src/capture-initramfs/root';
@@ -148,10 +149,8 @@ function makeObjects({ folder, objects, headers }) {
 
 async function checkImports() {
   const { unexportedImports } = await compiled('src/testkit/module-imports.js');
-  const bad = unexportedImports(
-    readFileSync(join(dist, 'stubs', 'module.elf')),
-    readFileSync(join(root, 'stubs', 'com32', 'syslinux-exports.txt'), 'utf8'),
-  );
+  const list = readFileSync(join(root, 'stubs', 'com32', 'syslinux-exports.txt'), 'utf8');
+  const bad = modules.flatMap((name) => unexportedImports(readFileSync(join(dist, 'stubs', name)), list));
   if (bad.length === 0) return;
   throw new BuildError(
     `the COM32 module imports what stubs/com32/syslinux-exports.txt does not list: ${bad.join(', ')}\n` +

@@ -13,6 +13,7 @@ need \
   libqrcodegen-dev:/usr/include/qrcodegen/qrcodegen.h zbar-tools:zbarimg \
   qemu-system-x86:qemu-system-x86_64 util-linux:setpriv \
   syslinux:syslinux syslinux-common:/usr/lib/syslinux/modules/bios/ldlinux.c32 isolinux:/usr/lib/ISOLINUX/isolinux.bin extlinux:extlinux \
+  syslinux-efi:/usr/lib/SYSLINUX.EFI/efi64/syslinux.efi ovmf:/usr/share/OVMF/OVMF_CODE_4M.fd sbsigntool:sbsign openssl:openssl \
   pxelinux:/usr/lib/PXELINUX/lpxelinux.0 ipxe-qemu:/usr/lib/ipxe/qemu/pxe-virtio.rom \
   mtools:mcopy dosfstools:fsck.fat e2fsprogs:mke2fs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs xorriso:xorriso \
   busybox-static:busybox kexec-tools:vmcore-dmesg makedumpfile:makedumpfile age:age openssh-client:ssh-keygen cpio:cpio \

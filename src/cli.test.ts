@@ -47,6 +47,8 @@ describe('wrong command lines', () => {
       /oops=x in --append/,
     ],
     [['build', '--kernel', kernel, '--out', 'o', '--oops-panic', '--format', 'bzimage'], /your loader/],
+    [['build', '--kernel', kernel, '--out', 'o', '--sign-key', 'k', '--sign-cert', 'c'], /--format efi/],
+    [['build', '--kernel', kernel, '--out', 'o', '--sign-key', 'k', '--format', 'efi'], /both, or none/],
     [
       ['build', '--kernel', kernel, '--out', 'o', '--crash-initrd', kernel, '--dump', 'full'],
       /--crash-initrd/,

@@ -5,6 +5,7 @@ import { hideBin, Parser } from 'yargs/helpers';
 import type { DumpLevel } from './capture-initramfs/save-words.js';
 import { runBooted } from './commands/booted.js';
 import { runBuild } from './commands/build.js';
+import type { BuildFormat } from './compose/payload-files.js';
 import { runCaptures } from './commands/captures.js';
 import { renderConfig } from './commands/config.js';
 import { runImage } from './commands/image.js';
@@ -14,6 +15,7 @@ import { runRepack } from './commands/repack.js';
 import { runReport } from './commands/report.js';
 import { runStatus } from './commands/status.js';
 import { runTest } from './commands/test.js';
+import type { Firmware } from './machine/qemu-command.js';
 import { runUpdate } from './commands/update.js';
 import type { ComposeOptions } from './compose/compose-options.js';
 import { parseMachineMemory } from './config/parse-size.js';
@@ -82,7 +84,9 @@ function buildOptions(values: Values): ComposeOptions {
     captureTools: optional(values, 'capture-tools'),
     modules: optional(values, 'modules'),
     captureModule: list(values, 'capture-module'),
-    format: text(values, 'format') === 'bzimage' ? 'bzimage' : 'com32',
+    signKey: optional(values, 'sign-key'),
+    signCert: optional(values, 'sign-cert'),
+    format: text(values, 'format') as BuildFormat,
   };
 }
 
@@ -124,6 +128,7 @@ const handlers: Readonly<
         dir: text(values, 'dir'),
         panic: text(values, 'panic'),
         nokaslr: flag(values, 'nokaslr'),
+        firmware: text(values, 'firmware') as Firmware,
         cpus: number(values, 'cpus'),
         memory: parseMachineMemory(text(values, 'memory')),
         timeout: number(values, 'timeout'),

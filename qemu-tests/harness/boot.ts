@@ -4,7 +4,7 @@
  * (no verdict: timeout, or QEMU itself in trouble). Errors of both kinds carry the evidence.
  */
 import { mkdtempSync } from 'node:fs';
-import { copyFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, expect } from '@jest/globals';
@@ -13,9 +13,9 @@ import { unattendedConfig } from '../../src/image/boot-config.js';
 import { makeDiskImage } from '../../src/image/disk-image.js';
 import type { ImageFile } from '../../src/image/image-files.js';
 import { makeIsoImage } from '../../src/image/iso-image.js';
-import { readPayloadFolder } from '../../src/image/payload-folder.js';
+import { readPayloadFolder, withConfig } from '../../src/image/payload-folder.js';
 import { judgeCapture, wrongEnds } from '../../src/machine/outcome.js';
-import type { BootSource } from '../../src/machine/qemu-command.js';
+import type { BootSource, Firmware } from '../../src/machine/qemu-command.js';
 import { markedBlocks } from '../../src/machine/recovered-log.js';
 import { runScenario, type Scenario, type ScenarioResult } from '../../src/machine/scenario.js';
 import { serialLines } from '../../src/machine/serial-text.js';
@@ -40,6 +40,8 @@ export interface RunOptions {
   readonly extra?: readonly string[];
   /** QEMU's -machine; default "q35". */
   readonly board?: string;
+  /** Default "bios". */
+  readonly firmware?: Firmware;
   /** False: the machine has no serial port, so the result has no text. */
   readonly serialPort?: boolean;
 }
@@ -107,6 +109,7 @@ async function run(
         ...(options.memory !== undefined && { memory: options.memory }),
         ...(options.cpus !== undefined && { cpus: options.cpus }),
         ...(options.extra !== undefined && { extra: options.extra }),
+        ...(options.firmware !== undefined && { firmware: options.firmware }),
         ...(options.board !== undefined && { board: options.board }),
         ...(options.serialPort === false && { serial: 'absent' as const }),
       },
@@ -201,14 +204,12 @@ async function imageFiles(dir: string, folder: string, options: BootOptions): Pr
     throw new Error(`syslinux.cfg has no label ${label}`);
   const unattended = unattendedConfig(configText, label, options.extraAppend ?? serialConsole);
   if (options.edit === undefined) {
-    const ours = join(folder, 'syslinux.cfg');
-    await writeFile(ours, unattended);
-    return files.map(({ name, source }) => ({ name, source: name === 'syslinux.cfg' ? ours : source }));
+    return await withConfig(files, unattended, folder);
   }
   const copy = join(folder, 'files');
   await mkdir(copy);
   for (const { name, source } of files) await copyFile(source, join(copy, name));
-  await writeFile(join(copy, 'syslinux.cfg'), unattended);
+  await withConfig(files, unattended, copy);
   await options.edit(copy);
   return (await readdir(copy)).sort().map((name) => ({ name, source: join(copy, name) }));
 }

@@ -22,6 +22,8 @@ const defaults: Omit<BuildOptions, 'kernel' | 'out'> = {
   captureTools: undefined,
   modules: undefined,
   captureModule: [],
+  signKey: undefined,
+  signCert: undefined,
   format: 'com32',
   json: false,
 };

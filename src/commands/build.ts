@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { Capture } from '../compose/capture-initramfs.js';
 import { composeFiles } from '../compose/compose-files.js';
 import type { ComposeOptions } from '../compose/compose-options.js';
-import { imageFile, payloadFile } from '../compose/payload-files.js';
 import { unarmingMemoryWord } from '../config/memory-words.js';
+import { imageFiles, payloadFile } from '../compose/payload-files.js';
 import { makeFolder, writeTogether } from '../host/files.js';
 import type { Payload } from '../payload/build-payload.js';
 import { forJson } from '../safe-text.js';
@@ -42,7 +42,7 @@ function report(
   io: BuildIo,
 ): void {
   const { manifest, com32, image } = payload;
-  const size = options.format === 'bzimage' ? image.bytes.length : com32.size;
+  const size = options.format === 'com32' ? com32.size : image.bytes.length;
   if (options.json) {
     const result = {
       out: options.out,
@@ -58,7 +58,7 @@ function report(
     return;
   }
   const mib = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`.padStart(10);
-  const main = options.format === 'bzimage' ? imageFile : payloadFile;
+  const main = imageFiles[options.format] ?? payloadFile;
   io.out(`Linux ${manifest.primary.release} armed, crash kernel ${manifest.crash.release}\n`);
   io.out(`${mib(size)}  ${join(options.out, main)}\n`);
   io.out(`${mib(manifest.memory.size)}  RAM reserved for the crash kernel:\n`);

@@ -1,12 +1,10 @@
 /** `saveoops image DIR --out FILE [--iso]`: a bootable medium from a payload folder. */
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { saveWord } from '../capture-initramfs/save-words.js';
 import { withTemporaryFolder } from '../host/files.js';
 import { addToAppend, type BootConfig, type BootEntry } from '../image/boot-config.js';
 import { makeDiskImage } from '../image/disk-image.js';
 import { makeIsoImage } from '../image/iso-image.js';
-import { readPayloadFolder } from '../image/payload-folder.js';
+import { readPayloadFolder, withConfig } from '../image/payload-folder.js';
 
 export interface ImageOptions {
   /** Folder that `saveoops build` wrote. */
@@ -20,8 +18,6 @@ export interface ImageOptions {
 export interface ImageIo {
   readonly out: (text: string) => void;
 }
-
-const configFile = 'syslinux.cfg';
 
 const says = (entry: BootEntry): boolean =>
   entry.append.split(/\s+/).some((word) => word.startsWith(saveWord));
@@ -44,12 +40,12 @@ export async function runImage(options: ImageOptions, io: ImageIo): Promise<void
   const { files, configText, config } = await readPayloadFolder(options.dir);
   const made =
     options.iso === true
-      ? await makeIsoImage(files, options.out)
+      ? await withTemporaryFolder(async (folder) =>
+          makeIsoImage(await withConfig(files, configText, folder), options.out),
+        )
       : await withTemporaryFolder(async (folder) => {
-          const source = join(folder, configFile);
-          await writeFile(source, savingOnMedium(configText, config));
-          const changed = files.map((file) => (file.name === configFile ? { ...file, source } : file));
-          return await makeDiskImage(changed, options.out);
+          const text = savingOnMedium(configText, config);
+          return await makeDiskImage(await withConfig(files, text, folder), options.out);
         });
   const mebibytes = (made.size / (1 << 20)).toFixed(1);
   io.out(

@@ -2,6 +2,7 @@
 import type { OptionSpec } from '../config/option-spec.js';
 import { dumpLevels } from '../capture-initramfs/save-words.js';
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
+import { buildFormats } from '../compose/payload-files.js';
 
 export interface CommandSpec {
   readonly name: string;
@@ -113,12 +114,15 @@ const namedSpecs = {
         array: true,
         describe: 'a kernel module for the capture initramfs beside the default ones; repeatable',
       },
+      'sign-key': { type: 'string', describe: 'key (PEM) to sign the composed image with, for Secure Boot' },
+      'sign-cert': { type: 'string', describe: 'its certificate (PEM)' },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
         type: 'string',
-        choices: ['com32', 'bzimage'],
+        choices: buildFormats,
         default: 'com32',
-        describe: 'com32: payload and configuration; bzimage: the composed image alone, for other loaders',
+        describe:
+          'com32: payload and configuration; bzimage: the composed image alone, for other loaders; efi: the same, named for firmware',
       },
       json,
     },
@@ -173,6 +177,13 @@ const namedSpecs = {
         describe: 'mount: the panic that a missing root gives; else panic on entering this kernel function',
       },
       nokaslr: { type: 'boolean', describe: 'boot the primary with nokaslr' },
+      firmware: {
+        type: 'string',
+        choices: ['bios', 'uefi'],
+        default: 'bios',
+        describe:
+          'what the machine starts with: SeaBIOS or OVMF (with --panic FUNCTION, the primary then gets nokaslr)',
+      },
       cpus: { type: 'number', default: 1, describe: 'number of CPUs' },
       memory: { type: 'string', default: '1024M', describe: 'RAM, for example 1536M; without a unit in MiB' },
       timeout: { type: 'number', default: 240, describe: 'time limit of the run in seconds' },
@@ -263,7 +274,7 @@ function optional(options: Options): Options {
 
 /** Options of build that hold for every kernel of a machine. */
 function payloadOptions(options: Options): Options {
-  const perPayload = ['kernel', 'initrd', 'out', 'format', 'json'];
+  const perPayload = ['kernel', 'initrd', 'out', 'format', 'sign-key', 'sign-cert', 'json'];
   return Object.fromEntries(Object.entries(options).filter(([name]) => !perPayload.includes(name)));
 }
 

@@ -4,8 +4,16 @@ import { dirname, join, resolve } from 'node:path';
 import { parseCrashSize } from '../config/parse-size.js';
 import { armedAppend, checkAppend, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
+import { efiConfig } from '../image/boot-config.js';
+import { loadStubObjects } from '../stubs/stub-objects.js';
 import { makeFolder, permissionsOf, readInput, writeAtomic, writeTogether } from '../host/files.js';
-import { digestInitrd, encodeManifest, type Com32File, type Initrd } from '../payload/com32-file.js';
+import {
+  digestInitrd,
+  encodeManifest,
+  writeEfiModule,
+  type Com32File,
+  type Initrd,
+} from '../payload/com32-file.js';
 import type { Manifest } from '../payload/manifest.js';
 import { foreignCrashInitrd } from '../payload/build-payload.js';
 import { repackPayload } from '../payload/repack-payload.js';
@@ -15,6 +23,8 @@ import {
   captureFile,
   configFile,
   configTemplate,
+  efiConfigFile,
+  efiModuleFile,
   manifestFile,
   namesBeside,
   payloadFile,
@@ -95,6 +105,7 @@ async function writeFolder(
   const { payload: path, out } = options;
   const from = dirname(path);
   const config = await renderConfig(from, before, payload.manifest);
+  const { efiModule } = await loadStubObjects();
   const inPlace = resolve(from) === resolve(out);
   const stored = initrds ?? embedded;
   const mode = await permissionsOf(inputsOf(options));
@@ -114,10 +125,12 @@ async function writeFolder(
       );
   const files = [
     { name: payloadFile, chunks: payload.chunks, mode },
+    { name: efiModuleFile, chunks: [writeEfiModule(efiModule, payload)] },
     ...copied,
     { name: captureFile, chunks: [crashInitrd], mode },
     ...stored.map(({ name, bytes }) => ({ name, chunks: [bytes], mode })),
     { name: configFile, chunks: [Buffer.from(config)] },
+    { name: efiConfigFile, chunks: [Buffer.from(efiConfig(config))] },
     { name: manifestFile, chunks: [encodeManifest(payload.manifest)] },
   ];
   await makeFolder(out);

@@ -11,12 +11,12 @@ import { SaveoopsError } from '../errors.js';
 import { makeFolder, withTemporaryFolder } from '../host/files.js';
 import { unattendedConfig } from '../image/boot-config.js';
 import { makeDiskImage } from '../image/disk-image.js';
-import { readManifest, readPayloadFolder, type PayloadFolder } from '../image/payload-folder.js';
-import { machineNeeds, requireOnHost } from '../image/requirements.js';
+import { readManifest, readPayloadFolder, withConfig, type PayloadFolder } from '../image/payload-folder.js';
+import { machineNeeds, requireOnHost, uefiMachineNeeds } from '../image/requirements.js';
 import { injectPanic, type PanicInjection } from '../machine/inject-panic.js';
 import { functionAddress, readKernelSymbols, requireFunction } from '../machine/kernel-functions.js';
 import { bootPrompt, judgeCapture, outcomeExitCode, wrongEnds, type Outcome } from '../machine/outcome.js';
-import { shellWord, type MachineSpec } from '../machine/qemu-command.js';
+import { shellWord, type Firmware, type MachineSpec } from '../machine/qemu-command.js';
 import { runScenario } from '../machine/scenario.js';
 import { forJson } from '../safe-text.js';
 
@@ -27,6 +27,8 @@ export interface TestOptions {
   readonly panic?: string | undefined;
   readonly nokaslr?: boolean | undefined;
   readonly cpus?: number | undefined;
+  /** Default: BIOS. */
+  readonly firmware?: Firmware | undefined;
   /** MiB. */
   readonly memory?: number | undefined;
   /** Wall-clock seconds for the run in QEMU. */
@@ -81,7 +83,7 @@ const mountMessage = 'VFS: Unable to mount root fs';
 export async function runTest(options: TestOptions, io: TestIo): Promise<number> {
   const panic = options.panic ?? testDefaults.panic;
   checkOptions(options, panic);
-  await requireOnHost(machineNeeds);
+  await requireOnHost([...machineNeeds, ...(options.firmware === 'uefi' ? uefiMachineNeeds : [])]);
   const payload = await readPayloadFolder(options.dir);
   const message = panic === 'mount' ? mountMessage : `Saveoops test ${randomBytes(6).toString('hex')}`;
   const injection = panic === 'mount' ? undefined : await prepareInjection(options, panic, message);
@@ -131,9 +133,14 @@ async function prepareInjection(
     functionName,
     message,
     linkAddressOf: (name) => functionAddress(kallsyms, name),
-    kaslr: { kind: 'payload', debug: manifest.debug },
+    kaslr: knowsOffset(options) ? { kind: 'known', offset: 0n } : { kind: 'payload', debug: manifest.debug },
     timeoutMs: (options.timeout ?? testDefaults.timeout) * 1000,
   };
+}
+
+/** Under UEFI the entry stub lies where firmware has room, so that the debugger cannot follow it: no KASLR then. */
+function knowsOffset({ firmware }: TestOptions): boolean {
+  return firmware === 'uefi';
 }
 
 async function makeTestImage(
@@ -151,14 +158,11 @@ async function makeTestImage(
       hint: 'build the payload again',
     });
   }
-  const extra = `console=ttyS0,115200${options.nokaslr === true ? ' nokaslr' : ''}`;
-  const config = join(folder, 'syslinux.cfg');
-  await writeFile(config, unattendedConfig(payload.configText, label, extra));
+  const random = options.nokaslr !== true && (panic === 'mount' || !knowsOffset(options));
+  const extra = `console=ttyS0,115200${random ? '' : ' nokaslr'}`;
   const image = join(folder, 'disk.img');
-  const files = payload.files.map((file) =>
-    file.name === 'syslinux.cfg' ? { name: file.name, source: config } : file,
-  );
-  await makeDiskImage(files, image);
+  const config = unattendedConfig(payload.configText, label, extra);
+  await makeDiskImage(await withConfig(payload.files, config, folder), image);
   return image;
 }
 
@@ -171,6 +175,7 @@ async function runInQemu(
 ): Promise<Outcome> {
   const machine: MachineSpec = {
     boot: { kind: 'disk', image },
+    firmware: options.firmware,
     cpus: options.cpus ?? testDefaults.cpus,
     memory: options.memory ?? testDefaults.memory,
   };
@@ -264,6 +269,7 @@ function report(
   if (panic !== 'mount') {
     const words = ['saveoops', 'test', shellWord(options.dir), '--panic', panic];
     if (options.nokaslr === true) words.push('--nokaslr');
+    if (options.firmware === 'uefi') words.push('--firmware', 'uefi');
     for (const name of ['cpus', 'memory', 'timeout'] as const) {
       const value = options[name];
       if (value !== undefined && value !== testDefaults[name]) words.push(`--${name}`, String(value));

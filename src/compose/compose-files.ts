@@ -5,10 +5,12 @@ import { saveWords } from '../capture-initramfs/save-words.js';
 import { armedAppend, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { permissionsOf, readInput, type NewFile } from '../host/files.js';
+import { signImage } from '../host/sign-image.js';
 import { generator } from '../host/version.js';
+import { efiConfig } from '../image/boot-config.js';
 import { loadKernel } from '../kernel/load-kernel.js';
 import { buildPayload, type InputFile, type Payload } from '../payload/build-payload.js';
-import { digestInitrd, encodeManifest, type Initrd } from '../payload/com32-file.js';
+import { digestInitrd, encodeManifest, writeEfiModule, type Initrd } from '../payload/com32-file.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 import { readCapture, type Capture } from './capture-initramfs.js';
 import { checkComposeOptions, limitsRow, type ComposeOptions } from './compose-options.js';
@@ -16,7 +18,9 @@ import {
   captureFile,
   configFile,
   configTemplate,
-  imageFile,
+  efiConfigFile,
+  efiModuleFile,
+  imageFiles,
   manifestFile,
   namesBeside,
   payloadFile,
@@ -84,7 +88,9 @@ export async function composeFiles(options: ComposeOptions): Promise<{
     crashInitrdFile: captureFile,
     crashAppend,
   });
-  return { payload, files: await listFiles(options, kernels, initrds, capture, payload, config), capture };
+  const efiModule = writeEfiModule(stubs.efiModule, payload.com32);
+  const files = await listFiles(options, kernels, initrds, capture, payload, { config, efiModule });
+  return { payload, files, capture };
 }
 
 /** Throws `file` and `format`. */
@@ -121,6 +127,11 @@ function crashCommandLine(options: ComposeOptions): string {
     .join(' ');
 }
 
+async function signed(image: Uint8Array, { signKey, signCert }: ComposeOptions): Promise<Uint8Array> {
+  if (signKey === undefined || signCert === undefined) return image;
+  return await signImage(image, { key: signKey, certificate: signCert });
+}
+
 /** With the permissions of what each is made of: who could not read an input cannot read it here. */
 async function listFiles(
   options: ComposeOptions,
@@ -128,7 +139,7 @@ async function listFiles(
   initrds: readonly Initrd[],
   { initramfs }: Capture,
   { image, com32, manifest }: Payload,
-  config: string,
+  { config, efiModule }: { readonly config: string; readonly efiModule: Uint8Array },
 ): Promise<NewFile[]> {
   const { crashKernel: crashPath = options.kernel, crashInitrd: foreign } = options;
   const captureInputs = foreign === undefined ? [] : [foreign];
@@ -138,11 +149,13 @@ async function listFiles(
     chunks: NewFile['chunks'],
     from: readonly string[],
   ): Promise<NewFile> => ({ name, chunks, mode: await permissionsOf(from) });
+  const imageFile = imageFiles[options.format];
   const files = await Promise.all(
-    options.format === 'bzimage'
-      ? [file(imageFile, [image.bytes], inputs)]
+    imageFile !== undefined
+      ? [file(imageFile, [await signed(image.bytes, options)], inputs)]
       : [
           file(payloadFile, com32.chunks, inputs),
+          file(efiModuleFile, [efiModule], []),
           file(kernel.name, [kernel.bytes], [options.kernel]),
           ...(crashKernel === kernel ? [] : [file(crashKernel.name, [crashKernel.bytes], [crashPath])]),
           file(captureFile, [initramfs.bytes], captureInputs),
@@ -150,6 +163,7 @@ async function listFiles(
             file(name, [bytes], options.initrd.slice(index, index + 1)),
           ),
           file(configFile, [Buffer.from(config)], []),
+          file(efiConfigFile, [Buffer.from(efiConfig(config))], []),
         ],
   );
   return [...files, { name: manifestFile, chunks: [encodeManifest(manifest)] }];

@@ -4,6 +4,7 @@ import { checkSaveOptions, type SaveOptions } from '../capture-initramfs/save-wo
 import { parseCrashSize } from '../config/parse-size.js';
 import { checkAppend, oopsPanicWord } from '../config/syslinux-config.js';
 import { SaveoopsError } from '../errors.js';
+import type { BuildFormat } from './payload-files.js';
 
 /** What the files are made from: all that `build` is told but where they go. */
 export interface ComposeOptions extends SaveOptions, RowOptions {
@@ -26,7 +27,10 @@ export interface ComposeOptions extends SaveOptions, RowOptions {
   readonly modules: string | undefined;
   /** Kernel modules that the capture initramfs gets beside the default ones. */
   readonly captureModule: readonly string[];
-  readonly format: 'com32' | 'bzimage';
+  /** Files: the composed image gets a signature. */
+  readonly signKey: string | undefined;
+  readonly signCert: string | undefined;
+  readonly format: BuildFormat;
 }
 
 /**
@@ -40,6 +44,7 @@ export function checkComposeOptions(options: ComposeOptions): { readonly crashSi
   checkSaveOptions(options);
   checkRowOptions(options);
   checkCaptureOptions(options);
+  checkSigning(options);
   return { crashSize: options.crashSize === undefined ? undefined : parseCrashSize(options.crashSize) };
 }
 
@@ -55,9 +60,9 @@ function checkOopsPanic({
   format,
 }: Pick<ComposeOptions, 'oopsPanic' | 'append' | 'format'>): void {
   if (!oopsPanic) return;
-  if (format === 'bzimage') {
+  if (format !== 'com32') {
     throw contradiction(
-      '--format bzimage',
+      `--format ${format}`,
       'oops=panic in the command line that your loader gives: this image has none',
     );
   }
@@ -73,6 +78,16 @@ export function checkOopsWord(append: string): void {
 
 function contradiction(found: string, wanted: string): SaveoopsError {
   return new SaveoopsError('usage', 'a contradiction', { where: '--oops-panic', found, wanted });
+}
+
+/** Both or none, and only for a file that firmware looks at: syslinux.efi checks no signatures. Throws `usage`. */
+function checkSigning({ signKey, signCert, format }: ComposeOptions): void {
+  if (signKey === undefined && signCert === undefined) return;
+  const refuse = (found: string, wanted: string): SaveoopsError =>
+    new SaveoopsError('usage', 'a contradiction', { where: '--sign-key', found, wanted });
+  if (signKey === undefined || signCert === undefined)
+    throw refuse('one of --sign-key and --sign-cert', 'both, or none');
+  if (format === 'com32') throw refuse('--format com32', '--format efi: syslinux.efi checks no signatures');
 }
 
 /** Options for the built-in capture initramfs only, and one that would do nothing. Throws `usage`. */

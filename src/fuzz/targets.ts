@@ -21,6 +21,7 @@ import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { parseBtf } from '../formats/btf/parse-btf.js';
 import { ELF64_EHDR_SIZE, ELF64_PHDR_SIZE } from '../formats/elf/elf-tables.js';
 import { parseElf } from '../formats/elf/parse-elf.js';
+import { parsePe } from '../formats/pe/parse-pe.js';
 import { parseNotes } from '../formats/elf/notes.js';
 import { parseKallsyms } from '../formats/kallsyms/kallsyms.js';
 import { ByteView } from '../bytes/byte-reader.js';
@@ -34,6 +35,7 @@ import { readManifest } from '../payload/com32-file.js';
 import { parseStatusNode } from '../system/status-node.js';
 import { BtfWriter } from '../testkit/btf-writer.js';
 import { writeBzImage } from '../testkit/bzimage-writer.js';
+import { writePe } from '../testkit/pe-writer.js';
 import { writeElf } from '../testkit/elf-writer.js';
 import { writeKallsyms } from '../testkit/kallsyms-writer.js';
 import { sha256 } from '../bytes/digests.js';
@@ -316,6 +318,11 @@ export const targets: readonly FuzzTarget[] = [
         if (!join('/root', path).startsWith('/root/')) throw new Error(`${path} leads elsewhere`);
       }
     },
+  },
+  {
+    name: 'pe',
+    seeds: [writePe(0x400), writePe(0x400, 0x82, ['.reloc', '.compat'])],
+    run: (input) => parsePe(input, 'input'),
   },
   {
     name: 'module-info',

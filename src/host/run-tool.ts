@@ -21,6 +21,7 @@ const packageOf: Readonly<Record<string, string>> = {
   mmd: 'mtools',
   partx: 'util-linux',
   'qemu-system-x86_64': 'qemu-system-x86',
+  sbsign: 'sbsigntool',
   syslinux: 'syslinux',
   tar: 'tar',
   xorriso: 'xorriso',

@@ -85,6 +85,11 @@ export function unattendedConfig(text: string, label: string, extra: string): st
   return lines.join('\n') + '\n';
 }
 
+/** The same configuration for Syslinux under UEFI: it takes modules of another kind. */
+export function efiConfig(text: string): string {
+  return text.replace(/^(\s*COM32\s+\S*saveoops)\.c32\s*$/gim, '$1-efi.c32');
+}
+
 const unattendedDrops = new Set([
   'DEFAULT',
   'SERIAL',

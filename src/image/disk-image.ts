@@ -1,14 +1,21 @@
 /**
- * A raw disk image that any PC BIOS boots: MBR, one FAT partition, Syslinux, files in /syslinux. Made with mtools
- * and Debian's `syslinux --offset`, so no root rights and no loop device are needed.
+ * A raw disk image that any PC BIOS boots: MBR, one FAT partition, Syslinux, files in /syslinux. UEFI boots the same
+ * partition by /EFI/BOOT/BOOTX64.EFI, which is syslinux.efi and finds its configuration in /syslinux, too. Made with
+ * mtools and Debian's `syslinux --offset`, so no root rights and no loop device are needed.
  */
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { open, truncate } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { permissionsOf, readInput } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import { SaveoopsError } from '../errors.js';
-import { fatGeometry, partitionStart, sectorSize, type FatGeometry } from './fat-geometry.js';
+import {
+  fatGeometry,
+  partitionStart,
+  roomForCaptures,
+  sectorSize,
+  type FatGeometry,
+} from './fat-geometry.js';
 import {
   reproducibleEnvironment,
   requireUnchanged,
@@ -17,7 +24,7 @@ import {
   type SizedImageFile,
 } from './image-files.js';
 import { renameWhenDone } from './rename-when-done.js';
-import { diskImageNeeds, requireOnHost, syslinuxFiles } from './requirements.js';
+import { diskImageNeeds, efiNeeds, requireOnHost, syslinuxFiles } from './requirements.js';
 
 /** Bytes of code in an MBR; the disk signature and the partition table follow (440, 446, 510). */
 const mbrCodeSize = 440;
@@ -33,15 +40,24 @@ export interface MadeImage {
  * failed tool), `usage`, `file`, `no-space`. An older `out` stays as it was on failure.
  */
 export async function makeDiskImage(files: readonly ImageFile[], out: string): Promise<MadeImage> {
-  await requireOnHost(diskImageNeeds);
+  const efi = bootsByEfi(files);
+  await requireOnHost([...diskImageNeeds, ...(efi ? efiNeeds : [])]);
   const sized = await sizeImageFiles(files);
-  const geometry = fatGeometry(sized.map((file) => file.size));
+  const sizes = sized.map((file) => file.size);
+  const geometry = fatGeometry(sizes, roomForCaptures);
   const id = volumeId(sized);
   const size = (partitionStart + geometry.partitionSectors) * sectorSize;
   const mode = await permissionsOf(sized.map(({ source }) => source));
   await renameWhenDone(out, mode, async (temporary) => {
     await writePartitionTable(temporary, geometry, id, size);
-    await fillFileSystem(temporary, geometry, id, sized);
+    await fillFileSystem(temporary, { start: partitionStart, geometry, id, efi }, sized);
+    const offset = String(partitionStart * sectorSize);
+    const drive = { env: reproducibleEnvironment, cwd: dirname(temporary), silent: true };
+    await runTool(
+      'syslinux',
+      ['--install', '--offset', offset, '--directory', '/syslinux', basename(temporary)],
+      drive,
+    );
     await requireUnchanged(sized);
   });
   return { size, fileSystem: geometry.bits === 16 ? 'FAT16' : 'FAT32' };
@@ -90,13 +106,40 @@ async function writePartitionTable(
   }
 }
 
+/** Whether the files hold the module for UEFI. */
+export function bootsByEfi(files: readonly ImageFile[]): boolean {
+  return files.some(({ name }) => name === 'saveoops-efi.c32');
+}
+
+/**
+ * An EFI system partition alone, in a file that exists: what an ISO image holds for UEFI.
+ * Throws `tool`, `usage`, `file`, `no-space`.
+ */
+export async function makeEfiPartition(path: string, files: readonly ImageFile[]): Promise<void> {
+  await requireOnHost(efiNeeds);
+  const sized = await sizeImageFiles(files);
+  const geometry = fatGeometry(
+    sized.map((file) => file.size),
+    0,
+  );
+  await truncate(path, geometry.partitionSectors * sectorSize);
+  await fillFileSystem(path, { start: 0, geometry, id: volumeId(sized), efi: true }, sized);
+}
+
+interface FileSystem {
+  /** First sector. */
+  readonly start: number;
+  readonly geometry: FatGeometry;
+  readonly id: number;
+  readonly efi: boolean;
+}
+
 async function fillFileSystem(
   path: string,
-  geometry: FatGeometry,
-  id: number,
+  { start, geometry, id, efi }: FileSystem,
   files: readonly SizedImageFile[],
 ): Promise<void> {
-  const offset = partitionStart * sectorSize;
+  const offset = start * sectorSize;
   // For mtools the name of an image ends at "@@", wherever that is, and x:y is y on drive x: names in the image's own
   // folder, and absolute ones, can be neither.
   const name = basename(path);
@@ -106,7 +149,7 @@ async function fillFileSystem(
     'mformat',
     [
       ...['-i', drive, '-T', String(geometry.partitionSectors), '-h', '255', '-s', '63'],
-      ...['-H', String(partitionStart), '-c', String(geometry.clusterSectors)],
+      ...['-H', String(start), '-c', String(geometry.clusterSectors)],
       ...['-N', id.toString(16).padStart(8, '0'), '-v', 'SAVEOOPS'],
       ...(geometry.bits === 32 ? ['-F'] : []),
       '::',
@@ -118,5 +161,8 @@ async function fillFileSystem(
   for (const file of files) {
     await runTool('mcopy', ['-i', drive, resolve(file.source), `::/syslinux/${file.name}`], run);
   }
-  await runTool('syslinux', ['--install', '--offset', String(offset), '--directory', '/syslinux', name], run);
+  if (!efi) return;
+  await runTool('mmd', ['-i', drive, '::/EFI', '::/EFI/BOOT'], run);
+  await runTool('mcopy', ['-i', drive, syslinuxFiles.efi, '::/EFI/BOOT/BOOTX64.EFI'], run);
+  await runTool('mcopy', ['-i', drive, syslinuxFiles.ldlinuxEfi, '::/EFI/BOOT/ldlinux.e64'], run);
 }

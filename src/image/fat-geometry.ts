@@ -12,16 +12,17 @@ export const sectorSize = 512;
 export const partitionStart = 2048;
 
 /** Room that stays free, for captures: a log takes less than 0.2 MiB, a filtered dump of a small machine 20 to 60. */
-const freeBytes = 64 << 20;
-/** Syslinux's own ldlinux.sys (59392 bytes) and ldlinux.c32 (119532 bytes), rounded up. */
+export const roomForCaptures = 64 << 20;
+/** Syslinux's own files: ldlinux.sys, ldlinux.c32, syslinux.efi and ldlinux.e64 take 0.5 MiB. */
 const syslinuxBytes = 1 << 20;
 
 /**
  * A FAT that holds files of these sizes (bytes). FAT16 up to 1 GiB: it has the shorter chain to walk, and Syslinux
  * walks it once for each file it opens. Cluster counts stay clear of the limits between the FAT types (4085 and
  * 65525 clusters, Microsoft's FAT specification): drivers disagree near them.
+ * @param freeBytes room that stays free
  */
-export function fatGeometry(fileSizes: readonly number[]): FatGeometry {
+export function fatGeometry(fileSizes: readonly number[], freeBytes: number): FatGeometry {
   for (const [bits, clusterSectors, mostClusters] of [
     [16, 4, 65_000],
     [16, 8, 65_000],

@@ -1,11 +1,14 @@
 /**
  * An isohybrid image: boots as a CD through isolinux, and as a disk when written to a stick. Files lie in
- * /isolinux beside isolinux.bin and the ldlinux.c32 of the same Syslinux version.
+ * /isolinux beside isolinux.bin and the ldlinux.c32 of the same Syslinux version. For UEFI the image holds an EFI system
+ * partition with the same files once more, since syslinux.efi reads no ISO 9660: El Torito names it, and so does the GPT.
  */
-import { stat } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { permissionsOf } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
-import type { MadeImage } from './disk-image.js';
+import { withTemporaryFolder } from '../host/files.js';
+import { bootsByEfi, makeEfiPartition, type MadeImage } from './disk-image.js';
 import { reproducibleEnvironment, requireUnchanged, sizeImageFiles, type ImageFile } from './image-files.js';
 import { renameWhenDone } from './rename-when-done.js';
 import { isoImageNeeds, requireOnHost, syslinuxFiles } from './requirements.js';
@@ -23,24 +26,43 @@ export async function makeIsoImage(files: readonly ImageFile[], out: string): Pr
     ...files.filter((file) => file.name.toLowerCase() !== 'ldlinux.c32'),
   ]);
   const mode = await permissionsOf(sized.map(({ source }) => source));
-  return await renameWhenDone(out, mode, async (temporary) => {
-    await runTool(
-      'xorriso',
-      [
-        ...['-as', 'mkisofs', '-quiet', '-o', temporary, '-V', 'SAVEOOPS', '-J', '-joliet-long', '-R'],
-        ...['-iso-level', '3', '--set_all_file_dates', '2000010100000000'],
-        ...['-uid', '0', '-gid', '0', '-dir-mode', '0755', '-file-mode', '0644'],
-        ...['-isohybrid-mbr', syslinuxFiles.isohybridMbr],
-        ...['-b', 'isolinux/isolinux.bin', '-c', 'isolinux/boot.cat'],
-        ...['-no-emul-boot', '-boot-load-size', '4', '-boot-info-table', '-graft-points'],
-        // In graft points `=` and `\` are special: names cannot hold a `\`, sources may hold either.
-        ...sized.map((file) => `/isolinux/${graftPath(file.name)}=${graftPath(file.source)}`),
-      ],
-      { env: reproducibleEnvironment },
-    );
-    await requireUnchanged(sized);
-    return { size: (await stat(temporary)).size, fileSystem: 'ISO 9660' as const };
-  });
+  const efi = bootsByEfi(files);
+  return await withTemporaryFolder(
+    async (folder) =>
+      await renameWhenDone(out, mode, async (temporary) => {
+        const partition = join(folder, 'efi.img');
+        if (efi) {
+          await writeFile(partition, '');
+          await makeEfiPartition(partition, files);
+        }
+        await runTool(
+          'xorriso',
+          [
+            ...['-as', 'mkisofs', '-quiet', '-o', temporary, '-V', 'SAVEOOPS', '-J', '-joliet-long', '-R'],
+            ...['-iso-level', '3', '--set_all_file_dates', '2000010100000000'],
+            ...['-uid', '0', '-gid', '0', '-dir-mode', '0755', '-file-mode', '0644'],
+            ...['-isohybrid-mbr', syslinuxFiles.isohybridMbr],
+            ...['-b', 'isolinux/isolinux.bin', '-c', 'isolinux/boot.cat'],
+            ...['-no-emul-boot', '-boot-load-size', '4', '-boot-info-table', '-graft-points'],
+            ...(efi ? efiOptions(partition) : []),
+            // In graft points `=` and `\` are special: names cannot hold a `\`, sources may hold either.
+            ...sized.map((file) => `/isolinux/${graftPath(file.name)}=${graftPath(file.source)}`),
+          ],
+          { env: reproducibleEnvironment },
+        );
+        await requireUnchanged(sized);
+        return { size: (await stat(temporary)).size, fileSystem: 'ISO 9660' as const };
+      }),
+  );
+}
+
+/** A second El Torito entry that is a partition of the GPT. */
+function efiOptions(partition: string): readonly string[] {
+  return [
+    ...['-append_partition', '2', '0xef', partition],
+    ...['-eltorito-alt-boot', '-e', '--interval:appended_partition_2:all::', '-no-emul-boot'],
+    '-isohybrid-gpt-basdat',
+  ];
 }
 
 function graftPath(path: string): string {

@@ -1,12 +1,12 @@
 /** The folder that `saveoops build` wrote: what `image` and `test` take from it. */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { basename, join, posix } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
 import { manifestBytes } from '../payload/com32-file.js';
 import type { Manifest } from '../payload/manifest.js';
 import { parseManifest } from '../payload/parse-manifest.js';
-import { parseBootConfig, type BootConfig } from './boot-config.js';
+import { efiConfig, parseBootConfig, type BootConfig } from './boot-config.js';
 import type { ImageFile } from './image-files.js';
 
 const payloadFile = 'saveoops.c32';
@@ -31,15 +31,39 @@ export async function readPayloadFolder(folder: string): Promise<PayloadFolder> 
     await readInput(join(folder, 'syslinux.cfg'), 'a Syslinux configuration'),
   );
   const config = parseBootConfig(configText);
-  const modules = (await readdir(folder)).filter((name) => name.endsWith('.c32') || name.endsWith('.cfg'));
+  const modules = (await readdir(folder)).filter((name) => /\.(c32|cfg)$/.test(name));
   const named = config.files.map((file) => nameInFolder(folder, file));
   await requireFiles(folder, named, 'named in syslinux.cfg');
   const manifest = (await exists(join(folder, manifestFile))) ? [manifestFile] : [];
   if (manifest.length > 0) await requireOneBuild(folder);
   const names = [...new Set([payloadFile, 'syslinux.cfg', ...manifest, ...modules.sort(), ...named])];
   // Where the media are made ldlinux.c32 comes from the installer, of the same version as the boot loader.
-  const own = names.filter((name) => name.toLowerCase() !== 'ldlinux.c32');
+  const own = names.filter((name) => !/^ldlinux\.(c32|e64)$/i.test(name));
   return { folder, configText, config, files: own.map((name) => ({ name, source: join(folder, name) })) };
+}
+
+/**
+ * The files with another configuration, for both kinds of firmware.
+ * @param into folder for the two files that it is written to
+ */
+export async function withConfig(
+  files: readonly ImageFile[],
+  text: string,
+  into: string,
+): Promise<readonly ImageFile[]> {
+  const texts = new Map([
+    ['syslinux.cfg', text],
+    ['syslx64.cfg', efiConfig(text)],
+  ]);
+  return await Promise.all(
+    files.map(async (file) => {
+      const own = texts.get(file.name);
+      if (own === undefined) return file;
+      const source = join(into, file.name);
+      await writeFile(source, own);
+      return { name: file.name, source };
+    }),
+  );
 }
 
 /** Reads saveoops.json. Throws `file` when it is missing, `format` when it is not a manifest of this version. */

@@ -20,6 +20,8 @@ export const syslinuxFiles = {
   isolinux: '/usr/lib/ISOLINUX/isolinux.bin',
   isohybridMbr: '/usr/lib/ISOLINUX/isohdpfx.bin',
   ldlinux: '/usr/lib/syslinux/modules/bios/ldlinux.c32',
+  efi: '/usr/lib/SYSLINUX.EFI/efi64/syslinux.efi',
+  ldlinuxEfi: '/usr/lib/syslinux/modules/efi64/ldlinux.e64',
 } as const;
 
 export const diskImageNeeds: readonly Requirement[] = [
@@ -28,6 +30,15 @@ export const diskImageNeeds: readonly Requirement[] = [
   { package: 'mtools', program: 'mcopy' },
   { package: 'syslinux', program: 'syslinux' },
   { package: 'syslinux-common', file: syslinuxFiles.mbr },
+];
+
+/** For a medium that UEFI boots, too. */
+export const efiNeeds: readonly Requirement[] = [
+  { package: 'syslinux-efi', file: syslinuxFiles.efi },
+  { package: 'syslinux-common', file: syslinuxFiles.ldlinuxEfi },
+  { package: 'mtools', program: 'mformat' },
+  { package: 'mtools', program: 'mmd' },
+  { package: 'mtools', program: 'mcopy' },
 ];
 
 export const isoImageNeeds: readonly Requirement[] = [
@@ -42,6 +53,18 @@ export const machineNeeds: readonly Requirement[] = [
   { package: 'qemu-system-x86', program: 'qemu-system-x86_64' },
   { package: 'util-linux', program: 'setpriv' },
 ];
+
+/** OVMF of the Debian package ovmf: code, and an empty store of variables. */
+export const ovmfFiles = {
+  code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
+  variables: '/usr/share/OVMF/OVMF_VARS_4M.fd',
+} as const;
+
+/** A machine with UEFI. */
+export const uefiMachineNeeds: readonly Requirement[] = Object.values(ovmfFiles).map((file) => ({
+  package: 'ovmf',
+  file,
+}));
 
 /** Throws `tool` naming what is missing and the apt line that installs all of it. */
 export async function requireOnHost(

@@ -1,5 +1,7 @@
 /** The QEMU command line of a machine: built as data, rendered for a shell. Options: qemu-system-x86_64(1). */
 
+import { ovmfFiles } from '../image/requirements.js';
+
 /** What the machine starts from. */
 export type BootSource =
   /**
@@ -22,9 +24,13 @@ export type BootSource =
       readonly append?: string | undefined;
     };
 
+export type Firmware = 'bios' | 'uefi';
+
 /** A PC for one run. */
 export interface MachineSpec {
   readonly boot: BootSource;
+  /** Default: SeaBIOS. "uefi": Debian's OVMF, with variables that are forgotten when the machine ends. */
+  readonly firmware?: Firmware | undefined;
   /** QEMU's -machine; default "q35". */
   readonly board?: string;
   /** MiB; default 1024. */
@@ -60,6 +66,7 @@ export function qemuArguments(spec: MachineSpec, sockets: ControlSockets = {}): 
     ...['-m', String(spec.memory ?? 1024), '-smp', String(spec.cpus ?? 1)],
     ...['-vga', 'std', '-display', 'none', '-no-reboot'],
     ...['-serial', serialPort(spec)],
+    ...(spec.firmware === 'uefi' ? ovmf : []),
     ...bootArguments(spec.boot),
     ...(sockets.qmp === undefined
       ? []
@@ -70,6 +77,12 @@ export function qemuArguments(spec: MachineSpec, sockets: ControlSockets = {}): 
     ...(spec.extra ?? []),
   ];
 }
+
+/** snapshot: firmware remembers a boot order, and the next machine is another one. */
+const ovmf: readonly string[] = [
+  ...['-drive', `if=pflash,format=raw,readonly=on,file=${ovmfFiles.code}`],
+  ...['-drive', `if=pflash,format=raw,snapshot=on,file=${ovmfFiles.variables}`],
+];
 
 function serialPort({ serial = true }: MachineSpec): string {
   if (serial === 'absent') return 'none';

@@ -3,16 +3,18 @@
  * `build` has the parts from kernel and stubs, `repack` from an image that was built.
  */
 import { alignUp } from '../bytes/align.js';
-import { ByteWriter } from '../bytes/byte-writer.js';
 import { sha256, sha256Hex, xxh32 } from '../bytes/digests.js';
-import { setupHeaderFields } from '../formats/bzimage/setup-header.js';
 import type { KernelEdit } from '../kernel/evidence.js';
 import type { CrashRegion } from '../layout/crash-region.js';
 import { partDef, partNames, regionPlaces, type PartName } from '../stubs/shared-layout.js';
 import { StructureWriter } from '../stubs/structure-writer.js';
+import { addEfiEntries, type EfiEntries, type EfiPlaces } from './efi-entries.js';
+import { HeaderEditor } from './header-editor.js';
 
 const page = 4096;
 const sixteen = 16;
+/** FileAlignment of PE images: their last section ends at a multiple of it. */
+const peFileAlignment = 512;
 /** Where every loader puts a bzImage that is loaded high. */
 export const loadAddress = 0x100000;
 
@@ -37,6 +39,8 @@ export interface Assembly {
   readonly entryStub: Uint8Array;
   /** Offset of the plan in the entry stub. */
   readonly planAt: number;
+  /** Where the entry stub is entered under UEFI. */
+  readonly efiEntries: EfiEntries;
   /** With all fields set but those that say where parts lie. */
   readonly plan: StructureWriter;
   readonly parts: Readonly<Record<PartName, Part>>;
@@ -90,16 +94,20 @@ export function assembleImage(assembly: Assembly): ComposedImage {
     if (!shared) at = alignUp(at + parts[name].bytes.length, page);
     return { name, ...parts[name], offset, shared };
   });
-  const size = alignUp(at, sixteen);
-
-  const bytes = new Uint8Array(setup.length + size);
+  const setupSize = setup.length;
+  const size = alignUp(setupSize + at, peFileAlignment) - setupSize;
+  const bytes = new Uint8Array(setupSize + size);
   bytes.set(setup, 0);
-  bytes.set(original.bytes, setup.length);
-  bytes.set(entryStub, setup.length + stubOffset);
-  bytes.set(planPlaces(assembly, stubOffset, placed), setup.length + stubOffset + assembly.planAt);
-  for (const part of placed) if (!part.shared) bytes.set(part.bytes, setup.length + part.offset);
-  const headerEdits = editHeader(bytes, assembly.initSize, stubOffset, size);
-
+  bytes.set(original.bytes, setupSize);
+  bytes.set(entryStub, setupSize + stubOffset);
+  for (const part of placed) if (!part.shared) bytes.set(part.bytes, setupSize + part.offset);
+  const header = new HeaderEditor(bytes);
+  editSetupHeader(header, assembly.initSize, stubOffset, size);
+  const efi = addEfiEntries(header, { stubAt: setupSize + stubOffset, setupSize }, assembly.efiEntries);
+  bytes.set(
+    planPlaces(assembly, { stubOffset, size, placed, efi }),
+    setupSize + stubOffset + assembly.planAt,
+  );
   const leadingSize = setup.length + stubOffset + entryStub.length;
   const regions: ImageRegion[] = [
     {
@@ -133,7 +141,7 @@ export function assembleImage(assembly: Assembly): ComposedImage {
         sha256: Buffer.from(part.sha256).toString('hex'),
       })),
   ];
-  return { bytes, setupSize: setup.length, stubOffset, leadingSize, regions, headerEdits };
+  return { bytes, setupSize, stubOffset, leadingSize, regions, headerEdits: header.edits };
 }
 
 /** Name of a part's region in the manifest. */
@@ -146,10 +154,17 @@ interface PlacedPart extends Part {
   readonly offset: number;
 }
 
+interface ImagePlaces {
+  readonly stubOffset: number;
+  /** Of the protected-mode part, bytes. */
+  readonly size: number;
+  readonly placed: readonly PlacedPart[];
+  readonly efi: EfiPlaces;
+}
+
 function planPlaces(
-  { plan, region }: Assembly,
-  stubOffset: number,
-  placed: readonly PlacedPart[],
+  { plan, region, setup, original, efiEntries }: Assembly,
+  { stubOffset, size, placed, efi }: ImagePlaces,
 ): Uint8Array {
   const places: Record<PartName, number> = {
     VMLINUX: 0,
@@ -173,34 +188,23 @@ function planPlaces(
   });
   plan.set('region_size', region.size);
   plan.set('work_offset', region.workOffset);
+  plan.set('setup_size', setup.length);
+  plan.set('original_size', original.bytes.length);
+  plan.set('image_size', size);
+  plan.set('original_handover', efi.handover);
+  plan.set('original_xloadflags', new HeaderEditor(setup).header('xloadflags'));
+  plan.set('original_pe_entry', efi.peEntry);
+  plan.set('pe_stub_address', efi.stubAddress);
+  plan.set('handover_entry', efiEntries.handover);
+  plan.set('pe_entry', efiEntries.pe);
+  plan.set('text_end', efiEntries.textEnd);
   return plan.seal();
 }
 
 /** Changes the three header fields that make the loader read and enter the whole image. */
-function editHeader(bytes: Uint8Array, initSize: number, stubOffset: number, size: number): KernelEdit[] {
-  const values: Readonly<Record<string, number>> = {
-    syssize: size / sixteen,
-    code32_start: loadAddress + stubOffset,
-    // RAM from the load address on that the loader keeps free: all of the image, and what the original needs.
-    init_size: Math.max(initSize, alignUp(size, page)),
-  };
-  const writer = new ByteWriter(bytes);
-  return Object.entries(values).flatMap(([name, value]) => {
-    const { offset, size: length } = headerField(name);
-    const before = Buffer.from(bytes.subarray(offset, offset + length)).toString('hex');
-    writer.u32(offset, value);
-    const after = Buffer.from(bytes.subarray(offset, offset + length)).toString('hex');
-    const address = `file offset 0x${offset.toString(16)}`;
-    return before === after ? [] : [{ what: `${headerEdit}${name}`, address, before, after }];
-  });
-}
-
-/** How the names of edits to the setup header begin. */
-export const headerEdit = 'setup header ';
-
-/** Offset and size of a field of the setup header, bytes, from the start of the file or of boot_params. */
-export function headerField(name: string): { readonly offset: number; readonly size: number } {
-  const field = setupHeaderFields.find((each) => each.name === name);
-  if (field === undefined) throw new RangeError(`no setup header field ${name}`);
-  return field;
+function editSetupHeader(edit: HeaderEditor, initSize: number, stubOffset: number, size: number): void {
+  edit.setHeader('syssize', size / sixteen);
+  edit.setHeader('code32_start', loadAddress + stubOffset);
+  // RAM from the load address on that the loader keeps free: all of the image, and what the original needs.
+  edit.setHeader('init_size', Math.max(initSize, alignUp(size, page)));
 }

@@ -54,6 +54,8 @@ export interface Com32File {
   readonly chunks: readonly Uint8Array[];
   readonly size: number;
   readonly manifest: Manifest;
+  /** As it is in the head: the module for UEFI gets it as well. */
+  readonly loadTable: Uint8Array;
 }
 
 interface Extent {
@@ -173,7 +175,18 @@ export function writeCom32(
   chunks.push(text, sha256(text));
   const size = end + text.length + digestSize;
   if (size >= 2 ** 32) throw tooLarge(size);
-  return { chunks, size, manifest };
+  const loadTable = head.subarray(module.loadTable, module.loadTable + structSize(loadTableDef));
+  return { chunks, size, manifest, loadTable };
+}
+
+/**
+ * saveoops-efi.c32: the module for UEFI, which reads all but itself from the saveoops.c32 beside it.
+ * @param module the linked module. Throws `invariant` when it has no load table.
+ */
+export function writeEfiModule(module: Uint8Array, { loadTable }: Com32File): Uint8Array {
+  const bytes = Uint8Array.from(module);
+  bytes.set(loadTable, moduleSymbolOffset(parseElf(module, 'module64.elf'), 'load_table'));
+  return bytes;
 }
 
 /** Canonical JSON: the same build gives the same bytes. */

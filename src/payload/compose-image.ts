@@ -9,8 +9,8 @@
  *   entry stub             with struct plan in it
  *   parts                  in the order of partNames, each on a 4 KiB boundary
  *
- * A loader that enters elsewhere (EFI handover, the 64-bit entry at 0x200) finds the untouched kernel and boots it
- * unarmed.
+ * UEFI enters by handover or as a PE image: efi-entries.ts. A loader that enters elsewhere (the 64-bit entry at 0x200)
+ * finds the untouched kernel and boots it unarmed.
  */
 import { alignUp } from '../bytes/align.js';
 import { ByteWriter } from '../bytes/byte-writer.js';
@@ -25,6 +25,8 @@ import type { CrashRegion } from '../layout/crash-region.js';
 import { assembleImage, digestPart, loadAddress, type ComposedImage, type Part } from './assemble-image.js';
 import { crashBootParams } from './crash-boot-params.js';
 import { sha256Hex } from '../bytes/digests.js';
+import type { EfiEntries } from './efi-entries.js';
+import { startupPattern } from './startup-pattern.js';
 import {
   kernelSymbolNames,
   planDef,
@@ -34,7 +36,7 @@ import {
   type PartName,
 } from '../stubs/shared-layout.js';
 import { StructureWriter } from '../stubs/structure-writer.js';
-import { requireSymbol, type StubObjects } from '../stubs/stub-objects.js';
+import { requireSymbol, type FlatStub, type StubObjects } from '../stubs/stub-objects.js';
 
 const page = 4096;
 const largePage = 0x200000;
@@ -93,11 +95,17 @@ export function composeImage(inputs: ImageInputs): ComposedImage {
     initSize: header.init_size,
     entryStub: stubs.entry.bytes,
     planAt: Number(requireSymbol(stubs.entry.symbols, 'plan', 'entry.elf').value),
+    efiEntries: efiEntries(stubs.entry),
     plan: planFacts(inputs),
     parts,
     samePrimary,
     region,
   });
+}
+
+function efiEntries({ symbols }: FlatStub): EfiEntries {
+  const offset = (name: string): number => Number(requireSymbol(symbols, name, 'entry.elf').value);
+  return { handover: offset('efi_handover64'), pe: offset('efi_pe64'), textEnd: offset('text_end') };
 }
 
 /** The crash kernel's command line as stored. */
@@ -182,6 +190,9 @@ function planFacts(inputs: ImageInputs): StructureWriter {
     plan.set('symbol', armed.symbols.get(name) ?? 0n, index);
   });
   plan.set('sections_per_root', sectionsPerRoot(kernel));
+  const startup = startupPattern(kernel);
+  plan.put('startup', startup.bytes);
+  plan.put('startup_mask', startup.mask);
   plan.set('font', inputs.font === undefined ? 0n : inputs.font - image.virtual);
   return plan;
 }

@@ -2,9 +2,10 @@
 import { ByteView } from '../bytes/byte-reader.js';
 import { captureCommandLine } from '../capture-initramfs/command-line.js';
 import { planCrashRegion } from '../layout/crash-region.js';
-import { assembleImage, digestPart, headerEdit, headerField, type Part } from './assemble-image.js';
+import { assembleImage, digestPart, type Part } from './assemble-image.js';
 import type { CrashInitrd } from './build-payload.js';
 import { commandLinePart, scratchSize } from './compose-image.js';
+import { headerField, isHeaderEdit } from './header-editor.js';
 import { writeCom32, type Com32File, type Initrd } from './com32-file.js';
 import type { Manifest } from './manifest.js';
 import type { PayloadParts } from './take-apart.js';
@@ -67,7 +68,7 @@ export function repackPayload(
     },
     memory: { size: region.size, asked: asked ?? null, unpacked, parts: region.sum },
     regions,
-    edits: [...composed.headerEdits, ...manifest.edits.filter(({ what }) => !what.startsWith(headerEdit))],
+    edits: [...composed.headerEdits, ...manifest.edits.filter((edit) => !isHeaderEdit(edit))],
   }));
 }
 

@@ -21,8 +21,9 @@ import {
   type StructDef,
 } from '../stubs/shared-layout.js';
 import { StructureWriter } from '../stubs/structure-writer.js';
-import { headerField, loadAddress, type Assembly, type Part } from './assemble-image.js';
+import type { Assembly, Part } from './assemble-image.js';
 import { moduleOfPayload, readManifest, type Initrd, type ModuleParts } from './com32-file.js';
+import { undoHeaderEdits } from './header-editor.js';
 import type { Manifest, ManifestRegion } from './manifest.js';
 
 export interface PayloadParts {
@@ -70,6 +71,7 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
 
   const planAt = findPlan(entryStub.bytes, source);
   const plan = new ByteView(entryStub.bytes, source).slice(planAt, structSize(planDef), 'plan');
+  const planField = (name: string): number => plan.u32(offsetOf(planDef, name), name);
   const parts = partNames.map((name, index): [PartName, Part] => {
     const at = offsetOf(planDef, 'part') + index * structSize(partDef);
     const field = (each: string): number => plan.u32(at + offsetOf(partDef, each), each);
@@ -83,11 +85,16 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
     manifest,
     module,
     image: {
-      setup: originalSetup(setup.bytes, plan),
+      setup: undoHeaderEdits(setup.bytes, manifest.edits, source),
       original: { bytes: original.bytes, sha256: original.sha256 },
-      initSize: plan.u32(offsetOf(planDef, 'original_init_size'), 'original_init_size'),
+      initSize: planField('original_init_size'),
       entryStub: entryStub.bytes,
       planAt,
+      efiEntries: {
+        handover: planField('handover_entry'),
+        pe: planField('pe_entry'),
+        textEnd: planField('text_end'),
+      },
       plan: StructureWriter.of(planDef, plan.bytes),
       parts: Object.fromEntries(parts) as Record<PartName, Part>,
       samePrimary: manifest.crash.samePrimary,
@@ -97,21 +104,6 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
       return { name, bytes: content, sha256, xxh32: chunk(index + 1, 'xxh32') };
     }),
   };
-}
-
-/** The setup sectors before the image was composed. */
-function originalSetup(setup: Uint8Array, plan: ByteView): Uint8Array {
-  const bytes = Uint8Array.from(setup);
-  const data = new DataView(bytes.buffer);
-  const field = (name: string): number => plan.u32(offsetOf(planDef, name), name);
-  for (const [name, value] of [
-    ['syssize', field('original_syssize')],
-    ['init_size', field('original_init_size')],
-    ['code32_start', loadAddress],
-  ] as const) {
-    data.setUint32(headerField(name).offset, value, true);
-  }
-  return bytes;
 }
 
 /** Where the plan lies in the entry stub. Its magic number and version stand in the stub's code, too. */

@@ -77,6 +77,9 @@ export const kernelSymbolNames = [
 ] as const;
 export type KernelSymbolName = (typeof kernelSymbolNames)[number];
 
+/** So many bytes of the decompressed startup_64 tell it from everything else. */
+export const startupPatternSize = 64;
+
 export const planDef: StructDef = {
   name: 'plan',
   comment: 'what the entry stub applies; written into its image by the build',
@@ -139,6 +142,26 @@ export const planDef: StructDef = {
       comment: "of the kernel's 8x16 font from _text, bytes; 0: none, or not wanted",
     },
     { name: 'work_offset', type: 'u64', comment: 'of boot-time scratch memory in the crash region, bytes' },
+    { name: 'setup_size', type: 'u32', comment: 'of the setup sectors, bytes' },
+    { name: 'original_size', type: 'u32', comment: "of the primary kernel's own protected-mode part, bytes" },
+    { name: 'image_size', type: 'u32', comment: 'of the composed protected-mode part, bytes' },
+    { name: 'original_handover', type: 'u32', comment: 'setup header field before composing; 0: none' },
+    { name: 'original_xloadflags', type: 'u32', comment: 'setup header field before composing' },
+    { name: 'original_pe_entry', type: 'u32', comment: 'AddressOfEntryPoint before composing; 0: none' },
+    { name: 'pe_stub_address', type: 'u32', comment: 'of the entry stub from the start of the PE image' },
+    { name: 'handover_entry', type: 'u32', comment: 'of the EFI handover entry in the entry stub, bytes' },
+    { name: 'pe_entry', type: 'u32', comment: 'of the PE entry in the entry stub, bytes' },
+    { name: 'text_end', type: 'u32', comment: "of the entry stub's code and constants, bytes" },
+    {
+      name: 'startup',
+      type: { bytes: startupPatternSize },
+      comment: 'first bytes at startup_64 of the kernel, masked',
+    },
+    {
+      name: 'startup_mask',
+      type: { bytes: startupPatternSize },
+      comment: '0 for bytes that KASLR changes, else 0xff',
+    },
   ],
 };
 
@@ -294,7 +317,7 @@ export function renderHeader(): string {
     values('PLAN_', planFlags),
     values('CHUNK_', chunkKinds),
     values('PLACE_', regionPlaces),
-    `#define MAX_CHUNKS ${maxChunks}\n#define HOOK_WINDOW_PMD ${hookWindowPmd}\n`,
+    `#define MAX_CHUNKS ${maxChunks}\n#define HOOK_WINDOW_PMD ${hookWindowPmd}\n#define STARTUP_PATTERN_SIZE ${startupPatternSize}\n`,
     '#ifndef __ASSEMBLER__\n',
     names('PART_', partNames),
     names('KSYM_', kernelSymbolNames),

@@ -7,7 +7,7 @@ import { oracle } from '../testkit/command-line.js';
 import { loadStubObjects } from './stub-objects.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const objects = ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'];
+const objects = ['entry.elf', 'crash.elf', 'hook.o', 'module.elf', 'module64.elf'];
 
 describe('the bare-metal objects', () => {
   test('two builds into two folders are byte-equal, and equal what is in dist/stubs', async () => {

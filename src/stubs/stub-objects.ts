@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ByteView } from '../bytes/byte-reader.js';
 import { SaveoopsError } from '../errors.js';
-import { PT_LOAD, SHF_ALLOC, SHT_NOBITS, SHT_SYMTAB } from '../formats/elf/elf-tables.js';
+import { ELFCLASS64, PT_LOAD, SHF_ALLOC, SHT_NOBITS, SHT_SYMTAB } from '../formats/elf/elf-tables.js';
 import { parseElf, type Elf } from '../formats/elf/parse-elf.js';
 import { readInput } from '../host/files.js';
 import { offsetOf, planDef, sharedVersion } from './shared-layout.js';
@@ -32,6 +32,8 @@ export interface StubObjects {
   readonly hook: Uint8Array;
   /** ELF32 COM32 module without payload. */
   readonly module: Uint8Array;
+  /** The same for UEFI: ELF64. */
+  readonly efiModule: Uint8Array;
 }
 
 const folder = join(fileURLToPath(import.meta.url), '../../../stubs');
@@ -40,15 +42,16 @@ const folder = join(fileURLToPath(import.meta.url), '../../../stubs');
 export async function loadStubObjects(): Promise<StubObjects> {
   const read = (name: string): Promise<Uint8Array> =>
     readInput(join(folder, name), 'a built stub: run `npm run build` in a checkout');
-  const [entry, crash, hook, module] = await Promise.all(
-    ['entry.elf', 'crash.elf', 'hook.o', 'module.elf'].map(read),
+  const [entry, crash, hook, module, efiModule] = await Promise.all(
+    ['entry.elf', 'crash.elf', 'hook.o', 'module.elf', 'module64.elf'].map(read),
   );
-  if (!entry || !crash || !hook || !module) throw new RangeError('unreachable: four files were read');
+  if (!entry || !crash || !hook || !module || !efiModule) throw new RangeError('unreachable: all were read');
   const objects = {
     entry: flattenStub(entry, 'entry.elf'),
     crash: flattenStub(crash, 'crash.elf'),
     hook,
     module,
+    efiModule,
   };
   checkLayout(objects.entry);
   return objects;
@@ -118,15 +121,16 @@ export function requireSymbol(
   });
 }
 
-/** File offset of a dynamic symbol of the COM32 module (ELF32): where its initialised data lies. */
+/** File offset of a dynamic symbol of a COM32 module, ELF32 or ELF64: where its initialised data lies. */
 export function moduleSymbolOffset(elf: Elf, name: string): number {
   const table = elf.requireSection('.dynsym');
   const strings = elf.requireSection('.dynstr');
   const entries = new ByteView(elf.sectionBytes(table), 'module: .dynsym');
   const names = new ByteView(elf.sectionBytes(strings), 'module: .dynstr');
-  for (let at = 0; at < entries.length; at += 16) {
+  const wide = elf.header.ei_class === ELFCLASS64;
+  for (let at = 0; at < entries.length; at += wide ? 24 : 16) {
     if (names.cString(entries.u32(at, 'st_name'), 'symbol name') !== name) continue;
-    const address = BigInt(entries.u32(at + 4, 'st_value'));
+    const address = wide ? entries.u64(at + 8, 'st_value') : BigInt(entries.u32(at + 4, 'st_value'));
     const segment = elf.segments.find(
       (each) =>
         each.p_type === PT_LOAD && address >= each.p_vaddr && address < each.p_vaddr + BigInt(each.p_filesz),
@@ -134,7 +138,7 @@ export function moduleSymbolOffset(elf: Elf, name: string): number {
     if (segment !== undefined) return segment.p_offset + Number(address - segment.p_vaddr);
   }
   throw new SaveoopsError('invariant', `the COM32 module has no initialised ${name}`, {
-    where: 'dist/stubs/module.elf',
+    where: elf.source,
     found: 'no such dynamic symbol in a PT_LOAD segment',
     wanted: name,
     hint: 'rebuild the stubs: npm run build',

@@ -3,6 +3,7 @@
  * stubs/com32/syslinux-exports.txt lists. Syslinux itself would notice a missing symbol only on the machine.
  */
 import { ByteView } from '../bytes/byte-reader.js';
+import { ELFCLASS64 } from '../formats/elf/elf-tables.js';
 import { parseElf } from '../formats/elf/parse-elf.js';
 
 /** Who exports each listed name. Throws for a line that is not "name exporter". */
@@ -18,15 +19,16 @@ export function readExports(text: string): Map<string, 'core' | 'ldlinux.c32'> {
   return exports;
 }
 
-/** Names that an ELF32 module leaves to others to define, sorted. */
+/** Names that a module, ELF32 or ELF64, leaves to others to define, sorted. */
 export function moduleImports(module: Uint8Array): string[] {
   const elf = parseElf(module, 'module.elf');
   const entries = new ByteView(elf.sectionBytes(elf.requireSection('.dynsym')), 'module.elf: .dynsym');
   const names = new ByteView(elf.sectionBytes(elf.requireSection('.dynstr')), 'module.elf: .dynstr');
   const imports: string[] = [];
+  const wide = elf.header.ei_class === ELFCLASS64;
   // Entry 0 is the null symbol (gABI, "Symbol Table").
-  for (let at = 16; at < entries.length; at += 16) {
-    if (entries.u16(at + 14, 'st_shndx') !== 0) continue;
+  for (let at = wide ? 24 : 16; at < entries.length; at += wide ? 24 : 16) {
+    if (entries.u16(at + (wide ? 6 : 14), 'st_shndx') !== 0) continue;
     imports.push(names.cString(entries.u32(at, 'st_name'), 'symbol name'));
   }
   return imports.sort();

@@ -1,6 +1,6 @@
 /*
- * What the module uses of Syslinux 6.04 (BIOS): own declarations of exported functions only. i386, ILP32; every
- * function without `...` takes its arguments in registers (-mregparm=3), the others on the stack.
+ * What the module uses of Syslinux 6.04: own declarations of exported functions only. BIOS: i386, ILP32; every function
+ * without `...` takes its arguments in registers (-mregparm=3), the others on the stack. UEFI: x86-64, LP64, System V.
  */
 #ifndef SAVEOOPS_COM32_H
 #define SAVEOOPS_COM32_H

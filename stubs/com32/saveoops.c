@@ -1,9 +1,10 @@
 /*
- * The COM32 module: reads the composed image and the initrds from its own file, checks what the entry stub cannot
+ * The COM32 module: reads the composed image and the initrds from saveoops.c32, checks what the entry stub cannot
  * (the primary's own bzImage, the stub, the initrds), and calls Syslinux's Linux boot. Nothing else is decided here.
  *
- * The file: this ELF with its section headers, padded to load_table.head_size; then the chunks of load_table in
- * order. It is read from start to end: Syslinux has no seek, and a read of the head costs milliseconds.
+ * saveoops.c32: the module for BIOS with its section headers, padded to load_table.head_size; then the chunks of
+ * load_table in order. It is read from start to end: Syslinux has no seek, and a read of the head costs milliseconds.
+ * saveoops-efi.c32, the module for UEFI, has the same load table, and reads the saveoops.c32 beside it.
  *
  * On any failure: one numbered line, then the configuration's plain entry, whose files lie beside this one.
  */
@@ -16,6 +17,8 @@
 #define CMDLINE_SIZE 4096
 #define CMDLINE_SIZE_FIELD 0x238 /* of the setup header: Documentation/arch/x86/boot.rst */
 #define BOOT_OPTION "saveoops.boot="
+#define EFI_SUFFIX "-efi.c32"
+#define SUFFIX ".c32"
 
 struct load_table load_table = { .magic = LOAD_TABLE_MAGIC }; /* in .data: the build fills it in */
 
@@ -52,6 +55,20 @@ static int read_all(FILE *file, void *to, u32 size)
 		printf("\rLoading saveoops... %3u%%", (done_size >> 10) * 100 / (total_size >> 10));
 	}
 	return 0;
+}
+
+/* The payload: the module's own file, or, for NAME-efi.c32, the NAME.c32 beside it. NULL: none. */
+static FILE *open_payload(const char *module)
+{
+	static char name[256];
+	usize n = strlen(module);
+
+	if (n >= sizeof(name))
+		return NULL;
+	memcpy(name, module, n + 1);
+	if (n > strlen(EFI_SUFFIX) && !memcmp(name + n - strlen(EFI_SUFFIX), EFI_SUFFIX, strlen(EFI_SUFFIX)))
+		memcpy(name + n - strlen(EFI_SUFFIX), SUFFIX, sizeof(SUFFIX));
+	return findpath(name);
 }
 
 /* The value of the last word of the command line that begins with name, which ends in '='; or NULL. */
@@ -128,15 +145,15 @@ int main(int argc, char **argv)
 	total_size = load_table.head_size;
 	for (i = 0; i < MAX_CHUNKS && load_table.chunk[i].kind != CHUNK_END; i++)
 		total_size += load_table.chunk[i].stored_size;
-	file = findpath(argv[0]);
+	file = open_payload(argv[0]);
 	if (!file)
-		return fail(21, "cannot open its own file");
+		return fail(21, "cannot open saveoops.c32");
 	head = malloc(load_table.head_size);
 	if (!head)
 		return fail(22, "not enough memory");
 	if (read_all(file, head, load_table.head_size))
 		return fail(23, "the file ends early");
-	/* This program as it was stored: what damage to it would do is not to be foreseen. */
+	/* This program as it was stored (under BIOS): what damage to it would do is not to be foreseen. */
 	memset(head + load_table.offset, 0, sizeof(load_table));
 	if (xxh32(head, load_table.head_size) != load_table.head_xxh32)
 		return fail(20, "the module is damaged");

@@ -111,6 +111,9 @@ static int finish_crash_parameters(void)
 	add_text(&address, " elfcorehdr=");
 	add_decimal(&address, (state.region + PLACE_ELFCOREHDR) / 1024);
 	add_text(&address, "K");
+	/* The primary is locked down then (CONFIG_LOCK_DOWN_IN_EFI_SECURE_BOOT), and this kernel does not know of firmware. */
+	if (state.boot_params->secure_boot == SECURE_BOOT_ENABLED)
+		add_text(&address, " lockdown=integrity");
 	memcpy(cmdline + n, address.text, address.used + 1);
 	return append_words(cmdline, MIN(bp->cmdline_size, PLACE_FONT - PLACE_CMDLINE - 1), "saveoops.");
 }
@@ -166,6 +169,15 @@ static int list_ram(struct crash_table *table)
 	return 0;
 }
 
+/* Under UEFI the screen is a frame buffer that firmware has set up: writing VGA registers would only take it away. */
+static void refuse_vga_reset(void)
+{
+	if (!(plan.flags & PLAN_RESET_VGA) || state.boot_params->efi_signature != EFI_SIGNATURE_64)
+		return;
+	plan.flags &= ~(u32)PLAN_RESET_VGA;
+	tell("saveoops: E43 armed; --reset-vga is for machines that BIOS has started: left out\n");
+}
+
 /* Builds what the crash stub needs and opens the hook. */
 int arm(void)
 {
@@ -174,6 +186,7 @@ int arm(void)
 	const u8 *screen = state.boot_params->screen_info;
 	u32 i;
 
+	refuse_vga_reset();
 	table->magic = CRASH_TABLE_MAGIC;
 	table->level5 = state.level5;
 	table->region = region;

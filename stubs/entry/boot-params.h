@@ -11,6 +11,7 @@
 #define E820_MAX 128
 #define EFI_SIGNATURE_64 0x34364c45 /* "EL64" in efi_info: started by 64-bit UEFI */
 #define EFI_SIGNATURE_32 0x32334c45 /* "EL32" */
+#define SECURE_BOOT_ENABLED 3
 #define LOADFLAG_LOADED_HIGH 0x01
 #define LOADFLAG_KASLR 0x02
 #define SETUP_E820_EXT 1
@@ -56,13 +57,15 @@ struct boot_params {
 	u32 ramdisk_size;               /* 0x21c */
 	u8 pad7[0x228 - 0x220];
 	u32 cmd_line_ptr;               /* 0x228 */
-	u8 pad8[0x238 - 0x22c];
+	u8 pad8[0x236 - 0x22c];
+	u16 xloadflags;                 /* 0x236 */
 	u32 cmdline_size;               /* 0x238: the longest line the kernel takes, characters */
 	u8 pad9[0x250 - 0x23c];
 	u64 setup_data;                 /* 0x250 */
 	u8 pad10[0x260 - 0x258];
 	u32 init_size;                  /* 0x260 */
-	u8 pad11[0x2d0 - 0x264];
+	u32 handover_offset;            /* 0x264 */
+	u8 pad11[0x2d0 - 0x268];
 	struct e820_entry e820[E820_MAX]; /* 0x2d0 */
 	u8 pad12[0x1000 - 0x2d0 - 20 * E820_MAX];
 } __attribute__((packed));

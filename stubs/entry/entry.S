@@ -92,10 +92,21 @@ in_long_mode:
 	movl	saved_boot_params(%rip), %edi
 	movl	%ebp, %esi
 	call	entry_main
-	/* Not armed: on to the untouched kernel, whose start is image_base. */
+	jmp	unarmed
+
+/* Not armed: on to the untouched kernel, whose start is image_base, or back to the one that UEFI was to start. */
+unarmed:
 	movl	image_base(%rip), %eax
+	cmpq	$0, efi_came_from(%rip)
+	jne	1f
 	movl	saved_boot_params(%rip), %esi
 	jmp	to_32
+1:	addl	stub_offset(%rip), %eax
+	leaq	entry32(%rip), %rcx
+	leaq	way_back(%rip), %rdx
+	subq	%rcx, %rdx
+	addq	%rdx, %rax
+	jmp	*%rax
 
 /*
  * leave_image(copy): go on in the copy of this stub at physical address copy, in relocated_main().
@@ -116,15 +127,14 @@ leave_image_jump:
 	leaq	boot_stack_top(%rip), %rsp
 	movq	%rax, %rdi
 	call	relocated_main
-	movl	image_base(%rip), %eax
-	movl	saved_boot_params(%rip), %esi
-	jmp	to_32
+	jmp	unarmed
 
 /*
  * to_32: leaves long mode and jumps to 32-bit code as the 32-bit boot protocol wants it.
  * In: EAX = entry, ESI = boot_params. Flat CS 0x10, DS/ES/SS 0x18, paging and EFER.LME off, CR4 = 0,
  * EBX = EBP = EDI = 0, interrupts off.
  */
+	.globl to_32
 to_32:
 	flat_32_bit_code
 	movl	%edx, %fs
@@ -197,6 +207,7 @@ saved_boot_params:
 image_base:
 	.long	0
 	.balign 16
+	.globl gdt, gdt_pointer
 gdt:	flat_segments
 gdt_pointer:
 	.word	gdt_pointer - gdt - 1
@@ -226,4 +237,5 @@ boot_pml5:
 	.skip	4096
 boot_stack:
 	.skip	16384
+	.globl boot_stack_top
 boot_stack_top:

@@ -72,6 +72,10 @@ static inline const void *part_bytes(int index)
 void leave_image(u64 copy);
 void enter_kernel(u64 entry, u64 delta, u64 boot_params, u64 pml5);
 
+/* main.c */
+int plan_is_intact(void);
+int check_parts(void);
+
 /* command-line.c */
 const char *command_line(void);
 const char *find_option(const char *name);

@@ -19,12 +19,13 @@ static void restore_header(void)
 
 	bp->syssize = plan.original_syssize;
 	bp->init_size = plan.original_init_size;
+	bp->xloadflags = (u16)plan.original_xloadflags;
 	bp->code32_start = image_base;
 }
 
 /* ---- the way in ---- */
 
-static int plan_is_intact(void)
+int plan_is_intact(void)
 {
 	struct plan copy = plan;
 
@@ -61,7 +62,7 @@ static u64 image_size(void)
 	return end;
 }
 
-static int check_parts(void)
+int check_parts(void)
 {
 	int i;
 

@@ -22,16 +22,29 @@ int refuse(enum reason reason, const char *why)
 	return -1;
 }
 
+void add_refusal(struct line *line)
+{
+	add_text(line, "saveoops: E");
+	if (refusal.reason < 10)
+		add_text(line, "0");
+	add_decimal(line, refusal.reason);
+	add_text(line, " not armed: ");
+	add_text(line, refusal.why.text);
+	add_text(line, "\n");
+}
+
 void tell_refusal(void)
 {
 	struct line line = { .used = 0 };
 
-	add_text(&line, "saveoops: E");
-	if (refusal.reason < 10)
-		add_text(&line, "0");
-	add_decimal(&line, refusal.reason);
-	add_text(&line, " not armed: ");
-	add_text(&line, refusal.why.text);
-	add_text(&line, "\n");
+	add_refusal(&line);
 	tell(line.text);
+}
+
+void tell_refusal_on_serial(void)
+{
+	struct line line = { .used = 0 };
+
+	add_refusal(&line);
+	say_serial(line.text);
 }

@@ -17,6 +17,9 @@ enum reason {
 	TOO_MUCH_RAM = 10,
 	BAD_MEMORY_WORDS = 12,
 	BAD_SETUP_DATA = 13,
+	NO_ROOM_FOR_IMAGE = 40,
+	NO_EVENT = 41,
+	KERNEL_NOT_FOUND = 42,
 };
 
 /* Why the primary boots unarmed, once that is so. */
@@ -30,8 +33,10 @@ extern struct refusal refusal;
 /* Not armed, for that reason. Gives -1. */
 int refuse(enum reason reason, const char *why);
 
-/* Says so. */
+/* The line that says so, and what says it: on screen and serial port, or there only. */
+void add_refusal(struct line *line);
 void tell_refusal(void);
+void tell_refusal_on_serial(void);
 
 /* A whole line, with its end. */
 void tell(const char *text);

@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0x90ffbdfe
+#define SHARED_VERSION 0x99623a5d
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -38,6 +38,7 @@
 
 #define MAX_CHUNKS 16
 #define HOOK_WINDOW_PMD 508
+#define STARTUP_PATTERN_SIZE 64
 
 #ifndef __ASSEMBLER__
 
@@ -125,8 +126,20 @@ struct plan {
 	u64 region_size; /* of the crash region, multiple of 2 MiB */
 	u64 font; /* of the kernel's 8x16 font from _text, bytes; 0: none, or not wanted */
 	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
+	u32 setup_size; /* of the setup sectors, bytes */
+	u32 original_size; /* of the primary kernel's own protected-mode part, bytes */
+	u32 image_size; /* of the composed protected-mode part, bytes */
+	u32 original_handover; /* setup header field before composing; 0: none */
+	u32 original_xloadflags; /* setup header field before composing */
+	u32 original_pe_entry; /* AddressOfEntryPoint before composing; 0: none */
+	u32 pe_stub_address; /* of the entry stub from the start of the PE image */
+	u32 handover_entry; /* of the EFI handover entry in the entry stub, bytes */
+	u32 pe_entry; /* of the PE entry in the entry stub, bytes */
+	u32 text_end; /* of the entry stub's code and constants, bytes */
+	u8 startup[64]; /* first bytes at startup_64 of the kernel, masked */
+	u8 startup_mask[64]; /* 0 for bytes that KASLR changes, else 0xff */
 };
-_Static_assert(sizeof(struct plan) == 776, "struct plan");
+_Static_assert(sizeof(struct plan) == 944, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {

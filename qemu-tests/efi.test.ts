@@ -1,0 +1,142 @@
+/**
+ * UEFI (OVMF): from the loader's own entry to the capture, and from each failure to the plain kernel. A short sample; the
+ * lane `efi` has kernels, loaders and memory sizes.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { withTemporaryFolder } from '../src/host/files.js';
+import { readManifest } from '../src/image/payload-folder.js';
+import type { ScenarioResult } from '../src/machine/scenario.js';
+import { serialLines } from '../src/machine/serial-text.js';
+import { bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
+import { bootFat, captureFacts, damagedFiles } from './harness/boot-fat.js';
+import { buildPayloadFolder } from './harness/build.js';
+import { bootEfiFile } from './harness/esp.js';
+import { makeOnce, cache } from './harness/folders.js';
+import { payload, stockKernel, toolDigest } from './harness/payloads.js';
+import { readState, stateGuest } from './state-guest.js';
+
+const limit = 240_000;
+const vfsPanic = 'Kernel panic - not syncing: VFS: Unable to mount root fs';
+/** The kernel's last word with panic=-1, when nobody captures. */
+const rebooting = [/Rebooting in|reboot: machine restart/];
+
+/** Lines with a number that entry stub or module print; firmware's console may have put something in front. */
+function said({ serial }: ScenarioResult): readonly string[] {
+  return serialLines(serial).flatMap((line) => /saveoops: E\d\d .*$/.exec(line)?.[0] ?? []);
+}
+
+async function composedImage(): Promise<string> {
+  const folder = await makeOnce(join(cache, 'payloads', `efi-file-${toolDigest()}`), async (out) => {
+    await buildPayloadFolder({ kernel: stockKernel('cloud-amd64').vmlinuz, out, format: 'efi' });
+  });
+  return join(folder, 'saveoops.efi');
+}
+
+describe('syslinux.efi and the module for UEFI', () => {
+  const build = async (): Promise<string> =>
+    await payload({
+      flavour: 'amd64',
+      initrds: [await stateGuest()],
+      save: 'boot',
+      crashAppend: 'saveoops.hold=0',
+      name: 'efi-state',
+    });
+
+  test(
+    'boot armed, with the initrd, and the boot file system known',
+    async () => {
+      const result = await bootPayload(await build(), { firmware: 'uefi' });
+      check(result, () => {
+        const { nodes, cmdline } = readState(guestBlock(result, 'state'));
+        expect(nodes).toMatchObject([{ reason: 0 }]);
+        expect(cmdline).toMatch(/^BOOT_IMAGE=saveoops-efi\.c32 .*saveoops\.boot=[0-9A-F]{4}-[0-9A-F]{4}$/);
+      });
+    },
+    limit,
+  );
+
+  test(
+    'and a panic is saved on the disk that they were started from',
+    async () => {
+      const result = await bootPayload(await build(), {
+        firmware: 'uefi',
+        label: 'saveoops-test',
+        writable: true,
+        endAt: [],
+      });
+      captured(result, vfsPanic);
+      const fat = bootFat(result, join(dirname(result.serialLog), 'fat'));
+      const captures = captureFacts(fat);
+      check(result, () => {
+        expect(captures).toMatchObject([{ failures: [], message: expect.stringContaining('VFS') }]);
+        expect(damagedFiles(fat, captures)).toEqual([]);
+      });
+    },
+    limit,
+  );
+});
+
+/** KiB of RAM that the kernel has, of "Memory: 896848K/1047788K available". */
+function ramOf({ serial }: ScenarioResult): number {
+  return Number(/Memory: \d+K\/(\d+)K available/.exec(serial)?.[1]);
+}
+
+describe('the composed image as an EFI application', () => {
+  /** Of a boot that never had a crash region. */
+  let plainRam = NaN;
+
+  test(
+    'started by firmware alone is armed and captured',
+    async () => {
+      const result = await bootEfiFile(await composedImage(), undefined);
+      captured(result, vfsPanic);
+    },
+    limit,
+  );
+
+  test(
+    'with a flipped byte says so on the console of the firmware, and the plain kernel boots',
+    async () => {
+      const image = await composedImage();
+      const { regions } = await readManifest(dirname(image));
+      const place = (name: string): number => regions.find((each) => each.name === name)?.offset ?? 0;
+      await withTemporaryFolder(async (folder) => {
+        const bad = await readFile(image);
+        const at = place('crash-initrd') - place('setup') + 1000;
+        bad.writeUInt8(bad.readUInt8(at) ^ 1, at);
+        await writeFile(join(folder, 'bad.efi'), bad);
+        const result = await bootEfiFile(join(folder, 'bad.efi'), `${serialConsole} panic=-1`, {
+          endAt: rebooting,
+        });
+        check(result, () => {
+          expect(said(result)).toEqual(['saveoops: E03 not armed: part 2 of the payload is damaged']);
+          expect(result.serial).toContain(vfsPanic);
+          expect(result.serial).toContain('efi: EFI v2');
+          plainRam = ramOf(result);
+        });
+      });
+    },
+    limit,
+  );
+
+  // The stub has switched to 5-level paging by then, and firmware is gone.
+  test(
+    'goes back to the kernel that its EFI stub had prepared when it finds out late',
+    async () => {
+      const result = await bootEfiFile(await composedImage(), `${serialConsole} panic=-1 mem_encrypt=on`, {
+        endAt: rebooting,
+        extra: ['-cpu', 'max'],
+      });
+      check(result, () => {
+        expect(said(result)).toEqual(['saveoops: E07 not armed: mem_encrypt=on is not supported']);
+        expect(result.serial).toContain(vfsPanic);
+        expect(result.serial).toContain('efi: EFI v2');
+        // It has the RAM of the crash region back, but for the page of the status node.
+        expect(plainRam - ramOf(result)).toBeLessThan(64);
+      });
+    },
+    limit,
+  );
+});
