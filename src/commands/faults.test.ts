@@ -69,9 +69,11 @@ test('who could not read an initramfs cannot read a copy of it', () => {
   expect(Object.fromEntries(modes)).toEqual({
     'initrd.img': 0o600,
     'saveoops-capture.img': 0o644,
+    'saveoops-efi.c32': 0o644,
     'saveoops.c32': 0o600,
     'saveoops.json': 0o644,
     'syslinux.cfg': 0o644,
+    'syslx64.cfg': 0o644,
     vmlinuz: 0o644,
   });
   for (const iso of [[], ['--iso']]) {
