@@ -1,6 +1,7 @@
 /**
  * Interrupt hardware as the crash kernel finds it: the same after a capture by Saveoops as after one by kdump, of the same
- * system. QEMU tells what is in the controllers when the crash kernel enters start_kernel.
+ * system. QEMU tells what is in the controllers when the crash kernel enters start_kernel. One thing is meant to differ: LINT1 of
+ * the CPU that starts it, by which NMIs come, is masked.
  */
 import { expect, test } from '@jest/globals';
 import { runTo } from '../src/machine/kernel-debugger.js';
@@ -90,6 +91,10 @@ function settled(text: string): string {
     .join('\n');
 }
 
+function withoutLint1(text: string): string {
+  return text.replace(/^LVT1\t.*$/m, '');
+}
+
 test(
   'after Saveoops as after kdump',
   async () => {
@@ -103,7 +108,13 @@ test(
     check(ours.run, () => {
       expect(ours.run.serial).toContain('saveoops: kernel panic: starting the crash kernel');
       expect(ours.hardware['pic']).toContain('pin 23');
-      expect(ours.hardware).toEqual(kdump.hardware);
+      // The panic is on CPU 1, which goes on.
+      const { lapic1 = '', ...others } = ours.hardware;
+      expect(lapic1).toMatch(/^LVT1\t .* masked .*NMI/m);
+      expect({ ...others, lapic1: withoutLint1(lapic1) }).toEqual({
+        ...kdump.hardware,
+        lapic1: withoutLint1(kdump.hardware['lapic1'] ?? ''),
+      });
     });
   },
   limit,

@@ -50,9 +50,10 @@ describe('numbered messages', () => {
       .map((name) => readFileSync(join(root, 'stubs', name), 'utf8'))
       .join('\n');
     const numbers = [
-      // com32: fail(20, ...); crash and hook: "saveoops: E30 ..."; entry: enum reason, ARMED being no message.
+      // com32: fail(20, ...); crash: "saveoops: E30 ..."; hook: "2 the ..."; entry: enum reason, ARMED being no message.
       ...[...sources.matchAll(/\bfail\((\d+),/g)].map(([, number]) => Number(number)),
       ...[...sources.matchAll(/saveoops: E(\d+) /g)].map(([, number]) => Number(number)),
+      ...[...sources.matchAll(/\.asciz\t"(\d) /g)].map(([, digit]) => 30 + Number(digit)),
       ...[...(/enum reason \{([^}]*)\}/.exec(sources)?.[1]?.matchAll(/= (\d+),/g) ?? [])].map(([, number]) =>
         Number(number),
       ),

@@ -33,7 +33,8 @@ export function bandsOf({ memory, regions, crash }: Pick<Manifest, 'memory' | 'r
     ['unused, behind the crash stub', p.CRASH_TABLE, 'hook'],
     ['crash table', p.PAGE_TABLES, 'hook'],
     ['page tables', p.PAGE_TABLES_END, 'hook'],
-    ['state page', p.SCRATCH_TABLES, 'harmless'],
+    ['unused, behind the page tables', p.STATE, 'harmless'],
+    ['state page', p.WINDOW_TABLE, 'harmless'],
     ['scratch tables, stack', p.BOOT_PARAMS, 'harmless'],
     ['boot_params, command line', p.ELFCOREHDR, 'boot_params'],
     ['ELF headers, written at the crash', p.NOTES, 'harmless'],
@@ -74,11 +75,11 @@ const stateFields = [
   ['native_crash_shutdown', 96],
 ] as const;
 
-/** Entries of the prepared tables without which nothing is mapped, the hook itself included (stubs/entry/arm.c). */
+/** Entries of the stub's tables without which it is not mapped, or its window leads elsewhere (stubs/entry/arm.c). */
 const tableEntries = [
-  ['of all memory', 0],
-  ['of the kernel', 8 * 511],
   ['of the first GiB', 4096],
+  ["of the window's table", 2 * 4096],
+  ['of the first 2 MiB', 3 * 4096],
 ] as const;
 
 /**

@@ -17,6 +17,7 @@ import { findGaps, type Gap } from './find-gap.js';
 import { findFixmapWindow, fixmapTable } from './fixmap-window.js';
 import { hookSize, hookSymbol, linkHook } from './link-hook.js';
 import { findNosaveWord, nosaveEnd } from './nosave-word.js';
+import { unknownResources } from './resource-tree.js';
 import { unpublishedSymbols } from './vmcoreinfo.js';
 
 export interface ArmedKernel {
@@ -34,8 +35,6 @@ export interface ArmedKernel {
   readonly hookCrashShutdown: bigint;
   /** undefined: NT_PRSTATUS has no pid until the kernel saves its own. */
   readonly currentTask: CurrentTask | undefined;
-  readonly level3KernelPgt: bigint;
-  readonly level4KernelPgt: bigint | undefined;
   readonly end: bigint;
   /** Of symbols that the kernel has. */
   readonly symbols: ReadonlyMap<KernelSymbolName, bigint>;
@@ -73,15 +72,14 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     return address;
   };
   const symbols = new Map<KernelSymbolName, bigint>();
-  const unpublished = unpublishedSymbols(kernel);
+  const unused = [...unpublishedSymbols(kernel), ...unknownResources(kernel)];
   for (const name of kernelSymbolNames) {
-    if (unpublished.includes(name)) continue;
+    if (unused.includes(name)) continue;
     const address = find(name, neededSymbols.includes(name));
     if (address !== undefined) symbols.set(name, address);
   }
   const smpOps = find('smp_ops', true) ?? 0n;
-  const level3KernelPgt = find('level3_kernel_pgt', true) ?? 0n;
-  const level4KernelPgt = find('level4_kernel_pgt', false);
+  find('level3_kernel_pgt', true);
   find(fixmapTable, true);
   find('_text', true);
   const end = find('_end', true) ?? 0n;
@@ -191,8 +189,6 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     crashShutdown,
     hookCrashShutdown: entry('hook_crash_shutdown'),
     currentTask,
-    level3KernelPgt,
-    level4KernelPgt,
     end,
     symbols,
     edits: edits.map(({ what, offset, before, after }) => ({

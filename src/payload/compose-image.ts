@@ -153,7 +153,7 @@ function planFacts(inputs: ImageInputs): StructureWriter {
   const textToEnd = Number(armed.end - image.virtual);
   const relocatable = listEntries > 0 && header.relocatable_kernel !== 0;
   const level5 = XLF_5LEVEL | XLF_5LEVEL_ENABLED;
-  const useLevel5 = (header.xloadflags & level5) === level5 && armed.level4KernelPgt !== undefined;
+  const useLevel5 = (header.xloadflags & level5) === level5;
   plan.set('original_syssize', header.syssize);
   plan.set('original_init_size', header.init_size);
   plan.set('load_physical_addr', image.physical);
@@ -177,8 +177,6 @@ function planFacts(inputs: ImageInputs): StructureWriter {
   );
   plan.set('hook_slots', armed.hookSlots - image.virtual);
   plan.set('nosave_word', armed.nosaveWord - image.virtual);
-  plan.set('level3_kernel_pgt', armed.level3KernelPgt - image.virtual);
-  plan.set('level4_kernel_pgt', useLevel5 ? (armed.level4KernelPgt ?? 0n) - image.virtual : 0n);
   plan.set('text_to_end', textToEnd);
   plan.set('smp_stop', armed.smpStop);
   plan.set('smp_crash_stop', armed.smpCrashStop);

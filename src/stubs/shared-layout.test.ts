@@ -42,7 +42,10 @@ describe('structures shared with the stubs', () => {
       ['CRASH_TABLE', 'PAGE_TABLES'],
       ['PAGE_TABLES', 'PAGE_TABLES_END'],
       ['PAGE_TABLES_END', 'STATE'],
-      ['STATE', 'SCRATCH_TABLES'],
+      ['STATE', 'WINDOW_TABLE'],
+      ['WINDOW_TABLE', 'SCRATCH_TABLES'],
+      ['SCRATCH_TABLES', 'IDT'],
+      ['IDT', 'STACK_TOP'],
       ['STACK_TOP', 'BOOT_PARAMS'],
       ['BOOT_PARAMS', 'CMDLINE'],
       ['CMDLINE', 'FONT'],
@@ -55,5 +58,7 @@ describe('structures shared with the stubs', () => {
       expect([before, regionPlaces[before] <= regionPlaces[after]]).toEqual([before, true]);
     }
     expect(regionPlaces.BACKUP_END - regionPlaces.BACKUP).toBe(640 * 1024);
+    // Bit 12 of CR3 is the kernel's own, with page-table isolation; the region begins at a multiple of 2 MiB.
+    expect(regionPlaces.SCRATCH_TABLES % 0x2000).toBe(0);
   });
 });

@@ -74,6 +74,9 @@ export const kernelSymbolNames = [
   'vmemmap_base',
   'panic_timeout', // what `panic=` says, when the stub itself fails
   'kexec_crash_image', // set while panic() runs its notifiers first, so that it comes back to us
+  'crash_vmclear_loaded_vmcss', // pointer to KVM's function that clears the loaded VMCSs, until 6.5
+  'cpu_emergency_virt_callback', // its successor, which leaves VMX operation as well; in 6.1's later updates, too
+  'iomem_resource', // root of the resource tree, for RAM that was added after the boot
 ] as const;
 export type KernelSymbolName = (typeof kernelSymbolNames)[number];
 
@@ -112,8 +115,6 @@ export const planDef: StructDef = {
       type: 'u64',
       comment: "from _text, bytes: where the hook's sum is a second time, that hibernation does not restore",
     },
-    { name: 'level3_kernel_pgt', type: 'u64', comment: 'from _text, bytes' },
-    { name: 'level4_kernel_pgt', type: 'u64', comment: 'from _text, bytes; 0 without 5-level paging' },
     { name: 'text_to_end', type: 'u64', comment: 'from _text to _end, bytes' },
     { name: 'smp_stop', type: 'u64', comment: 'link address of smp_ops.stop_other_cpus' },
     { name: 'smp_crash_stop', type: 'u64', comment: 'link address of smp_ops.crash_stop_other_cpus' },
@@ -210,10 +211,13 @@ export const loadTableMagic = 0x644c7653; // "SvLd"
 export const regionPlaces = {
   CRASH_STUB: 0x0, // code and data of the crash stub
   CRASH_TABLE: 0x10000, // struct crash_table (stubs/include/crash-table.h)
-  PAGE_TABLES: 0x20000, // identity map and the hook's tables
-  PAGE_TABLES_END: 0x80000, // also the end of what the hook sums
+  PAGE_TABLES: 0x20000, // the stub's part of the address space: region and first 2 MiB one to one, its window
+  PAGE_TABLES_END: 0x28000, // also the end of what the hook sums
   STATE: 0x80000, // once-only flag, saved registers
-  SCRATCH_TABLES: 0x81000, // copy of the dead kernel's top-level table
+  WINDOW_TABLE: 0x81000, // last-level table of the crash stub's window on any physical page
+  // Even pages only: CR3 with bit 12 set is a user table to a kernel with page-table isolation.
+  SCRATCH_TABLES: 0x82000, // copy of the dead kernel's top-level table, which the stub runs on
+  IDT: 0x83000, // of the crash stub
   STACK_TOP: 0x90000, // 48 KiB of stack below
   BOOT_PARAMS: 0x90000, // of the crash kernel
   CMDLINE: 0x91000,
@@ -228,8 +232,8 @@ export const regionPlaces = {
 } as const;
 
 /**
- * The entry of level2_fixmap_pgt by which the hook reads the crash region: the first behind the fixmap
- * (src/arm/fixmap-window.ts).
+ * The entry of level2_fixmap_pgt by which the hook reaches the crash region: the first behind the fixmap
+ * (src/arm/fixmap-window.ts). By the next one it reads the dead kernel's top-level table.
  */
 export const hookWindowPmd = 508;
 

@@ -48,7 +48,8 @@ export interface State {
   readonly registers: Map<string, Value>;
   /** Eight-byte slots, by origin and offset. Shared between states: a store makes a new one, as few instructions store. */
   memory: ReadonlyMap<string, Value>;
-  readonly control: Map<string, Value>; // cr0, cr3, cr4
+  /** cr0, cr3, cr4, and what rules put there to know that a path has come by a place. */
+  readonly control: Map<string, Value>;
   mode: Mode;
   interrupts: 'entry' | 'off' | 'any';
   directionClear: boolean;
@@ -177,6 +178,8 @@ export function interpret(
       if (selector === 0x10n) state.mode = 32;
       if (to !== undefined) go(Number(to), selector === 0x10n ? [] : calls.slice(0, -1), state);
       else step.say('the checker does not know where this far return leads');
+    } else if (/^(int3|iret)/.test(mnemonic)) {
+      // A handler's business, or what was interrupted.
     } else if (/^ret/.test(mnemonic)) {
       if (calls.length === 0) hooks.leave(step);
       else if (known(pop(state)) !== BigInt(calls.at(-1) ?? 0)) step.say('does not return to its caller');
@@ -325,6 +328,7 @@ function execute(
   for (const [pattern, names] of implicit)
     if (pattern.test(mnemonic) && !(mnemonic.startsWith('imul') && operands.length > 1))
       for (const name of names) state.registers.set(name, unknown);
+  if (/^rep (movs|stos)/.test(instruction.text)) state.registers.set('rcx', constant(0n));
   if (readsOnly.test(mnemonic) || operands.every((each) => each.kind === 'memory')) return;
   write(last, result(mnemonic, first, second, instruction, state, value), state);
   if (/^(xchg|xadd)/.test(mnemonic)) write(first, unknown, state);

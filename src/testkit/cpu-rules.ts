@@ -5,6 +5,7 @@
 import {
   afterCall,
   clears,
+  constant,
   interpret,
   isExactly,
   known,
@@ -14,6 +15,7 @@ import {
   unknown,
   type State,
   type Step,
+  type Value,
 } from './abstract-machine.js';
 import type { Instruction, Listing } from './disassembly.js';
 import { fixmapTable } from '../arm/fixmap-window.js';
@@ -23,7 +25,6 @@ const PCIDE = 17;
 const CET = 23;
 const LASS = 27;
 const FRED = 32;
-const notAddress = ((1n << 64n) - 1n) & ~0x000ffffffffff000n;
 
 /** What panic()'s way back needs: callee-saved registers, and the native function's argument. */
 const kept = ['rbx', 'rbp', 'r12', 'r13', 'r14', 'r15', 'rdi'];
@@ -46,15 +47,13 @@ function unchecked(code: Iterable<Instruction>, reached: ReadonlySet<number>): s
     .map(({ address, text }) => `0x${address.toString(16)} ${text}: no path of the checker leads here`);
 }
 
-/** A push, pop, call or return, or an operand on the stack. */
-function usesStack({ mnemonic, operands }: Instruction, state: State): boolean {
-  if (/^(push|pop|call|ret|lret|iret|enter|leave)/.test(mnemonic)) return true;
-  return operands.some(
-    (each) =>
-      each.kind === 'memory' &&
-      (each.base === 'rsp' || register(state, each.base).from === 'rsp') &&
-      mnemonic !== 'lea',
-  );
+/**
+ * The stub's top-level table, on an even page: with page-table isolation the kernel's entry code takes a CR3 with bit 12
+ * set for a user table and goes on with the page below (PTI_USER_PGTABLE_BIT, arch/x86/entry/calling.h).
+ */
+function isOwnTable(value: Value | undefined): boolean {
+  const { from, offset, changed } = value ?? unknown;
+  return from === 'region' && changed === 0n && offset === regionPlaces.SCRATCH_TABLES && offset % 8192 === 0;
 }
 
 /** The hook's entries: its global symbols, but for the data. */
@@ -62,20 +61,19 @@ export function hookEntries(listing: Listing): string[] {
   return [...listing.globals].filter((name) => name !== 'hook_slots').sort();
 }
 
-/** Rules for hook.o. SLOT_REGION is at 0 and SLOT_CR3 at 8 of hook_slots (stubs/include/hook-slots.h). */
+/** Rules for hook.o. SLOT_REGION is at 0 of hook_slots (stubs/include/hook-slots.h). */
 export function checkHook(listing: Listing): string[] {
   const complaints: string[] = [];
   const reached = new Set<number>();
   const slots = listing.labels.get('hook_slots') ?? 0;
   const load = (name: string, offset: number): ReturnType<typeof origin> => {
-    if (name === fixmapTable) return origin('window');
-    if (name !== 'hook_slots') return unknown;
-    return offset === 0 ? origin('region') : offset === 8 ? origin('tables') : unknown;
+    if (name === fixmapTable) return constant(0n);
+    return name === 'hook_slots' && offset === 0 ? origin('region') : unknown;
   };
 
-  const preparedTables = (state: State): boolean => !isExactly(state.control.get('cr3'), 'cr3');
+  const ownTables = (state: State): boolean => !isExactly(state.control.get('cr3'), 'cr3');
   const windowOpen = ({ memory }: State): boolean =>
-    [...memory].some(([place, entry]) => place.startsWith(fixmapTable) && !isExactly(entry, 'window'));
+    [...memory].some(([place, entry]) => place.startsWith(fixmapTable) && known(entry) !== 0n);
   const asPanicLeftThem = ({ state, say }: Step): void => {
     for (const name of kept)
       if (!isExactly(register(state, name), name)) say(`${name} is not as panic() left it`);
@@ -84,20 +82,17 @@ export function checkHook(listing: Listing): string[] {
     const { instruction, state, value, say } = step;
     const { mnemonic, operands, indirect } = instruction;
     const written = operands.at(-1);
-    if (preparedTables(state)) {
-      if (!clears(state.control.get('cr4') ?? unknown, LASS))
-        say('the low half is used while CR4.LASS may be on');
-      if (usesStack(instruction, state)) say('no stack is mapped under the prepared tables');
-      for (const each of operands)
-        if (each.kind === 'memory' && each.base !== 'rip' && register(state, each.base).from !== 'region')
-          if (mnemonic !== 'lea' && !mnemonic.startsWith('nop')) say('only the region is mapped here');
-    }
+    if (ownTables(state) && !clears(state.control.get('cr4') ?? unknown, LASS))
+      say('the low half is used while CR4.LASS may be on');
+    if (instruction.text.startsWith('rep movs')) state.control.set('copied', constant(1n));
     if (indirect && !clears(state.control.get('cr4') ?? unknown, CET))
       say('indirect branch while CR4.CET may be on');
     if (mnemonic === 'mov' && written?.kind === 'register' && written.name === 'cr3') {
       const loaded = value(operands[0]);
-      if (!isExactly(loaded, 'tables') && !isExactly(loaded, 'cr3'))
-        say('CR3 is neither the prepared tables nor what it was');
+      if (!isOwnTable(loaded) && !isExactly(loaded, 'cr3'))
+        say("CR3 is neither the stub's table, on an even page, nor what it was");
+      if (isOwnTable(loaded) && state.control.get('copied') === undefined)
+        say("the stub's table is not a copy of the kernel's");
       if (windowOpen(state)) say('the window is open');
     }
     if (mnemonic === 'mov' && written?.kind === 'register' && written.name === 'cr0')
@@ -128,7 +123,7 @@ export function checkHook(listing: Listing): string[] {
         say('R10 is not the stack with flags, entry and two returns');
       const back = known(register(state, 'r11'));
       if (!isLandingPlace(listing, back)) say('R11 leads to no ENDBR64');
-      if (!isExactly(state.control.get('cr3'), 'tables')) say('CR3 is not the prepared tables');
+      if (!isOwnTable(state.control.get('cr3'))) say("CR3 is not the stub's table");
       if (state.interrupts !== 'off') say('interrupts may be on');
       if (!mnemonic.startsWith('jmp')) say('calls through a register');
       // The crash stub may refuse.
@@ -156,15 +151,15 @@ export function checkHook(listing: Listing): string[] {
     complaints.push(...analysis.complaints);
     analysis.reached.forEach((each) => reached.add(each));
   }
-  const text = Math.min(slots, listing.labels.get('damaged') ?? slots);
+  const text = Math.min(slots, listing.labels.get('not_captured') ?? slots);
   const code = instructions(listing).filter(({ address }) => address < text);
   complaints.push(...unchecked(code, reached));
   return [...new Set(complaints)];
 }
 
 /**
- * Rules for crash.elf, from crash_entry in the state in which the hook jumps there. Functions of the dead kernel are
- * taken to leave CR4 as it is.
+ * Rules for crash.elf, from crash_entry in the state in which the hook jumps there. Functions of the dead kernel may write
+ * CR4, from the kernel's own copy of it, but for LASS: with that they could not return.
  */
 export function checkCrashStub(listing: Listing): string[] {
   const { CRASH_TABLE } = regionPlaces;
@@ -178,7 +173,7 @@ export function checkCrashStub(listing: Listing): string[] {
       ['r11', origin('back')],
     ]),
     control: new Map([
-      ['cr3', origin('tables')],
+      ['cr3', { ...origin('region'), offset: regionPlaces.SCRATCH_TABLES }],
       ['cr4', { ...origin('cr4'), zeros: 1n << BigInt(CET), changed: 1n << BigInt(CET) }],
       ['cr0', cr0AtEntry],
     ]),
@@ -187,6 +182,7 @@ export function checkCrashStub(listing: Listing): string[] {
   // struct crash_table: magic, level5, region (stubs/include/crash-table.h).
   const load = (from: string, offset: number): ReturnType<typeof origin> =>
     from === 'region' && offset === CRASH_TABLE + 8 ? origin('region') : unknown;
+  const leaveVmx = listing.labels.get('leave_vmx');
   const off = (at: State, ...bits: number[]): boolean => clears(at.control.get('cr4') ?? unknown, ...bits);
 
   const rules = ({ instruction, state: now, value, say }: Step): void => {
@@ -196,14 +192,9 @@ export function checkCrashStub(listing: Listing): string[] {
     if (indirect && !off(now, CET)) say('indirect branch while CR4.CET may be on');
     if (/^ret/.test(mnemonic) && now.interrupts !== 'off')
       say('interrupts may be on behind a call of the kernel');
-    for (const each of operands) {
-      if (each.kind !== 'memory') continue;
-      for (const part of [each.base, each.index]) {
-        const address = register(now, part);
-        if (address.from === 'cr3' && (address.zeros & notAddress) !== notAddress)
-          say("the dead kernel's CR3 serves as address with PCID and LAM bits");
-      }
-    }
+    if (instruction.address === leaveVmx) now.control.delete('vmcss');
+    if (mnemonic === 'vmxoff' && now.control.get('vmcss') === undefined)
+      say('VMX operation is left before the loaded VMCSs are cleared');
     if (mnemonic === 'wrmsr' && known(register(now, 'rcx')) === 0xc0000080n) {
       if (paging) say('EFER is written while paging may be on');
       if (!clears(register(now, 'rax'), 8, 10, 11)) say('EFER keeps LME, LMA or NXE');
@@ -223,9 +214,7 @@ export function checkCrashStub(listing: Listing): string[] {
       if (known(loaded) === 0n && !now.longModeOff) say('CR4 is cleared before EFER');
     }
     if (written.name === 'cr3') {
-      const masked = loaded.from === 'cr3' && (loaded.zeros & notAddress) === notAddress;
-      const own = loaded.from === 'region' && loaded.offset !== undefined && loaded.offset % 4096 === 0;
-      if (!masked && !own && paging) say('CR3 gets a value that may have PCID or LAM bits');
+      if (!isOwnTable(loaded) && paging) say("CR3 is not the stub's table, on an even page");
     }
   };
 
@@ -242,6 +231,8 @@ export function checkCrashStub(listing: Listing): string[] {
       if (!now.directionClear) say('the direction flag may be set in a call of the kernel');
       if ((register(now, 'rsp').zeros & 15n) !== 15n) say('the stack of a call of the kernel is not aligned');
       afterCall(now);
+      now.control.set('cr4', unknown);
+      now.control.set('vmcss', constant(0n));
       return instruction.next;
     }
     if (!isExactly(step.value(instruction.operands[0]), 'back')) say('leads neither back to the hook nor on');
@@ -261,5 +252,9 @@ export function checkCrashStub(listing: Listing): string[] {
     leave,
     load,
   });
+  const lastResort = instructions(listing).some(
+    ({ mnemonic, address }) => mnemonic === 'int3' && reached.has(address),
+  );
+  if (!lastResort) complaints.push('no triple fault ends a machine that has no other way to reset');
   return [...complaints, ...unchecked(instructions(listing), reached)];
 }

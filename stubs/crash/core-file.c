@@ -11,6 +11,9 @@
 #define PR_PID 32               /* offsetof(struct elf_prstatus, pr_pid) */
 #define PR_REG 112              /* offsetof(struct elf_prstatus, pr_reg): 27 registers */
 #define MAX_CPUS 1024
+#define MAX_RESOURCES 65536     /* more than any machine has: a list that was damaged may have no end */
+#define MAX_RESOURCE_DEPTH 16
+#define IORESOURCE_SYSTEM_RAM 0x01000200 /* include/linux/ioport.h */
 #define END_OF_NOTES 64         /* bytes of zero that end the reader's walk */
 
 struct elf_header {
@@ -25,6 +28,11 @@ struct elf_header {
 struct program_header {
 	u32 type, flags;
 	u64 offset, vaddr, paddr, filesz, memsz, align;
+};
+
+/* include/linux/ioport.h; the build has compared it with the kernel's BTF. */
+struct resource {
+	u64 start, end, name, flags, desc, parent, sibling, child;
 };
 
 /* One more line of VMCOREINFO behind those of the build. text ends in '='. */
@@ -131,13 +139,76 @@ static u64 place_prstatus(const struct crash_table *table, char *notes, const st
 	return used ? used : put_prstatus(table, notes, regs);
 }
 
-/* ELF core header as fs/proc/vmcore.c takes it: p_offset is a physical address, headers follow the ELF header. */
-static void place_elf_headers(const struct crash_table *table, u64 notes_size)
+/* The resource after this one: children first. 0: no more; a bad pointer is given, for the caller to see. */
+static u64 next_resource(const struct crash_table *table, u64 node)
+{
+	const struct resource *resource = at(node);
+	int depth;
+
+	if (resource->child)
+		return resource->child;
+	for (depth = 0; depth < MAX_RESOURCE_DEPTH; depth++) {
+		if (resource->sibling)
+			return resource->sibling;
+		if (!resource->parent || !mapped(table, resource->parent, sizeof(*resource)))
+			return resource->parent;
+		resource = at(resource->parent);
+	}
+	return 1; /* mapped nowhere */
+}
+
+static int known_at_boot(const struct crash_table *table, const struct resource *resource)
+{
+	u32 i;
+
+	for (i = 0; i < table->ram_count; i++)
+		if (resource->start < table->ram[i].start + table->ram[i].size && table->ram[i].start <= resource->end)
+			return 1;
+	return 0;
+}
+
+static struct program_header load_segment(u64 vaddr, u64 paddr, u64 size)
+{
+	return (struct program_header){ .type = 1 /* PT_LOAD */, .flags = 7, .offset = paddr, .vaddr = vaddr,
+					.paddr = paddr, .filesz = size, .memsz = size };
+}
+
+/*
+ * RAM that came after the boot (DIMMs, virtio-mem, balloons), from the kernel's resource tree. Gives 0 when there is
+ * more than fits, or the tree is damaged.
+ */
+static int add_new_ram(const struct crash_table *table, struct program_header **p, u64 direct_map)
+{
+	const struct program_header *end = at(table->region + PLACE_NOTES);
+	u64 node = table->symbol[KSYM_iomem_resource];
+	u32 count;
+
+	for (count = 0; node; node = next_resource(table, node)) {
+		const struct resource *resource = at(node);
+
+		if (count++ == MAX_RESOURCES || !mapped(table, node, sizeof(*resource)))
+			return 0;
+		if ((resource->flags & IORESOURCE_SYSTEM_RAM) != IORESOURCE_SYSTEM_RAM || known_at_boot(table, resource))
+			continue;
+		if (*p + 1 > end || resource->end < resource->start)
+			return 0;
+		*(*p)++ = load_segment(direct_map + resource->start, resource->start,
+				       resource->end - resource->start + 1);
+	}
+	return 1;
+}
+
+/*
+ * ELF core header as fs/proc/vmcore.c takes it: p_offset is a physical address, headers follow the ELF header. Gives 0
+ * when RAM is missing.
+ */
+static int place_elf_headers(const struct crash_table *table, u64 notes_size)
 {
 	struct elf_header *elf = at(table->region + PLACE_ELFCOREHDR);
 	struct program_header *p = (struct program_header *)(elf + 1);
 	u64 direct_map = kernel_value(table, KSYM_page_offset_base, 8);
 	u32 i;
+	int complete;
 
 	if (!direct_map)
 		direct_map = PAGE_OFFSET_BASE_L4;
@@ -147,30 +218,29 @@ static void place_elf_headers(const struct crash_table *table, u64 notes_size)
 	*p++ = (struct program_header){ .type = 4 /* PT_NOTE */, .offset = table->region + PLACE_NOTES,
 					.paddr = table->region + PLACE_NOTES, .filesz = notes_size,
 					.memsz = notes_size };
-	*p++ = (struct program_header){ .type = 1 /* PT_LOAD */, .flags = 7, .offset = table->text_physical,
-					.vaddr = table->text_virtual, .paddr = table->text_physical,
-					.filesz = table->kernel_size, .memsz = table->kernel_size };
+	*p++ = load_segment(table->text_virtual, table->text_physical, table->kernel_size);
 	for (i = 0; i < table->ram_count; i++) {
 		struct ram_range ram = table->ram[i];
-		u64 offset = ram.start;
+		int saved = ram.start < table->backup_size;
 
-		if (ram.start < table->backup_size) {
+		if (saved)
 			ram.size = MIN(ram.size, table->backup_size - ram.start);
-			offset = table->region + PLACE_BACKUP + ram.start;
-		}
-		*p++ = (struct program_header){ .type = 1, .flags = 7, .offset = offset,
-						.vaddr = direct_map + ram.start, .paddr = ram.start,
-						.filesz = ram.size, .memsz = ram.size };
+		*p = load_segment(direct_map + ram.start, ram.start, ram.size);
+		if (saved)
+			p->offset += table->region + PLACE_BACKUP;
+		p++;
 	}
+	complete = add_new_ram(table, &p, direct_map);
 	elf->phnum = (u16)(p - (struct program_header *)(elf + 1));
+	return complete;
 }
 
-void place_core_file(const struct crash_table *table, const struct pt_regs *regs)
+int place_core_file(const struct crash_table *table, const struct pt_regs *regs)
 {
 	char *notes = at(table->region + PLACE_NOTES);
 	u64 used = place_vmcoreinfo(table, notes);
 
 	used += place_prstatus(table, notes + used, regs);
 	memset(notes + used, 0, END_OF_NOTES);
-	place_elf_headers(table, used + END_OF_NOTES);
+	return place_elf_headers(table, used + END_OF_NOTES);
 }

@@ -1,6 +1,6 @@
 /*
  * Crash stub, assembly part. Lies at the start of the crash region; the hook has checked every byte of it.
- * On entry: see stubs/hook/hook.S. It runs on its own stack, under tables that map all RAM one to one and the dead
+ * On entry: see stubs/hook/hook.S. It runs on its own stack, under tables that map its region one to one and the dead
  * kernel where it was.
  */
 #include "crash.h"
@@ -69,6 +69,9 @@ call_kernel:
 	cld
 	call	*%rsi
 	cli
+	movq	%cr4, %rax
+	btrq	$23, %rax		/* what writes CR4 does so from the kernel's own copy of it */
+	movq	%rax, %cr4
 	movq	%rbx, %rsp
 	popq	%r15
 	popq	%r14
@@ -79,17 +82,24 @@ call_kernel:
 	ret
 
 /*
- * leave_vmx(): VMXOFF, which the kernel's crash path would do as one of its last steps (KVM). It writes CR4 after that,
- * with its own CET and LASS bits, and could then not return to the low half. It asks CR4.VMXE first.
+ * leave_vmx(stack, clear): VMXOFF, which the kernel's crash path would do as one of its last steps (KVM). It writes CR4
+ * after that, with its own LASS bit, and could then not return to the low half. The loaded VMCSs are cleared before
+ * (Intel SDM vol. 3, 25.11.1): by clear(), of the kernel, or 0. It may have left VMX operation itself.
  */
 	.globl leave_vmx
 leave_vmx:
+	leaq	nothing(%rip), %rax
+	testq	%rsi, %rsi
+	cmovzq	%rax, %rsi
+	xorl	%edx, %edx
+	call	call_kernel
 	movq	%cr4, %rax
 	btrq	$13, %rax		/* VMXE */
-	jnc	1f
+	jnc	nothing
 	vmxoff
 	movq	%rax, %cr4
-1:	ret
+nothing:
+	ret
 
 /*
  * use_own_tables(idt): own GDT and IDT, so that nothing of the dead kernel is needed any more. RDI = 4 KiB IDT.
@@ -115,7 +125,21 @@ use_own_tables:
 	pushq	%rax
 	lretq
 
-/* Every exception and NMI after use_own_tables() ends here. */
+/* An NMI after use_own_tables() is nobody's. */
+	.globl on_nmi
+on_nmi:
+	iretq
+
+/* triple_fault(): the last of all ways to reset a machine, an exception without handlers. */
+	.globl triple_fault
+triple_fault:
+	subq	$16, %rsp
+	movq	$0, (%rsp)
+	movq	$0, 8(%rsp)
+	lidt	(%rsp)
+	int3
+
+/* Every other exception after use_own_tables() ends here. */
 	.globl on_exception
 on_exception:
 	cld

@@ -5,14 +5,13 @@
 
 void call_kernel(u64 stack, u64 function, u64 argument); /* crash.S */
 
-/* Address bits only: CR3 also carries PCID and LAM bits. */
-void map_dead_kernel(const struct crash_table *table, const struct state *state)
+volatile void *window(const struct crash_table *table, u64 physical, u64 flags)
 {
-	u64 *top = at(table->region + PLACE_SCRATCH_TABLES);
+	volatile char *there = at(STUB_WINDOW);
 
-	memcpy(top, at(state->cr3 & ADDRESS_BITS), PAGE);
-	top[0] = table->identity_table | 3;
-	__asm__ volatile("mov %0, %%cr3" : : "r"(top) : "memory");
+	*(volatile u64 *)at(table->region + PLACE_WINDOW_TABLE) = (physical & ADDRESS_BITS) | flags;
+	__asm__ volatile("invlpg %0" : : "m"(*there) : "memory");
+	return there;
 }
 
 int mapped(const struct crash_table *table, u64 address, u64 size)
@@ -26,7 +25,9 @@ int mapped(const struct crash_table *table, u64 address, u64 size)
 		int level;
 
 		for (level = table->level5 ? 4 : 3; level >= 0; level--) {
-			entry = ((u64 *)at(entry & ADDRESS_BITS))[page >> (12 + 9 * level) & 511];
+			const volatile u64 *entries = window(table, entry, WINDOW_RAM);
+
+			entry = entries[page >> (12 + 9 * level) & 511];
 			if (!(entry & 1))
 				return 0;
 			if ((entry & 0x80) && (level == 1 || level == 2))

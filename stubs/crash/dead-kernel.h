@@ -12,6 +12,7 @@ struct state {
 	u64 native_crash_shutdown; /* what machine_ops.crash_shutdown held before we took its place, or 0 */
 	u64 native_complement; /* ~native_crash_shutdown: no digest covers it while the notifiers run */
 	s64 panic_timeout; /* seconds */
+	u64 ended; /* exceptions in the stub so far */
 };
 
 /* The order in which the kernel pushes them: arch/x86/include/asm/ptrace.h. */
@@ -29,10 +30,12 @@ static inline struct crash_table *table_of(u64 region)
 	return at(region + PLACE_CRASH_TABLE);
 }
 
-/*
- * Its top-level page table with the identity map as first entry: its addresses and physical ones are valid at once.
- */
-void map_dead_kernel(const struct crash_table *table, const struct state *state);
+/* Page-table entry flags (Intel SDM vol. 3, 4.5): present, writable, and for devices PWT, PCD: uncached. */
+#define WINDOW_RAM 0x03
+#define WINDOW_DEVICE 0x1b
+
+/* The page at a physical address, until the next call: RAM may have come that no table of the boot knows. */
+volatile void *window(const struct crash_table *table, u64 physical, u64 flags);
 
 /* Whether every page of [address, address + size) is mapped now: a walk, since a fault here would lose the capture. */
 int mapped(const struct crash_table *table, u64 address, u64 size);

@@ -4,20 +4,25 @@
  */
 #include "core-file.h"
 #include "hook-slots.h"
+#include "mask-nmi.h"
 #include "reset.h"
 #include "say.h"
 #include "sha256.h"
 
 DEFINE_MEMORY_FUNCTIONS
 
-#define PLACE_IDT (PLACE_SCRATCH_TABLES + 0x1000)
+#define CR4_VMXE (1ull << 13)
 #define CR4_CET (1ull << 23)
 #define CR4_LASS (1ull << 27)
 
-void leave_vmx(void);
+#define NMI_VECTOR 2
+#define RESET_TIME 100000 /* microseconds */
+
+void leave_vmx(u64 stack, u64 clear);
+void triple_fault(void);
 void use_own_tables(u64 idt);
 void enter_crash_kernel(u64 entry, u64 boot_params);
-extern char on_exception[];
+extern char on_exception[], on_nmi[];
 
 static void tell(const struct crash_table *table, const char *text, const char *name)
 {
@@ -117,11 +122,35 @@ static void panicking_registers(const struct crash_table *table, const struct st
 	regs->ss = 0x18;
 }
 
+/* So that the kernel's crash path, which is still to come, finds no function there. */
+static void forget(const struct crash_table *table, int symbol)
+{
+	if (kernel_value(table, symbol, 8))
+		set_pointer(table->symbol[symbol], 0);
+}
+
+/*
+ * With CET or LASS on, the kernel must not leave VMX operation itself, as it writes CR4 then. The older pointer is to
+ * what clears the VMCSs. Its successor leaves VMX operation, too: with LASS it could not return, so the VMCSs stay loaded
+ * and the dump lacks what the processor holds of them.
+ */
+static void leave_vmx_first(const struct crash_table *table, const struct state *state)
+{
+	u64 clear = kernel_value(table, KSYM_crash_vmclear_loaded_vmcss, 8);
+
+	if (!(state->cr4 & (CR4_CET | CR4_LASS)) || !(state->cr4 & CR4_VMXE))
+		return;
+	if (!clear && !(state->cr4 & CR4_LASS))
+		clear = kernel_value(table, KSYM_cpu_emergency_virt_callback, 8);
+	leave_vmx(state->rsp, clear);
+	forget(table, KSYM_crash_vmclear_loaded_vmcss);
+	forget(table, KSYM_cpu_emergency_virt_callback);
+}
+
 /* Interrupt hardware as kdump leaves it; research in docs/design.md, "Quiescing". */
 static void quiesce(const struct crash_table *table, const struct state *state, struct pt_regs *regs)
 {
-	if (state->cr4 & (CR4_CET | CR4_LASS))
-		leave_vmx();
+	leave_vmx_first(table, state);
 	if (kernel_value(table, KSYM_crash_notes, 8)) {
 		call(table, state, KSYM_machine_crash_shutdown, (usize)regs);
 		/* __crash_kexec() has done this when the notifiers ran first. */
@@ -152,11 +181,11 @@ static void back_up_low_memory(const struct crash_table *table)
 
 static void own_tables(const struct crash_table *table)
 {
-	u64 idt = table->region + PLACE_IDT, handler = (usize)on_exception;
+	u64 idt = table->region + PLACE_IDT;
 	int i;
 
 	for (i = 0; i < 256; i++) {
-		u64 *gate = at(idt + 16 * (u64)i);
+		u64 *gate = at(idt + 16 * (u64)i), handler = (usize)(i == NMI_VECTOR ? on_nmi : on_exception);
 
 		gate[0] = (handler & 0xffff) | 0x8ull << 16 | 0x8eull << 40 | (handler >> 16 & 0xffff) << 48;
 		gate[1] = handler >> 32;
@@ -164,26 +193,35 @@ static void own_tables(const struct crash_table *table)
 	use_own_tables(idt);
 }
 
-/* What the primary's panic= says: reset at once, after a time, or never. Port 0x80 takes about a microsecond. */
-static void obey_panic_timeout(s64 timeout)
+/* Port 0x80 takes about a microsecond. */
+static void wait_microseconds(s64 count)
 {
-	s64 wait = timeout > 0 ? timeout * 1000000 : 0;
-
-	while (timeout == 0)
-		__asm__ volatile("hlt");
-	while (wait--)
+	while (count-- > 0)
 		inb(0x80);
-	outb(0x06, 0xcf9);
-	outb(0xfe, 0x64);
-	for (;;)
-		__asm__ volatile("hlt");
 }
 
+/* What the primary's panic= says: reset at once, after a time, or never. Each way to reset gets some time to work. */
+static void obey_panic_timeout(s64 timeout)
+{
+	while (timeout == 0)
+		__asm__ volatile("hlt");
+	wait_microseconds(timeout * 1000000);
+	outb(0x02, 0xcf9);
+	outb(0x06, 0xcf9);
+	wait_microseconds(RESET_TIME);
+	outb(0xfe, 0x64);
+	wait_microseconds(RESET_TIME);
+	triple_fault();
+}
+
+/* An exception in here is not said again. */
 void exception(void)
 {
 	u64 region = (usize)on_exception & ~0xffffull;
-	const struct state *state = at(region + PLACE_STATE);
+	struct state *state = at(region + PLACE_STATE);
 
+	if (state->ended++)
+		obey_panic_timeout(state->panic_timeout);
 	tell(table_of(region), "saveoops: E31 not captured: exception in the crash stub", "");
 	obey_panic_timeout(state->panic_timeout);
 }
@@ -194,7 +232,8 @@ void crash_main(u64 region)
 	struct state *state = at(region + PLACE_STATE);
 	struct pt_regs regs;
 
-	map_dead_kernel(table, state);
+	memset(at(region + PLACE_WINDOW_TABLE), 0, PAGE);
+	state->ended = 0;
 	state->panic_timeout = (int)kernel_value(table, KSYM_panic_timeout, 4);
 	/* Only the first of two entries leaves it for the second. */
 	if (hook_entry(state) != HOOK_CRASH_SHUTDOWN) {
@@ -219,12 +258,14 @@ void crash_main(u64 region)
 	/* point of no return */
 	panicking_registers(table, state, &regs);
 	quiesce(table, state, &regs);
+	mask_nmi(table);
 	own_tables(table);
 	if (table->flags & PLAN_RESET_PIC)
 		reset_pic();
 	if (table->flags & PLAN_RESET_VGA)
 		reset_vga(table);
-	place_core_file(table, &regs);
+	if (!place_core_file(table, &regs))
+		tell(table, "saveoops: E35 the dump lacks memory that was added after the boot", "");
 	back_up_low_memory(table);
 	tell(table, "saveoops: kernel panic: starting the crash kernel", "");
 	enter_crash_kernel(table->code32_start, region + PLACE_BOOT_PARAMS);

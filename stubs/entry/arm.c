@@ -11,51 +11,36 @@
 #define LEAF 0xe3ull
 
 /*
- * The hook's page tables: memory one to one in the low half, and in the last top-level entry the kernel image
- * through the kernel's own table. Only GiBs that hold RAM are mapped, so that no device is mapped cacheable.
- * Gives CR3, or 0 when the pool is too small (no 1 GiB pages and much RAM).
+ * What the crash stub has in the low half: the first 2 MiB and the crash region one to one, and, above 4 GiB, one page
+ * as its window on whatever else it reads. Nothing more, so no device is mapped cacheable. Gives the top-level entry.
  */
-static u64 build_hook_tables(struct crash_table *table)
+static u64 build_stub_tables(void)
 {
-	u64 pool = state.region + PLACE_PAGE_TABLES, end = state.region + PLACE_PAGE_TABLES_END;
-	u64 *top = at(pool), *pdpt = at(pool + PAGE), *p4d = at(pool + 2 * PAGE);
-	u64 next = pool + 3 * PAGE, g, top_ram = MAX(4 * GIB, map_top(&state.memory, E820_RAM));
-	u32 a, b, c, d, i;
-	int giant;
+	u64 pool = state.region + PLACE_PAGE_TABLES, i;
+	u64 *p4d = at(pool), *pdpt = at(pool + PAGE), *window = at(pool + 2 * PAGE), *pd = at(pool + 3 * PAGE);
 
-	cpuid(0x80000001, 0, &a, &b, &c, &d);
-	giant = !!(d & (1u << 26));
-	for (g = 0; g < 512 && g * GIB < top_ram; g++) {
-		int used = state.region / GIB <= g && g <= (state.region + plan.region_size - 1) / GIB;
+	_Static_assert(PLACE_PAGE_TABLES_END - PLACE_PAGE_TABLES >= 7 * PAGE, "room for the stub's page tables");
+	for (i = 0; i < 4; i++)
+		pdpt[i] = ((usize)pd + i * PAGE) | TABLE;
+	pd[0] = LEAF;
+	for (i = state.region; i < state.region + plan.region_size; i += LARGE_PAGE)
+		pd[i / LARGE_PAGE] = i | LEAF;
+	pdpt[STUB_WINDOW / GIB] = (usize)window | TABLE;
+	window[0] = (state.region + PLACE_WINDOW_TABLE) | TABLE;
+	p4d[0] = (usize)pdpt | TABLE;
+	return (usize)(state.level5 ? p4d : pdpt) | TABLE;
+}
 
-		for (i = 0; i < state.memory.count; i++) {
-			const struct span *s = &state.memory.span[i];
+/* The bit of a physical address that means encrypted to a processor with AMD SME (CPUID 0x8000001f); 0: none. */
+static u64 encryption_bit(void)
+{
+	u32 a, b, c, d;
 
-			used |= s->type == E820_RAM && s->start < (g + 1) * GIB && g * GIB < s->end;
-		}
-		if (!used)
-			continue;
-		if (giant) {
-			pdpt[g] = g * GIB | LEAF;
-			continue;
-		}
-		if (next >= end)
-			return 0;
-		pdpt[g] = next | TABLE;
-		for (i = 0; i < 512; i++)
-			((u64 *)at(next))[i] = (g * GIB + i * LARGE_PAGE) | LEAF;
-		next += PAGE;
-	}
-	if (state.level5) {
-		p4d[0] = (usize)pdpt | TABLE;
-		table->identity_table = (usize)p4d;
-		top[511] = (state.output + plan.level4_kernel_pgt) | TABLE;
-	} else {
-		table->identity_table = (usize)pdpt;
-		top[511] = (state.output + plan.level3_kernel_pgt) | TABLE;
-	}
-	top[0] = table->identity_table | TABLE;
-	return (usize)top;
+	cpuid(0x80000000, 0, &a, &b, &c, &d);
+	if (a < 0x8000001f)
+		return 0;
+	cpuid(0x8000001f, 0, &a, &b, &c, &d);
+	return a & 1 ? 1ull << (b & 63) : 0;
 }
 
 static void check_later(struct crash_table *table, const char *name, u64 start, u64 size, const u8 *digest)
@@ -181,7 +166,7 @@ static void refuse_vga_reset(void)
 /* Builds what the crash stub needs and opens the hook. */
 int arm(void)
 {
-	u64 region = state.region, *slots = at(state.output + plan.hook_slots), cr3;
+	u64 region = state.region, *slots = at(state.output + plan.hook_slots);
 	struct crash_table *table = at(region + PLACE_CRASH_TABLE);
 	const u8 *screen = state.boot_params->screen_info;
 	u32 i;
@@ -229,13 +214,10 @@ int arm(void)
 	check_later(table, "crash initrd", region + plan.part[PART_CRASH_INITRD].place,
 		    plan.part[PART_CRASH_INITRD].size, plan.part[PART_CRASH_INITRD].sha256);
 	check_later(table, "notes", region + PLACE_NOTES, plan.part[PART_NOTES].size, NULL);
-	cr3 = build_hook_tables(table);
-	if (!cr3)
-		return refuse(TOO_MUCH_RAM, "more RAM than the page-table pool maps without 1 GiB pages");
 	slots[SLOT_REGION / 8] = region;
-	slots[SLOT_CR3 / 8] = cr3;
+	slots[SLOT_FIRST_ENTRY / 8] = build_stub_tables();
+	slots[SLOT_ENCRYPTION / 8] = encryption_bit();
 	slots[SLOT_WORDS / 8] = PLACE_PAGE_TABLES_END / 8;
 	slots[SLOT_SUM / 8] = sum_words(at(region), PLACE_PAGE_TABLES_END / 8);
 	*(u64 *)at(state.output + plan.nosave_word) = slots[SLOT_SUM / 8];
-	return 0;
 }

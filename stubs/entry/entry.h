@@ -125,6 +125,6 @@ int decompress(void);
 int relocate(void);
 
 /* arm.c */
-int arm(void);
+void arm(void);
 
 #endif

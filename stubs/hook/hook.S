@@ -10,7 +10,7 @@
  * A failed check is said by _printk(), with the message of panic() and on the same consoles.
  *
  * A machine that came back from hibernation runs the image's kernel, with the slots of an earlier boot, beside the
- * region of the boot that read the image: its page tables are for another place of the kernel. The word before
+ * region of the boot that read the image, made for another place of the kernel. The word before
  * __nosave_end is in no image, so it tells (src/arm/nosave-word.ts).
  *
  * hook_crash_shutdown is reached only when the crash stub has put it into machine_ops, because panic() is to run its
@@ -18,34 +18,34 @@
  *
  * In: RDI = the native function's argument; a kernel stack; any CR3 with the kernel image mapped.
  * To the crash stub: RDX = its physical address, R8 = CR3, R9 = CR4, R10 = RSP, R11 = where to come back,
- * RBX RBP R12-R15 RDI as the kernel left them, interrupts off, supervisor CET and LASS off, CR3 = the prepared tables. On the
- * stack: RFLAGS, HOOK_* (hook-slots.h), return address in the hook, return address in the kernel.
+ * RBX RBP R12-R15 RDI as the kernel left them, interrupts off, supervisor CET and LASS off, CR3 = a copy of the kernel's
+ * top-level table, with the stub's memory in the low half. On the stack: RFLAGS, HOOK_* (hook-slots.h), return address in the hook, return address in the kernel.
  * Position-independent: the references to kernel symbols are PC-relative, linked by src/arm/link-hook.ts.
  */
 #include "../include/hook-slots.h"
 #include "../include/plan.h"
 
-/* HOOK_WINDOW_PMD's 2 MiB: level2_fixmap_pgt maps the last GiB. Present, a large page, not writable. */
+/*
+ * HOOK_WINDOW_PMD's 2 MiB: level2_fixmap_pgt maps the last GiB. A second one behind it. Present, writable, a large page.
+ */
 #define WINDOW ((HOOK_WINDOW_PMD << 21) - (1 << 30))
-#define WINDOW_FLAGS 0x81
+#define SECOND_WINDOW (WINDOW + (1 << 21))
+#define WINDOW_FLAGS 0x83
+#define WINDOW_ADDRESS 0x000fffffffe00000
 
 	.text
 	.globl hook_stop, hook_crash_stop, hook_crash_shutdown, hook_halt, hook_slots
 hook_stop:
 	endbr64
-	cmpl	$-1, panic_cpu(%rip)
-	je	1f
 	movl	$HOOK_STOP, %esi
-	call	take_over
-1:	jmp	native_stop_other_cpus
+	call	in_panic
+	jmp	native_stop_other_cpus
 
 hook_crash_stop:
 	endbr64
-	cmpl	$-1, panic_cpu(%rip)
-	je	1f
 	movl	$HOOK_CRASH_STOP, %esi
-	call	take_over
-1:	jmp	kdump_nmi_shootdown_cpus
+	call	in_panic
+	jmp	kdump_nmi_shootdown_cpus
 
 /*
  * In machine_ops.crash_shutdown, called by __crash_kexec() after the notifiers: RDI = pt_regs. The kexec image that
@@ -77,35 +77,54 @@ hook_halt:
 	call	take_over
 1:	jmp	native_halt
 
+refuse:
+	popfq
+	popq	%rsi
+say:
+	pushq	%rdi
+	leaq	not_captured(%rip), %rdi
+	movq	%rcx, %rsi
+	leaq	1(%rcx), %rdx
+	xorl	%eax, %eax		/* no vector registers, for a variadic function */
+	call	_printk
+	popq	%rdi
+9:	ret
+
+in_panic:
+	cmpl	$-1, panic_cpu(%rip)
+	je	9b
 take_over:
 	cmpq	$0, kexec_crash_image(%rip)
-	jne	9f
+	jne	9b
 take_over_now:
-	movq	hook_slots + SLOT_REGION(%rip), %rdx
+	leaq	hook_slots(%rip), %r10
+	movq	SLOT_REGION(%r10), %rdx
 	testq	%rdx, %rdx
-	jz	9f
-	movq	hook_sum(%rip), %rax
+	jz	9b
+	movq	SLOT_SUM(%r10), %rax
 	leaq	resumed(%rip), %rcx
 	cmpq	%rax, __nosave_end - 8(%rip)
 	jne	say
 	movq	%cr3, %r8
-	movq	%r8, %rax
-	shlq	$12, %rax
-	shrq	$51, %rax		/* CR3 bits 51:39: the C-bit of an encrypted kernel; RAM ends below 512 GiB */
-	jnz	9f
+	leaq	encrypted(%rip), %rcx
+	testq	%r8, SLOT_ENCRYPTION(%r10)
+	jnz	say
 	pushq	%rsi
 	pushfq
 	cli
 	/*
-	 * The sum comes before anything of the region is used, the prepared tables included: read through the
-	 * kernel's own, of which one entry that is always empty leads to the region's first 2 MiB for so long.
+	 * The sum comes before anything of the region is used: read through the kernel's own tables, of which two entries
+	 * that are always empty lead to the region's first 2 MiB and to the top-level table for so long.
 	 */
 	leaq	level2_fixmap_pgt + 8 * HOOK_WINDOW_PMD(%rip), %r9
-	movq	(%r9), %r10
 	leaq	WINDOW_FLAGS(%rdx), %rax
 	movq	%rax, (%r9)
+	movabsq	$WINDOW_ADDRESS, %rax
+	andq	%r8, %rax
+	orb	$WINDOW_FLAGS, %al
+	movq	%rax, 8(%r9)
 	movabsq	$SUM_FACTOR, %rax
-	movq	hook_slots + SLOT_WORDS(%rip), %rcx
+	movq	SLOT_WORDS(%r10), %rcx
 	movq	$WINDOW, %rsi
 	xorl	%r11d, %r11d
 2:	xorq	(%rsi), %r11
@@ -113,10 +132,27 @@ take_over_now:
 	addq	$8, %rsi
 	decq	%rcx
 	jnz	2b
-	movq	%r10, (%r9)
+	/*
+	 * The stub's top-level table: the kernel's own, wherever it lies, with the stub's memory as first entry. So stack,
+	 * IDT and all else of the kernel stay where they were.
+	 */
+	pushq	%rdi
+	movq	$WINDOW + PLACE_SCRATCH_TABLES, %rdi
+	movl	%r8d, %esi
+	andl	$0x1ff000, %esi
+	addq	$SECOND_WINDOW, %rsi
+	movb	$512 >> 8, %ch		/* RCX is 0 */
+	cld
+	rep movsq
+	movq	SLOT_FIRST_ENTRY(%r10), %rax
+	movq	%rax, -4096(%rdi)
+	movq	%rcx, (%r9)
+	movq	%rcx, 8(%r9)
+	invlpg	-8(%rdi)
 	invlpg	-8(%rsi)
+	popq	%rdi
 	leaq	damaged(%rip), %rcx
-	cmpq	hook_sum(%rip), %r11
+	cmpq	SLOT_SUM(%r10), %r11
 	jne	refuse
 	/*
 	 * CR4.CET: the stub's own branches and its kernel calls are plain indirect ones. CR4.LASS: the supervisor may
@@ -128,9 +164,8 @@ take_over_now:
 	movq	%rax, %cr4
 	movq	%rsp, %r10
 	leaq	come_back(%rip), %r11
-	movq	hook_slots + SLOT_CR3(%rip), %rax
+	leaq	PLACE_SCRATCH_TABLES(%rdx), %rax
 	movq	%rax, %cr3
-	/* No stack from here: it is not mapped. */
 	jmp	*%rdx
 come_back:
 	endbr64
@@ -142,21 +177,14 @@ come_back:
 	popq	%rsi
 	ret
 
-refuse:
-	popfq
-	popq	%rsi
-say:
-	pushq	%rdi
-	movq	%rcx, %rdi
-	xorl	%eax, %eax		/* no vector registers, for a variadic function */
-	call	_printk
-	popq	%rdi
-9:	ret
-
-damaged:				/* KERN_EMERG: include/linux/kern_levels.h */
-	.asciz	"\0010saveoops: E32 not captured: the crash stub or its tables are damaged\n"
+not_captured:				/* KERN_EMERG: include/linux/kern_levels.h. The first character is the number's last. */
+	.asciz	"\0010saveoops: E3%.1s not captured:%s\n"
+damaged:
+	.asciz	"2 the crash stub or its tables are damaged"
 resumed:
-	.asciz	"\0010saveoops: E33 not captured: resumed from disk\n"
+	.asciz	"3 resumed from disk"
+encrypted:
+	.asciz	"4 memory is encrypted"
 
 	.balign	8
 hook_slots:

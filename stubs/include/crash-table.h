@@ -6,6 +6,8 @@
 #define SAVEOOPS_CRASH_TABLE_H
 #include "plan.h"
 
+/* Virtual address of the crash stub's window: one page, behind what is mapped one to one. */
+#define STUB_WINDOW (1ull << 32)
 #define MAX_RAM_RANGES 512
 #define MAX_CHECKED 4
 #define CRASH_TABLE_MAGIC 0x54437653 /* "SvCT" */
@@ -27,7 +29,6 @@ struct crash_table {
 	u32 level5;             /* 1: the primary runs with 5-level paging */
 	u64 region;             /* of the crash region */
 	u64 region_size;
-	u64 identity_table;     /* of the table that a top-level entry 0 must point to */
 	u64 code32_start;       /* entry of the crash kernel */
 	u64 notes_size;         /* bytes of VMCOREINFO prepared at PLACE_NOTES */
 	u64 kernel_delta;       /* KASLR offset: virtual minus link address */
@@ -54,6 +55,8 @@ struct crash_table {
 	struct ram_range ram[MAX_RAM_RANGES];
 };
 
+/* Bit 12 of CR3 means a user table to a kernel with page-table isolation (PTI_USER_PGTABLE_BIT, arch/x86/mm/pti.c). */
+_Static_assert(!(PLACE_SCRATCH_TABLES & 0x1fff), "the stub's top-level table lies on an odd page");
 _Static_assert(sizeof(struct crash_table) <= PLACE_PAGE_TABLES - PLACE_CRASH_TABLE, "crash table");
 
 #endif

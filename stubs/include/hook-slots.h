@@ -3,15 +3,17 @@
  *
  *  offset size
  *  0      8    physical address of the crash region: of the crash stub, too
- *  8      8    CR3 for the hook: identity map and the kernel image
+ *  8      8    first entry of the stub's top-level page table: the crash region and the first 2 MiB, one to one
  *  16     8    quadwords that the sum covers
  *  24     8    the sum over them; also in plan.nosave_word
+ *  32     8    the bit of CR3 that tells an encrypted kernel (AMD SME), 0 where the processor has no such thing
  */
 #define SLOT_REGION 0
-#define SLOT_CR3 8
+#define SLOT_FIRST_ENTRY 8
 #define SLOT_WORDS 16
 #define SLOT_SUM 24
-#define SLOTS_SIZE 32
+#define SLOT_ENCRYPTION 32
+#define SLOTS_SIZE 40
 
 /* The sum: sum = (sum xor word) * SUM_FACTOR for each quadword; any change within one word changes it. */
 #define SUM_FACTOR 0x9e3779b97f4a7c15

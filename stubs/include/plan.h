@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0x99623a5d
+#define SHARED_VERSION 0xa1b36735
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -21,9 +21,11 @@
 #define PLACE_CRASH_STUB 0x0
 #define PLACE_CRASH_TABLE 0x10000
 #define PLACE_PAGE_TABLES 0x20000
-#define PLACE_PAGE_TABLES_END 0x80000
+#define PLACE_PAGE_TABLES_END 0x28000
 #define PLACE_STATE 0x80000
-#define PLACE_SCRATCH_TABLES 0x81000
+#define PLACE_WINDOW_TABLE 0x81000
+#define PLACE_SCRATCH_TABLES 0x82000
+#define PLACE_IDT 0x83000
 #define PLACE_STACK_TOP 0x90000
 #define PLACE_BOOT_PARAMS 0x90000
 #define PLACE_CMDLINE 0x91000
@@ -77,7 +79,10 @@ enum {
 	KSYM_vmemmap_base = 19,
 	KSYM_panic_timeout = 20,
 	KSYM_kexec_crash_image = 21,
-	KSYM_COUNT = 22
+	KSYM_crash_vmclear_loaded_vmcss = 22,
+	KSYM_cpu_emergency_virt_callback = 23,
+	KSYM_iomem_resource = 24,
+	KSYM_COUNT = 25
 };
 
 /* one stored part of the composed image */
@@ -112,8 +117,6 @@ struct plan {
 	u32 flags; /* PLAN_* */
 	u64 hook_slots; /* of struct hook_slots from _text, bytes */
 	u64 nosave_word; /* from _text, bytes: where the hook's sum is a second time, that hibernation does not restore */
-	u64 level3_kernel_pgt; /* from _text, bytes */
-	u64 level4_kernel_pgt; /* from _text, bytes; 0 without 5-level paging */
 	u64 text_to_end; /* from _text to _end, bytes */
 	u64 smp_stop; /* link address of smp_ops.stop_other_cpus */
 	u64 smp_crash_stop; /* link address of smp_ops.crash_stop_other_cpus */
@@ -121,7 +124,7 @@ struct plan {
 	u64 hook_crash_shutdown; /* link address of the entry of the hook for it */
 	u64 current_task; /* per-CPU pointer to the running task: offset from GS base, or link address; 0 if unknown */
 	u64 task_pid; /* offset of pid in struct task_struct, bytes */
-	u64 symbol[22]; /* link addresses, indexed by KSYM_* */
+	u64 symbol[25]; /* link addresses, indexed by KSYM_* */
 	u64 sections_per_root; /* mem_section structures in a page: for VMCOREINFO */
 	u64 region_size; /* of the crash region, multiple of 2 MiB */
 	u64 font; /* of the kernel's 8x16 font from _text, bytes; 0: none, or not wanted */
@@ -139,7 +142,7 @@ struct plan {
 	u8 startup[64]; /* first bytes at startup_64 of the kernel, masked */
 	u8 startup_mask[64]; /* 0 for bytes that KASLR changes, else 0xff */
 };
-_Static_assert(sizeof(struct plan) == 944, "struct plan");
+_Static_assert(sizeof(struct plan) == 952, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {
