@@ -220,4 +220,5 @@ int arm(void)
 	slots[SLOT_WORDS / 8] = PLACE_PAGE_TABLES_END / 8;
 	slots[SLOT_SUM / 8] = sum_words(at(region), PLACE_PAGE_TABLES_END / 8);
 	*(u64 *)at(state.output + plan.nosave_word) = slots[SLOT_SUM / 8];
+	return 0;
 }

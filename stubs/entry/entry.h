@@ -125,6 +125,6 @@ int decompress(void);
 int relocate(void);
 
 /* arm.c */
-void arm(void);
+int arm(void);
 
 #endif

@@ -14,14 +14,6 @@ u32 wants_level5(void)
 	return (plan.flags & PLAN_LEVEL5) && (c & (1u << 16)) && !find_option("no5lvl");
 }
 
-static u64 rdmsr(u32 msr)
-{
-	u32 low, high;
-
-	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return (u64)high << 32 | low;
-}
-
 void mark_slow_ram(struct memory_map *map)
 {
 	u32 a, b, c, d, amd;
