@@ -280,12 +280,14 @@ const allowed: readonly { readonly from: number; readonly size: number; readonly
 ];
 
 /**
- * The disk's signature is made from the files' sizes, and the kernel sees it (EDD): a configuration of one fixed
- * size gives both boots the same disk.
+ * The disk's signature is made from the files' sizes, and the kernel sees it (EDD): configurations of one fixed
+ * size give both boots the same disk.
  */
 async function sameMediumForBoth(folder: string): Promise<void> {
-  const path = join(folder, 'syslinux.cfg');
-  await writeFile(path, (await readFile(path, 'utf8')).padEnd(4096, '\n'));
+  for (const name of ['syslinux.cfg', 'syslx64.cfg']) {
+    const path = join(folder, name);
+    await writeFile(path, (await readFile(path, 'utf8')).padEnd(4096, '\n'));
+  }
 }
 
 /** A RAM range of the plain map that contains the region becomes three; anything else stays. */

@@ -20,6 +20,7 @@ static void restore_header(void)
 	bp->syssize = plan.original_syssize;
 	bp->init_size = plan.original_init_size;
 	bp->xloadflags = (u16)plan.original_xloadflags;
+	bp->handover_offset = plan.original_handover;
 	bp->code32_start = image_base;
 }
 
