@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 describe('reasons', () => {
   test('are those of the entry stub, by number', () => {
-    const source = readFileSync(join(root, 'stubs/entry/main.c'), 'utf8');
+    const source = readFileSync(join(root, 'stubs/entry/messages.h'), 'utf8');
     const numbers = [...(/enum reason \{([^}]*)\}/.exec(source)?.[1] ?? '').matchAll(/= (\d+),/g)]
       .map(([, number]) => Number(number))
       .filter((number) => number !== 0);

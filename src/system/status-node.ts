@@ -56,6 +56,15 @@ export const unarmedReasons: ReadonlyMap<number, { readonly why: string; readonl
       [8, 'the kernel image does not decompress', 'test the memory of the machine'],
       [9, 'a relocation lies outside the kernel image', 'test the memory of the machine'],
       [10, 'more RAM than is supported', 'nothing: not supported yet'],
+      [
+        12,
+        'memmap= or mem= on the command line leaves the crash region no reserved memory',
+        'leave ranges out with memmap=nn$ss, take less RAM with mem=nn',
+      ],
+      [13, "the loader's chain of setup_data cannot be followed", 'report the boot loader'],
+      [40, 'firmware has no memory below 4 GiB for a copy of the image', 'add RAM'],
+      [41, 'firmware does not tell when its boot services end', 'report the machine'],
+      [42, 'the kernel that its EFI stub starts was not found in memory', 'report the kernel package'],
     ] as const
   ).map(([number, why, advice]) => [number, { why, advice }]),
 );
