@@ -1,6 +1,6 @@
 /**
  * Where the hook reads the crash region before it trusts it: 2 MiB of virtual addresses that no kernel uses, 0xffffffffff800000.
- * The hook sets the page-table entry, reads, and puts back what was there.
+ * The hook sets the page-table entry, reads, and empties it again. By the next entry it reads the kernel's top-level table.
  *
  * Source: arch/x86/kernel/head_64.S: level3_kernel_pgt maps kernel text by its entry 510 and level2_fixmap_pgt by the next, so
  * whatever tables the processor uses, the hook runs only where both are mapped. level2_fixmap_pgt ends with four empty entries,
