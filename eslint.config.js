@@ -28,9 +28,11 @@ const boundaries = rooms.map((room, index) => ({
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', '.cache/', 'demo-output/'] },
   {
-    files: ['src/**/*.ts', 'qemu-tests/**/*.ts', 'page/*.ts'],
+    files: ['src/**/*.ts', 'qemu-tests/**/*.ts'],
     extends: [tseslint.configs.strict],
-    languageOptions: { parserOptions: { project: ['./tsconfig.json', './page/tsconfig.json'] } },
+    languageOptions: {
+      parserOptions: { project: ['./tsconfig.json', './src/panic-code/page/tsconfig.json'] },
+    },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',

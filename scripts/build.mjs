@@ -27,10 +27,22 @@ const dist = join(root, 'dist');
 const typed = ['src', 'qemu-tests'];
 const modules = ['module.elf', 'module64.elf'];
 const compiledParts = [
-  { folder: 'stubs', objects: ['entry.elf', 'crash.elf', 'hook.o', ...modules], headers: [] },
-  { folder: 'programs', objects: ['draw-qr', 'read-log'], headers: ['/usr/include/qrcodegen/qrcodegen.h'] },
+  {
+    folder: 'stubs',
+    target: 'stubs',
+    objects: ['entry.elf', 'crash.elf', 'hook.o', ...modules],
+    headers: [],
+  },
+  {
+    folder: 'src/capture-initramfs/programs',
+    target: 'programs',
+    objects: ['draw-qr', 'read-log'],
+    headers: ['/usr/include/qrcodegen/qrcodegen.h'],
+  },
 ];
 const scripts = 'src/capture-initramfs/root';
+/** Compiled with the browser's types, into one file: not by compile(). */
+const page = 'src/panic-code/page';
 const buildInfo = join(dist, 'tsconfig.tsbuildinfo');
 
 /** What a person can put right; anything else is a bug and shows its stack. */
@@ -53,7 +65,9 @@ try {
 /** tsc --incremental, with what it cannot do: notice deleted sources and missing outputs. */
 function compile() {
   const sources = typed.flatMap((folder) =>
-    filesUnder(join(root, folder)).filter((path) => path.endsWith('.ts')),
+    filesUnder(join(root, folder)).filter(
+      (path) => path.endsWith('.ts') && !path.startsWith(join(root, page, '/')),
+    ),
   );
   const outputs = new Set(
     sources.flatMap((path) => {
@@ -119,9 +133,9 @@ function writeGenerated(name, wanted, source) {
   console.log(`build: ${name} written anew from ${source}; commit it`);
 }
 
-/** What is compiled for the machine itself: what `make` in `folder` writes to dist. */
-function makeObjects({ folder, objects, headers }) {
-  const out = join(dist, folder);
+/** What is compiled for the machine itself: what `make` in `folder` writes to `target` in dist. */
+function makeObjects({ folder, target, objects, headers }) {
+  const out = join(dist, target);
   const sources = filesUnder(join(root, folder)).filter((path) => /(\.[chS]|\.lds|Makefile)$/.test(path));
   const missing = [
     ...['make', 'gcc', 'ld', 'objcopy'].filter((tool) => !onPath(tool)),
@@ -138,7 +152,7 @@ function makeObjects({ folder, objects, headers }) {
   }
   if (upToDate) {
     console.log(
-      `build: no ${missing.join(', ')} here; what is in dist/${folder} is newer than its sources and is used`,
+      `build: no ${missing.join(', ')} here; what is in dist/${target} is newer than its sources and is used`,
     );
     return;
   }
@@ -160,13 +174,13 @@ async function checkImports() {
 
 /** dist/page/panic.html: one file, whose only script is in it and named by its digest, so that no other one runs. */
 async function makePage() {
-  const folder = join(root, 'page');
+  const folder = join(root, page);
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const target = join(dist, 'page', 'panic.html');
-  const inputs = ['page', 'src/report', 'src/panic-code'].flatMap((name) => filesUnder(join(root, name)));
+  const inputs = ['src/report', 'src/panic-code'].flatMap((name) => filesUnder(join(root, name)));
   if (existsSync(target) && newest(inputs) < modified(target)) return;
   if (spawnSync(process.execPath, [tsc, '-p', folder], { cwd: root, stdio: 'inherit' }).status !== 0) {
-    throw new BuildError('tsc found errors in page/');
+    throw new BuildError(`tsc found errors in ${page}/`);
   }
   const { build } = await import('esbuild');
   const { outputFiles } = await build({

@@ -75,7 +75,7 @@ const libraryFolders: readonly string[] = [
   '/usr/lib',
 ];
 
-/** The one program of the initramfs that is Saveoops' own: programs/draw-qr.c, compiled by `npm run build`. */
+/** The one program of the initramfs that is Saveoops' own: src/capture-initramfs/programs/draw-qr.c, compiled by `npm run build`. */
 const drawQr = fileURLToPath(new URL('../../programs/draw-qr', import.meta.url));
 
 /** Mount points and folders that init writes to. */

@@ -10,7 +10,7 @@ import { fileError, readInput } from '../host/files.js';
 /** Where the scripts are, beside this module. */
 export const scriptFolder = fileURLToPath(new URL('root/', import.meta.url));
 
-/** programs/read-log.c, compiled. */
+/** src/capture-initramfs/programs/read-log.c, compiled. */
 export const readLogFile = fileURLToPath(new URL('../../programs/read-log', import.meta.url));
 
 export interface Script {

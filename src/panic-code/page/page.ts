@@ -3,9 +3,9 @@
  * a code has it whose URL leads here). `npm run build` makes one file of it, dist/page/panic.html, that loads nothing.
  */
 import decodeQR from 'qr/decode.js';
-import { parsePanicCode } from '../src/panic-code/panic-code.js';
-import { renderText } from '../src/report/render-text.js';
-import { makeReport } from '../src/report/report.js';
+import { parsePanicCode } from '../panic-code.js';
+import { renderText } from '../../report/render-text.js';
+import { makeReport } from '../../report/report.js';
 
 /** No log is packed to a hundredth of its size. */
 const largestLog = 1 << 20;
