@@ -39,7 +39,7 @@ export function parseStatusNode(data: Uint8Array, where: string): StatusNode {
   return { reason: view.u32(4, 'reason'), regionSize: view.size64(8, 'region size') };
 }
 
-/** Why the entry stub does not arm, and what to do: as in docs/messages.md, which a test compares. */
+/** Why the entry stub does not arm, and what to do: as in docs/messages.md, which a test compares. Those of UEFI alone leave no status node. */
 export const unarmedReasons: ReadonlyMap<number, { readonly why: string; readonly advice: string }> = new Map(
   (
     [
@@ -56,6 +56,16 @@ export const unarmedReasons: ReadonlyMap<number, { readonly why: string; readonl
       [8, 'the kernel image does not decompress', 'test the memory of the machine'],
       [9, 'a relocation lies outside the kernel image', 'test the memory of the machine'],
       [10, 'more RAM than is supported', 'nothing: not supported yet'],
+      [
+        12,
+        'the memmap= words of the command line do not leave the crash region alone',
+        'leave ranges out with memmap=nn$ss, use less RAM with mem=nn',
+      ],
+      [
+        13,
+        'the boot loader hands on a damaged chain of setup_data, or too much',
+        'please report the machine',
+      ],
     ] as const
   ).map(([number, why, advice]) => [number, { why, advice }]),
 );
