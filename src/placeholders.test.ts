@@ -1,5 +1,5 @@
-/** What was to be filled in later must not ship: texts for people and sources alike. */
-import { readdirSync, readFileSync } from 'node:fs';
+/** What was to be filled in later must not ship, and what texts for people name must be there. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
@@ -31,4 +31,39 @@ test('no placeholder is left in what ships, and none in the docs', () => {
       ),
   );
   expect(found).toEqual([]);
+});
+
+/** Paths from the top level, in code marks or not; "*" is any name. */
+const paths = /(?<![\w./-])(?:src|stubs|qemu-tests|scripts|docs|syslinux-config)\/[\w./*-]*/g;
+/** Of the kernel's source tree. */
+const foreign = new Set(['scripts/kallsyms.c']);
+
+test('every path that the docs name is there', () => {
+  const docs = readdirSync(join(root, 'docs')).map((name) => `docs/${name}`);
+  const names = ['CONTRIBUTING.md', 'README.md', 'stubs/README.md', ...docs];
+  const named = names.flatMap((name) =>
+    (readFileSync(join(root, name), 'utf8').match(paths) ?? [])
+      .map((path) => path.replace(/\.$/, ''))
+      .map((path) => ({ name, path })),
+  );
+  expect(named.length).toBeGreaterThan(150);
+  const missing = named.filter(
+    ({ path }) => !foreign.has(path) && !path.includes('*') && !existsSync(join(root, path)),
+  );
+  expect(missing).toEqual([]);
+});
+
+test('CONTRIBUTING.md has an answer for each thing that is added, in a file or folder that is there', () => {
+  const text = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8');
+  const rows = [...text.matchAll(/^\| an? ([^|]*) \| (.*) \|$/gm)];
+  expect(rows).toHaveLength(10);
+  for (const [, what = '', where = ''] of rows) {
+    const [, ...beside] = where.split('`');
+    const marked = beside.filter((_, index) => index % 2 === 0);
+    const [first = ''] = marked;
+    expect([what, existsSync(join(root, first))]).toEqual([what, true]);
+    // A bare name is of a file in the folder named first.
+    const bare = marked.filter((path) => !path.includes('/'));
+    expect([what, bare.filter((path) => !existsSync(join(root, first, path)))]).toEqual([what, []]);
+  }
 });

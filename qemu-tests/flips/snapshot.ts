@@ -2,7 +2,7 @@
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readManifest } from '../../src/image/payload-folder.js';
-import { shellWord } from '../../src/machine/qemu-command.js';
+import { shellWord } from '../../src/host/shell-word.js';
 import type { ScenarioResult } from '../../src/machine/scenario.js';
 import { injectorFor } from '../inject.js';
 import { bootFrom, bootPayload, check, type RunOptions } from '../harness/boot.js';

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExecaError, execa } from 'execa';
 import { withTemporaryFolder } from '../../src/host/files.js';
-import { shellWord } from '../../src/machine/qemu-command.js';
+import { shellWord } from '../../src/host/shell-word.js';
 import { cache, repository } from './folders.js';
 
 const page = 'docs/recipes.md';

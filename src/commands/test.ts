@@ -16,7 +16,8 @@ import { machineNeeds, requireOnHost, uefiMachineNeeds } from '../image/requirem
 import { injectPanic, type PanicInjection } from '../machine/inject-panic.js';
 import { functionAddress, readKernelSymbols, requireFunction } from '../machine/kernel-functions.js';
 import { bootPrompt, judgeCapture, outcomeExitCode, wrongEnds, type Outcome } from '../machine/outcome.js';
-import { shellWord, type Firmware, type MachineSpec } from '../machine/qemu-command.js';
+import { shellWord } from '../host/shell-word.js';
+import type { Firmware, MachineSpec } from '../machine/qemu-command.js';
 import { runScenario } from '../machine/scenario.js';
 import { forJson } from '../safe-text.js';
 

@@ -1,5 +1,6 @@
 /** The QEMU command line of a machine: built as data, rendered for a shell. Options: qemu-system-x86_64(1). */
 
+import { shellWord } from '../host/shell-word.js';
 import { ovmfFiles } from '../image/requirements.js';
 
 /** What the machine starts from. */
@@ -130,9 +131,4 @@ function commas(value: string): string {
  */
 export function reproduceLine(spec: MachineSpec): string {
   return [qemuProgram, ...qemuArguments(spec)].map(shellWord).join(' ');
-}
-
-/** Quotes a word for a POSIX shell when it needs quoting. */
-export function shellWord(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

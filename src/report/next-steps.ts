@@ -1,5 +1,5 @@
 /** What a person can do with a capture: command lines to copy. */
-import { shellWord } from '../saved-captures/stored-capture.js';
+import { shellWord } from '../host/shell-word.js';
 import type { CodePlace } from './code-place.js';
 import { debugPackage, isRelease } from './debug-package.js';
 import type { CaptureInput } from './report-input.js';

@@ -12,7 +12,8 @@ import { reproducibleEnvironment } from '../image/image-files.js';
 import { requireOnHost, type Requirement } from '../image/requirements.js';
 import { parseCaptureName, type CaptureName } from './capture-name.js';
 import { readEnd } from './folder-store.js';
-import { shellWord, type FilePart, type StoredCapture, type StoredFile } from './stored-capture.js';
+import { shellWord } from '../host/shell-word.js';
+import type { FilePart, StoredCapture, StoredFile } from './stored-capture.js';
 
 interface ImageFileSystem {
   readonly kind: 'FAT' | 'ext';

@@ -29,8 +29,3 @@ export interface FilePart {
 export function newestFirst(captures: readonly StoredCapture[]): readonly StoredCapture[] {
   return [...captures].sort((a, b) => (a.name < b.name ? 1 : a.name > b.name ? -1 : 0));
 }
-
-/** In single quotes, where it needs any. */
-export function shellWord(text: string): string {
-  return /^[A-Za-z0-9_./+:=@%,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}

@@ -39,7 +39,7 @@ export function parseStatusNode(data: Uint8Array, where: string): StatusNode {
   return { reason: view.u32(4, 'reason'), regionSize: view.size64(8, 'region size') };
 }
 
-/** Why the entry stub does not arm, and what to do: as in docs/messages.md, which a test compares. */
+/** Why the entry stub does not arm, and what to do: as in docs/messages.md, which a test compares. Those of UEFI alone leave no status node. */
 export const unarmedReasons: ReadonlyMap<number, { readonly why: string; readonly advice: string }> = new Map(
   (
     [

@@ -19,6 +19,7 @@
 #define TPL_NOTIFY 16
 #define EFI_MEMORY_XP 0x4000ull
 #define EFI_MEMORY_RO 0x20000ull
+#define EFI_MEMORY_SP 0x40000ull /* for a purpose of its own: no RAM for anybody */
 
 struct efi_guid {
 	u64 low, high;
@@ -76,6 +77,8 @@ struct efi_system {
 
 _Static_assert(__builtin_offsetof(struct efi_system, console_out) == 64, "ConOut");
 _Static_assert(__builtin_offsetof(struct efi_system, boot) == 96, "BootServices");
+_Static_assert(__builtin_offsetof(struct efi_system, config_count) == 104, "NumberOfTableEntries");
+_Static_assert(sizeof(struct efi_system) == 120, "system table");
 _Static_assert(__builtin_offsetof(struct efi_boot_services, create_event) == 80, "CreateEvent");
 _Static_assert(__builtin_offsetof(struct efi_boot_services, locate_protocol) == 320, "LocateProtocol");
 
