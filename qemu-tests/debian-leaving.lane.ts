@@ -3,26 +3,16 @@
  * saveoops installed leaves its running system in each way that there is, booted by the armed entry and by the plain one of the
  * same menu, and what it and the machine tell of it is the same.
  */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { armed, crash, installedDebian, powerOff, reboot, settled } from './debian/orders.js';
-import { block, DebianSystem, type DebianBoot } from './debian/system.js';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { armed, crash, powerOff, reboot, settled } from './debian/orders.js';
+import { freshSystemForEachTest } from './debian/fresh-system.js';
+import { block, type DebianBoot } from './debian/system.js';
 import { recoveredLog } from '../src/machine/recovered-log.js';
 import { printBlock } from './harness/guest.js';
 
 const minutes = 60_000;
 const entries = ['plain', 'armed'] as const;
-let image: string;
-let system: DebianSystem;
-
-beforeAll(async () => {
-  image = await installedDebian();
-}, 60 * minutes);
-beforeEach(() => {
-  system = new DebianSystem(image);
-});
-afterEach(() => {
-  system.remove();
-});
+const system = freshSystemForEachTest();
 
 /** The block "armed" of a system that such an entry has started. */
 const node = { armed: ['0'], plain: [] } as const;
@@ -52,17 +42,17 @@ const isaBridge = '/sys/bus/pci/devices/0000:00:1f.0/config';
 
 describe.each(entries)('a system booted by the %s entry', (entry) => {
   beforeEach(() => {
-    system.setDefault(entry, quick);
-    system.quietLogin();
+    system().setDefault(entry, quick);
+    system().quietLogin();
   });
 
   test(
     'restarts and switches off',
     async () => {
-      const first = await system.boot({ orders: settled + armed() + reboot });
+      const first = await system().boot({ orders: settled + armed() + reboot });
       expect(first.reasons).toEqual(['guest-reset']);
       expect(block(first, 'armed')).toEqual(node[entry]);
-      const second = await system.boot({ orders: settled + armed() + health + powerOff });
+      const second = await system().boot({ orders: settled + armed() + health + powerOff });
       expect(second.reasons).toEqual(['guest-shutdown']);
       expect(block(second, 'armed')).toEqual(node[entry]);
       expect(block(second, 'health')).toEqual([]);
@@ -79,7 +69,7 @@ describe.each(entries)('a system booted by the %s entry', (entry) => {
   test(
     'sleeps in S3 and wakes up',
     async () => {
-      const run = await system.boot({
+      const run = await system().boot({
         cpus: 2,
         orders: [
           settled,
@@ -118,7 +108,7 @@ describe.each(entries)('a system booted by the %s entry', (entry) => {
   test(
     'hibernates to its swap partition and comes back',
     async () => {
-      const asleep = await system.boot({
+      const asleep = await system().boot({
         cpus: 2,
         orders: [
           settled,
@@ -133,7 +123,7 @@ describe.each(entries)('a system booted by the %s entry', (entry) => {
       });
       expect(block(asleep, 'armed')).toEqual(node[entry]);
       expect(asleep.reasons).toEqual(['guest-shutdown']);
-      const awake = await system.boot({ cpus: 2, orders: powerOff });
+      const awake = await system().boot({ cpus: 2, orders: powerOff });
       // What the shell of before the sleep says now; a system that booted anew has no such shell.
       expect(block(awake, 'memory')).toEqual(['before']);
       expect(block(awake, 'sleep')).toEqual([
@@ -153,7 +143,7 @@ describe.each(entries)('a system booted by the %s entry', (entry) => {
   test(
     'restarts by kexec',
     async () => {
-      const run = await system.boot({
+      const run = await system().boot({
         orders: `${settled}
 if ! grep -q lane.second /proc/cmdline; then
   ${armed()}
@@ -176,15 +166,15 @@ ${armed('second')}${health}${powerOff}`,
   test(
     'leaves a panic to kdump, once that is loaded',
     async () => {
-      system.setDefault(entry, `crashkernel=256M ${quick}`);
-      const died = await system.boot({
+      system().setDefault(entry, `crashkernel=256M ${quick}`);
+      const died = await system().boot({
         timeout: 1200,
         orders: settled + armed() + printBlock('loaded', 'cat /sys/kernel/kexec_crash_loaded') + crash,
       });
       expect(block(died, 'armed')).toEqual(node[entry]);
       expect(block(died, 'loaded')).toEqual(['1']);
       expect(died.reasons).toEqual(['guest-reset']);
-      const asked = await system.boot({
+      const asked = await system().boot({
         orders: [
           settled,
           printBlock(

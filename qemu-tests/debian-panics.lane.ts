@@ -2,35 +2,25 @@
  * The real test, panics: `npm run test:debian`, not part of `npm test`. A Debian 13 with the package saveoops installed, armed
  * by its hooks, dies; after the automatic reboot the same system tells of what.
  */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { crash, installedDebian, powerOff, settled, status } from './debian/orders.js';
-import { block, DebianSystem, type DebianBoot, type DebianRun } from './debian/system.js';
+import { describe, expect, test } from '@jest/globals';
+import { crash, powerOff, settled, status } from './debian/orders.js';
+import { freshSystemForEachTest } from './debian/fresh-system.js';
+import { block, type DebianBoot, type DebianRun } from './debian/system.js';
 import { printBlock } from './harness/guest.js';
 import { injectorFor } from './inject.js';
 
 const minutes = 60_000;
-let image: string;
-let system: DebianSystem;
-
-beforeAll(async () => {
-  image = await installedDebian();
-}, 60 * minutes);
-beforeEach(() => {
-  system = new DebianSystem(image);
-});
-afterEach(() => {
-  system.remove();
-});
+const system = freshSystemForEachTest();
 
 /** The machine dies and resets; it is then started again and asked. */
 async function dieAndAsk(
   death: DebianBoot,
   between: () => void = () => undefined,
 ): Promise<{ readonly died: DebianRun; readonly report: string }> {
-  const died = await system.boot(death);
+  const died = await system().boot(death);
   expect(died.reasons).toEqual(['guest-reset']);
   between();
-  const asked = await system.boot({
+  const asked = await system().boot({
     orders: [settled, status, printBlock('report', 'saveoops report last'), powerOff].join(''),
   });
   expect(asked.reasons).toEqual(['guest-shutdown']);
@@ -53,7 +43,7 @@ describe('an installed Debian that dies and restarts tells of', () => {
   test(
     "a panic in a driver's probe, before userspace",
     async () => {
-      const injector = await injectorFor(system.payloadFolder());
+      const injector = await injectorFor(system().payloadFolder());
       const { report } = await dieAndAsk({
         debug: async (gdb) => {
           await injector.panicAt(gdb, 'i8042_probe', 'keyboard controller on fire');
@@ -69,10 +59,10 @@ describe('an installed Debian that dies and restarts tells of', () => {
   test(
     'a root file system whose disk has no driver',
     async () => {
-      system.setDefault('armed', 'rdinit=/missing');
+      system().setDefault('armed', 'rdinit=/missing');
       const { report } = await dieAndAsk({}, () => {
         // The person who selects another entry of the boot menu.
-        system.setDefault('armed');
+        system().setDefault('armed');
       });
       expect(report).toContain(
         'Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)',

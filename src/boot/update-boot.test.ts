@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { installedPayloads } from '../system/installed-payloads.js';
+import { comparePayloads, findPayloads } from '../system/installed-payloads.js';
 import { buildInto, runSaveoops, type CommandResult } from '../testkit/command-line.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 
@@ -180,10 +180,12 @@ describe('a new initramfs', () => {
   );
 
   test('is up to date for status, which passes over the previous payload', async () => {
-    expect(await installedPayloads(after)).toMatchObject([{ folder: stored(after), stale: [] }]);
+    expect(await comparePayloads(after, await findPayloads(after))).toMatchObject([
+      { folder: stored(after), stale: [] },
+    ]);
     const behind = copyOf(before, 'behind');
     replaceInitrd(behind);
-    expect((await installedPayloads(behind))[0]?.stale).toHaveLength(1);
+    expect((await comparePayloads(behind, await findPayloads(behind)))[0]?.stale).toHaveLength(1);
   });
 
   test('a second run changes nothing', () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileError } from '../host/files.js';
 import { findReserved, type PhysicalRange } from '../system/crash-region.js';
 import { findFallback, type Fallback } from '../system/fallback.js';
-import { installedPayloads, type InstalledPayload } from '../system/installed-payloads.js';
+import { comparePayloads, findPayloads, type InstalledPayload } from '../system/installed-payloads.js';
 import { isResumed } from '../system/resumed.js';
 import {
   parseStatusNode,
@@ -61,12 +61,14 @@ export async function runStatus(
   const { root } = options;
   const node = await readStatusNode(root);
   const regionSize = node?.reason === 0 ? node.regionSize : 0;
-  const payloads = await installedPayloads(join(root, 'boot'), options.payload);
+  const boot = join(root, 'boot');
+  const found = await findPayloads(boot, options.payload);
+  const payloads = await comparePayloads(boot, found);
   const resumed =
     node?.reason === 0 &&
     (await isResumed(
       root,
-      payloads.map(({ folder }) => folder),
+      found.flatMap(({ manifest }) => (manifest === undefined ? [] : [manifest])),
     ));
   const status: SystemStatus = {
     ...(resumed

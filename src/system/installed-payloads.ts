@@ -9,6 +9,11 @@ import { SaveoopsError } from '../errors.js';
 import { readManifest } from '../image/payload-folder.js';
 import type { Manifest } from '../payload/manifest.js';
 
+/** A folder with a payload: its manifest, or why that cannot be read. */
+export type FoundPayload =
+  | { readonly folder: string; readonly manifest: Manifest; readonly error?: undefined }
+  | { readonly folder: string; readonly manifest?: undefined; readonly error: SaveoopsError };
+
 export interface InstalledPayload {
   readonly folder: string;
   /** uname -r of its primary kernel; null when the manifest cannot be read. */
@@ -27,9 +32,9 @@ const kernelPrefix = 'vmlinuz-';
  * @param boot /boot of the system
  * @param given the only folder to look at. Throws `file` or `format` when no payload is there.
  */
-export async function installedPayloads(boot: string, given?: string): Promise<InstalledPayload[]> {
+export async function findPayloads(boot: string, given?: string): Promise<readonly FoundPayload[]> {
   const folders = given === undefined ? await findFolders(boot, 2) : [given];
-  const payloads = await Promise.all(
+  return await Promise.all(
     folders.map(async (folder) => {
       try {
         return { folder, manifest: await readManifest(folder) };
@@ -39,6 +44,13 @@ export async function installedPayloads(boot: string, given?: string): Promise<I
       }
     }),
   );
+}
+
+/** Whether they are up to date with what is in `boot`, in the same order. */
+export async function comparePayloads(
+  boot: string,
+  payloads: readonly FoundPayload[],
+): Promise<InstalledPayload[]> {
   const releases = payloads.flatMap(({ manifest }) =>
     manifest === undefined ? [] : [manifest.primary.release],
   );

@@ -6,7 +6,6 @@
  */
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readManifest } from '../image/payload-folder.js';
 import type { Manifest } from '../payload/manifest.js';
 import { parseElf, type Elf } from '../formats/elf/parse-elf.js';
 import { PT_LOAD } from '../formats/elf/elf-tables.js';
@@ -18,10 +17,9 @@ const chunkSize = 64 << 10;
 /**
  * False also when it cannot be told: to users other than root, or by a payload that did not start this kernel. Never throws.
  * @param root "/" of the system
- * @param folders of payloads
+ * @param manifests of the payloads that are installed
  */
-export async function isResumed(root: string, folders: readonly string[]): Promise<boolean> {
-  const manifests = await Promise.all(folders.map((folder) => readManifest(folder).catch(() => undefined)));
+export async function isResumed(root: string, manifests: readonly Manifest[]): Promise<boolean> {
   try {
     const text = await runningText(root);
     const kcore = await open(join(root, 'proc/kcore'));
@@ -29,7 +27,7 @@ export async function isResumed(root: string, folders: readonly string[]): Promi
       const bytes = await readAt(kcore, 0, headSize);
       const elf = parseElf(bytes, '/proc/kcore');
       for (const manifest of manifests) {
-        if (manifest !== undefined && (await differs(manifest, text, kcore, elf))) return true;
+        if (await differs(manifest, text, kcore, elf)) return true;
       }
     } finally {
       await kcore.close();
