@@ -79,8 +79,8 @@ async function differs(
     return await readAt(kcore, segment.p_offset + Number(moved - segment.p_vaddr), size);
   };
   // The slots, which the entry stub has filled, are last in the hook.
-  const code = Buffer.from(hook.after, 'hex').subarray(0, -slotsSize);
   const address = BigInt(hook.address);
+  const code = Buffer.from(hook.after, 'hex').subarray(0, Number(sum - address) - sumOffset);
   if (!code.equals(await read(address, code.length))) return false;
   return !(await read(sum, 8)).equals(await read(spared, 8));
 }
