@@ -85,8 +85,8 @@ async function differs(
   return !(await read(sum, 8)).equals(await read(spared, 8));
 }
 
-/** SLOTS_SIZE in stubs/include/hook-slots.h, bytes; a test compares the two. */
-export const slotsSize = 40;
+/** SLOT_SUM in stubs/include/hook-slots.h, bytes; a test compares the two. */
+export const sumOffset = 24;
 
 /** @param position in bytes; null: where the last read ended */
 async function readAt(file: FileHandle, position: number | null, size: number): Promise<Buffer> {
