@@ -2,7 +2,7 @@
  * Arms a stock kernel: the hook goes into a gap of .text, and two function pointers in smp_ops lead to it. Nothing
  * else of the kernel changes, and checkArmed() re-reads the result to say so.
  */
-import { ByteWriter } from '../bytes/byte-writer.js';
+import { littleEndian } from '../bytes/byte-writer.js';
 import { SaveoopsError } from '../errors.js';
 import { offsetInImage } from '../kernel/flat-image.js';
 import type { Kernel } from '../kernel/load-kernel.js';
@@ -134,7 +134,7 @@ function makeEdits(
   return [
     edit(kernel, 'hook in a gap of .text', gap.address, hook.bytes, free),
     ...pointers.map(({ what, address, entry, native }) =>
-      edit(kernel, what, address, word(hook.symbol(entry)), word(native)),
+      edit(kernel, what, address, littleEndian(hook.symbol(entry), 8), littleEndian(native, 8)),
     ),
   ];
 }
@@ -175,12 +175,6 @@ function evidenceOf({ image }: Kernel, { what, offset, before, after }: EditedBy
 
 function hex(value: bigint): string {
   return `0x${value.toString(16)}`;
-}
-
-function word(value: bigint): Uint8Array {
-  const writer = ByteWriter.ofSize(8);
-  writer.u64(0, value);
-  return writer.bytes;
 }
 
 /** One edit; refuses unless the bytes there are what the kernel's own tables say they must be. */

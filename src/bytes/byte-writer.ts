@@ -1,6 +1,15 @@
 /** Little-endian writes into a buffer that was sized first; a write outside it is a bug and throws. */
 import { SaveoopsError } from '../errors.js';
 
+/** A value alone. @param size 2, 4 or 8 bytes. Throws `invariant` for a value that does not fit. */
+export function littleEndian(value: bigint | number, size: 2 | 4 | 8): Uint8Array {
+  const writer = ByteWriter.ofSize(size);
+  if (size === 8) writer.u64(0, value);
+  else if (size === 4) writer.u32(0, Number(value));
+  else writer.u16(0, Number(value));
+  return writer.bytes;
+}
+
 export class ByteWriter {
   readonly bytes: Uint8Array;
   private readonly data: DataView;

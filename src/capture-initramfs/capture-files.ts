@@ -6,7 +6,6 @@
  */
 import { access, readdir } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { SaveoopsError } from '../errors.js';
 import { ELFCLASS64, EM_X86_64 } from '../formats/elf/elf-tables.js';
 import { type Elf, parseElf } from '../formats/elf/parse-elf.js';
@@ -16,7 +15,7 @@ import { generator } from '../host/version.js';
 import { type ArchiveEntry } from './cpio-archive.js';
 import { dumpKeyPath, generatorPath } from './constants.js';
 import { readElfNeeds } from './elf-needs.js';
-import { appletsOf, isProgram, readLogFile, readScripts } from './scripts.js';
+import { appletsOf, compiledProgram, compiledPrograms, isProgram, readScripts } from './scripts.js';
 
 /** A member of the archive and where it came from: a path of this machine, or "saveoops" for what we write. */
 export type CaptureFile = ArchiveEntry & { readonly source: string };
@@ -75,9 +74,6 @@ const libraryFolders: readonly string[] = [
   '/usr/lib',
 ];
 
-/** The one program of the initramfs that is Saveoops' own: src/capture-initramfs/programs/draw-qr.c, compiled by `npm run build`. */
-const drawQr = fileURLToPath(new URL('../../programs/draw-qr', import.meta.url));
-
 /** Mount points and folders that init writes to. */
 const emptyFolders: readonly string[] = ['dev', 'proc', 'run', 'sys', 'tmp'];
 
@@ -121,8 +117,10 @@ export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<C
     const { path, bytes } = script;
     add(isProgram(script) ? executable(path, bytes, 'saveoops') : readable(path, bytes));
   }
-  add(executable('bin/draw-qr', await readInput(drawQr, 'a built program: run `npm run build`'), 'saveoops'));
-  add(executable('bin/read-log', await readInput(readLogFile, 'the reader of logs'), 'saveoops'));
+  for (const name of compiledPrograms) {
+    const bytes = await readInput(compiledProgram(name), 'a built program: run `npm run build`');
+    add(executable(`bin/${name}`, bytes, 'saveoops'));
+  }
   add(readable(generatorPath, Buffer.from(`${generator}\n`)));
   if (dumpKey !== undefined) add(readable(dumpKeyPath, dumpKey));
   for (const path of emptyFolders) add({ path, mode: 0o755, kind: 'directory', source: 'saveoops' });

@@ -8,7 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { mutate } from '../testkit/mutate.js';
-import { readLogFile } from './scripts.js';
+import { compiledProgram } from './scripts.js';
+
+const readLogFile = compiledProgram('read-log');
 
 const folder = mkdtempSync(join(tmpdir(), 'saveoops-log-'));
 afterAll(() => {

@@ -10,8 +10,13 @@ import { fileError, readInput } from '../host/files.js';
 /** Where the scripts are, beside this module. */
 export const scriptFolder = fileURLToPath(new URL('root/', import.meta.url));
 
-/** src/capture-initramfs/programs/read-log.c, compiled. */
-export const readLogFile = fileURLToPath(new URL('../../programs/read-log', import.meta.url));
+/** Programs of Saveoops' own that are no scripts: programs/NAME.c beside this module. */
+export const compiledPrograms = ['draw-qr', 'read-log'] as const;
+
+/** Where `npm run build` puts one of them. */
+export function compiledProgram(name: (typeof compiledPrograms)[number]): string {
+  return fileURLToPath(new URL(`../../programs/${name}`, import.meta.url));
+}
 
 export interface Script {
   /** In the initramfs, without a leading slash. */

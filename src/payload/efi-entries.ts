@@ -11,7 +11,7 @@
  * A kernel without an EFI stub gets neither entry.
  */
 import { alignUp } from '../bytes/align.js';
-import { ByteWriter } from '../bytes/byte-writer.js';
+import { ByteWriter, littleEndian } from '../bytes/byte-writer.js';
 import { SaveoopsError } from '../errors.js';
 import { XLF_EFI_HANDOVER_32 } from '../formats/bzimage/setup-header.js';
 import {
@@ -133,7 +133,7 @@ function writePe(edit: HeaderEditor, original: PeImage, added: readonly PeSectio
   }
   if (shift > 0) {
     edit.put('PE header moved to 0x40', lowestPeHeader, edit.bytes.slice(headerAt, tableEnd));
-    edit.put('PE header offset', 0x3c, u32(lowestPeHeader));
+    edit.put('PE header offset', 0x3c, littleEndian(lowestPeHeader, 4));
   }
   const at = optionalAt - shift;
   const [text, data] = added;
@@ -142,7 +142,7 @@ function writePe(edit: HeaderEditor, original: PeImage, added: readonly PeSectio
   edit.put(
     'PE header NumberOfSections',
     headerAt - shift + peSectionCount,
-    u16(sections.length + added.length),
+    littleEndian(sections.length + added.length, 2),
   );
   for (const [name, offset, value] of [
     ['SizeOfCode', peOptional.sizeOfCode, original.sizeOfCode + (text?.rawSize ?? 0)],
@@ -155,7 +155,7 @@ function writePe(edit: HeaderEditor, original: PeImage, added: readonly PeSectio
     ['SizeOfImage', peOptional.sizeOfImage, imageEnd],
     ['CheckSum', peOptional.checksum, 0],
   ] as const) {
-    edit.put(`PE header ${name}`, at + offset, u32(value));
+    edit.put(`PE header ${name}`, at + offset, littleEndian(value, 4));
   }
   // The file is another one: whoever has signed the kernel has not signed this.
   if (original.directories > 4)
@@ -210,16 +210,4 @@ export function checkEfiEntries(bytes: Uint8Array, original: PeImage, entry: num
       hint: 'this is a bug in Saveoops: please report it',
     });
   }
-}
-
-function u32(value: number): Uint8Array {
-  const writer = ByteWriter.ofSize(4);
-  writer.u32(0, value);
-  return writer.bytes;
-}
-
-function u16(value: number): Uint8Array {
-  const writer = ByteWriter.ofSize(2);
-  writer.u16(0, value);
-  return writer.bytes;
 }
