@@ -18,11 +18,12 @@ static int started_by_efi(void)
 int mark_firmware_memory(struct memory_map *map)
 {
 	const struct boot_params *bp = state.boot_params;
-	const u8 *table = reach(bp->efi_memmap | (u64)bp->efi_memmap_hi << 32, bp->efi_memmap_size);
 	u32 step = bp->efi_memdesc_size, i, conventional;
+	const u8 *table;
 
 	if (!started_by_efi())
 		return 0;
+	table = reach(bp->efi_memmap | (u64)bp->efi_memmap_hi << 32, bp->efi_memmap_size);
 	if (!table || step < sizeof(struct efi_memory))
 		return refuse(BAD_E820, "no usable EFI memory map");
 	map_change(map, 0, ~0ull, E820_RAM, RAM_OF_FIRMWARE);
@@ -43,12 +44,14 @@ u64 efi_rsdp(void)
 {
 	const struct efi_guid acpi20 = { 0x11d3e4f18868e871, 0x81883cc7800022bc };
 	const struct boot_params *bp = state.boot_params;
-	const struct efi_system *system =
-		reach(bp->efi_systab | (u64)bp->efi_systab_hi << 32, sizeof(*system));
+	const struct efi_system *system;
 	const struct efi_config *tables;
 	u64 count, i;
 
-	if (bp->efi_signature != EFI_SIGNATURE_64 || !system)
+	if (bp->efi_signature != EFI_SIGNATURE_64)
+		return 0;
+	system = reach(bp->efi_systab | (u64)bp->efi_systab_hi << 32, sizeof(*system));
+	if (!system)
 		return 0;
 	count = MIN(system->config_count, (u64)MAX_CONFIG_TABLES);
 	tables = reach((u64)system->config, count * sizeof(*tables));

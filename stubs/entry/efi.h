@@ -107,7 +107,7 @@ struct efi_state {
 extern struct efi_state efi;
 /* Filled by efi-entry.S on landing: the kernel's 64-bit entry, and RSI there. */
 extern u64 efi_came_from, efi_stub_boot_params;
-extern char efi_landing[], efi_continue_jump[], text_end[];
+extern char efi_landing[];
 
 /* efi.c */
 void write_protected(u64 address, const void *bytes, usize size);

@@ -52,17 +52,6 @@ static void give_up(void)
 		chain_status_node(place - PAGE, refusal.reason);
 }
 
-/* End of the composed image from image_base on: its last part's. */
-static u64 image_size(void)
-{
-	u64 end = 0;
-	int i;
-
-	for (i = 0; i < PART_COUNT; i++)
-		end = MAX(end, (u64)plan.part[i].offset + plan.part[i].size);
-	return end;
-}
-
 int check_parts(void)
 {
 	int i;
@@ -133,7 +122,7 @@ void entry_main(u64 boot_params, u64 stub)
 	}
 	restore_header();
 	sanitize_boot_params();
-	if (collect_avoided(image_size()) || read_memory() || check_parts() || check_options() || choose_places()) {
+	if (collect_avoided(plan.image_size) || read_memory() || check_parts() || check_options() || choose_places()) {
 		give_up();
 		return;
 	}
