@@ -13,9 +13,10 @@ import { serialLines } from '../src/machine/serial-text.js';
 import { captured, check, serialConsole, type RunOptions } from './harness/boot.js';
 import { buildPayloadFolder } from './harness/build.js';
 import { host } from './harness/disks.js';
-import { bootEfiFile, bootEsp, type EspFile } from './harness/esp.js';
+import { bootEfiFile, bootEsp } from './harness/esp.js';
 import { cache, makeOnce } from './harness/folders.js';
 import { guestInitramfs } from './harness/guest.js';
+import type { EspFile } from './harness/make-esp.js';
 import { payload, stockKernel, toolDigest } from './harness/payloads.js';
 
 const limit = 300_000;

@@ -3,7 +3,7 @@
  * docs/support-matrix.md.
  *
  * Results are kept under .cache/matrix/results, by what they were made of: the next run goes on where one was stopped.
- * A row has a limit: three machines of 300 seconds each (run-kernel.ts). Options: --only WORDS (kernels or pairs whose names
+ * A row has a limit: five machines of 300 seconds each (run-kernel.ts). Options: --only WORDS (kernels or pairs whose names
  * have all of them; the document has the rows that are known by then, and names the others), --workers 2. The exit status is 1
  * when a row did not pass.
  */

@@ -14,6 +14,9 @@ export interface KernelResult {
   readonly early?: string;
   readonly late?: string;
   readonly mount?: string;
+  /** UEFI: by syslinux.efi, which enters at the EFI handover entry, and by firmware, at the PE entry. */
+  readonly handover?: string;
+  readonly pe?: string;
   readonly vmcoreinfo?: string;
 }
 
@@ -29,8 +32,11 @@ export interface MatrixRow {
 const MiB = 1 << 20;
 
 export const passed = (result: KernelResult): boolean =>
-  [result.built, result.boot, result.early, result.late, result.mount].every((each) => each === 'passed') &&
-  result.vmcoreinfo?.startsWith('failed') === false;
+  [
+    result.built,
+    ...[result.boot, result.early, result.late, result.mount],
+    ...[result.handover, result.pe],
+  ].every((each) => each === 'passed') && result.vmcoreinfo?.startsWith('failed') === false;
 
 /** The document. `gone`: kernels of kernels.lock that could not be had. */
 export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKernel[]): string {
@@ -42,11 +48,14 @@ export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKe
   const cell = (value: string | undefined): string =>
     (value === 'passed' ? 'yes' : (value ?? '-')).replaceAll('|', '\\|');
   const outcome = (result: KernelResult): string[] =>
-    [result.boot, result.early, result.late, result.mount, result.vmcoreinfo].map(cell);
+    [
+      ...[result.boot, result.early, result.late, result.mount, result.handover, result.pe],
+      result.vmcoreinfo,
+    ].map(cell);
   return [
     '# Kernels that Saveoops was run on',
     '',
-    'Written by `npm run matrix`: stock Debian kernels, in QEMU (TCG, q35, 1 CPU, 1 GiB), KASLR on.',
+    'Written by `npm run matrix`: stock Debian kernels, in QEMU (TCG, q35, 1 CPU, 1 GiB), KASLR on. BIOS unless it says UEFI.',
     '',
     '- *why*: newest: of its series and flavour in its Debian release (qemu-tests/matrix/suites), so a new series comes in by itself;',
     '  kept: always run (qemu-tests/matrix/kernels.lock)',
@@ -56,6 +65,8 @@ export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKe
     '- *userspace*: the armed kernel boots to a program that reads /proc/kcore',
     '- *early panic*: `saveoops test --panic start_kernel`; *late panic*: sysrq-c from userspace; *test*: `saveoops test`. The',
     '  log recovered from /proc/vmcore has the panic of that run',
+    '- *EFI handover*: `saveoops test --firmware uefi`, OVMF with syslinux.efi; *PE*: the file of `--format efi` as BOOTX64.EFI, which',
+    '  OVMF starts without a loader. *userspace* to *test* enter at code32_start, from a BIOS',
     '- *VMCOREINFO*: the note that the build makes against the one in /proc/kcore of the running kernel; "more" are lines that this',
     '  kernel does not publish and others do',
     '',
@@ -71,8 +82,8 @@ export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKe
       gone.map(({ release, version }) => `${release} (${version})`),
     ),
     '',
-    '| kernel | version | suite | why | compression | gap | early exceptions | region | userspace | early panic | late panic | test | VMCOREINFO |',
-    '|---|---|---|---|---|---|---|---|---|---|---|---|---|',
+    '| kernel | version | suite | why | compression | gap | early exceptions | region | userspace | early panic | late panic | test | EFI handover | PE | VMCOREINFO |',
+    '|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|',
     ...own.map((row) => {
       const { kernel, compression, result } = row;
       const facts =
@@ -85,12 +96,14 @@ export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKe
     '',
     '## A crash kernel of another version',
     '',
-    '| primary kernel | crash kernel | userspace | early panic | late panic | test | VMCOREINFO |',
-    '|---|---|---|---|---|---|---|',
+    '| primary kernel | crash kernel | userspace | early panic | late panic | test | EFI handover | PE | VMCOREINFO |',
+    '|---|---|---|---|---|---|---|---|---|',
     ...mixed.map((row) => {
       const { kernel, crash, result } = row;
       const cells =
-        result.built === 'passed' ? outcome(row.result) : [`**${cell(result.built)}**`, '-', '-', '-', '-'];
+        result.built === 'passed'
+          ? outcome(row.result)
+          : [`**${cell(result.built)}**`, ...Array<string>(6).fill('-')];
       return `| ${[kernel.release, crash?.release ?? '', ...cells].join(' | ')} |`;
     }),
     '',

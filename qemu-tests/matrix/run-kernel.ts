@@ -1,4 +1,4 @@
-/** One kernel of the matrix: built, booted to userspace, panicked early and late, its VMCOREINFO compared. */
+/** One kernel of the matrix: built, booted to userspace, panicked early and late, its VMCOREINFO compared, started by UEFI. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,18 +11,25 @@ import { makeDiskImage } from '../../src/image/disk-image.js';
 import { readManifest, readPayloadFolder } from '../../src/image/payload-folder.js';
 import { loadKernel } from '../../src/kernel/load-kernel.js';
 import { judgeCapture, wrongEnds, type Outcome } from '../../src/machine/outcome.js';
+import type { Firmware } from '../../src/machine/qemu-command.js';
 import { markedBlocks } from '../../src/machine/recovered-log.js';
 import { runScenario } from '../../src/machine/scenario.js';
 import { buildPayloadFolder } from '../harness/build.js';
+import { makeEsp } from '../harness/make-esp.js';
 import { blockBegins, blockEnds, guestInitramfs } from '../harness/guest.js';
 import { keyOf, printKcore, runTimeKeys, vmcoreinfoOf } from '../vmcoreinfo-lines.js';
 import type { KernelResult } from './report.js';
 
+const crashAppend = 'saveoops.hold=0';
 /** Seconds; of one machine. */
 const timeout = 300;
 const passed = 'passed';
 /** The last part: 5.10 rt makes two lines of the message. */
 const guestPanic = 'sysrq triggered crash';
+/** Of a kernel without a root file system. */
+const mountPanic = 'VFS: Unable to mount root fs';
+
+const captureEnds = [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)];
 
 export interface MatrixRun {
   /** Path of the primary's bzImage. */
@@ -45,7 +52,7 @@ export async function runKernel({ primary, crash }: MatrixRun): Promise<KernelRe
         crashKernel: crash,
         initrd: [initrd],
         append: 'sysrq_always_enabled',
-        crashAppend: 'saveoops.hold=0',
+        crashAppend,
         out: dir,
       });
     } catch (error) {
@@ -55,6 +62,8 @@ export async function runKernel({ primary, crash }: MatrixRun): Promise<KernelRe
     const { memory, facts } = await readManifest(dir);
     const fact = (name: string): string => facts.find((each) => each.name === name)?.value ?? '';
     const { boot, late, vmcoreinfo } = await bootToUserspace(dir, folder, primary);
+    const efi = join(folder, 'efi');
+    await buildPayloadFolder({ kernel: primary, crashKernel: crash, format: 'efi', crashAppend, out: efi });
     return {
       built: passed,
       region: memory.size,
@@ -65,6 +74,8 @@ export async function runKernel({ primary, crash }: MatrixRun): Promise<KernelRe
       vmcoreinfo,
       early: await test(dir, 'start_kernel'),
       mount: await test(dir, 'mount'),
+      handover: await test(dir, 'mount', 'uefi'),
+      pe: await startByFirmware(join(efi, 'saveoops.efi'), folder),
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -72,11 +83,25 @@ export async function runKernel({ primary, crash }: MatrixRun): Promise<KernelRe
 }
 
 /** `saveoops test`: passed, or the last line that it prints. */
-async function test(dir: string, panic: string): Promise<string> {
+async function test(dir: string, panic: string, firmware: Firmware = 'bios'): Promise<string> {
   let printed = '';
   const io = { out: (text: string) => void (printed += text), progress: () => undefined };
-  const status = await runTest({ dir, panic, timeout }, io);
+  const status = await runTest({ dir, panic, timeout, firmware }, io);
   return status === 0 ? passed : (printed.trimEnd().split('\n').pop() ?? '');
+}
+
+/** The composed image as the file that firmware starts by itself; it has no command line, so the screen alone tells of the primary. */
+async function startByFirmware(composed: string, folder: string): Promise<string> {
+  const image = join(folder, 'esp.img');
+  await makeEsp(image, [{ path: 'EFI/BOOT/BOOTX64.EFI', source: composed }]);
+  const run = await runScenario({
+    machine: { boot: { kind: 'disk', image }, firmware: 'uefi' },
+    folder,
+    timeout,
+    endAt: captureEnds,
+  });
+  const outcome = judgeCapture(run, mountPanic);
+  return outcome.outcome === 'passed' ? passed : said(outcome, run.reproduce);
 }
 
 async function bootToUserspace(
@@ -96,7 +121,7 @@ async function bootToUserspace(
     machine: { boot: { kind: 'disk', image } },
     folder,
     timeout,
-    endAt: [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)],
+    endAt: captureEnds,
   });
   const outcome = judgeCapture(run, guestPanic);
   const [kcore] = markedBlocks(run.serial, blockBegins('kcore'), blockEnds('kcore'));
