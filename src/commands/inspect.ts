@@ -1,7 +1,13 @@
-/** `saveoops inspect FILE`: what is in a payload, from the file alone, with every digest checked. */
+/**
+ * `saveoops inspect FILE`: what is in a payload, with every digest checked: of saveoops.c32 from the file alone; of
+ * saveoops-efi.c32, the module for UEFI, with the saveoops.c32 beside it that it reads; of a folder both.
+ */
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
-import { readManifest } from '../payload/com32-file.js';
+import { efiLoadTable, isSealed, payloadLoadTable, readManifest } from '../payload/com32-file.js';
+import { efiModuleFile, payloadFile } from '../compose/payload-files.js';
 import { sha256Hex } from '../bytes/digests.js';
 import type { Manifest, ManifestRegion } from '../payload/manifest.js';
 import { forJson, forTerminal } from '../safe-text.js';
@@ -11,17 +17,93 @@ export interface InspectOptions {
   readonly json: boolean;
 }
 
-/** Throws `file`, `wrong-file`, `truncated`, or `digest` after the table, naming every damaged region. */
+const efiSuffix = '-efi.c32';
+
+/**
+ * Throws `file`, `wrong-file`, `truncated`, `format` for a module and a payload of two builds, or `digest` after the table,
+ * naming every damaged region.
+ */
 export async function runInspect(
   options: InspectOptions,
   io: { readonly out: (text: string) => void },
 ): Promise<void> {
-  const bytes = await readInput(options.file, 'a saveoops.c32');
-  const manifest = readManifest(bytes, options.file);
+  const { payload, module } = await chooseFiles(options.file);
+  const bytes = await readInput(payload, 'a saveoops.c32');
+  const manifest = readManifest(bytes, payload);
   const damaged = damagedRegions(bytes, manifest);
+  const isModuleGood = module === undefined || isGoodModule(module, { bytes, manifest, payload });
   if (options.json) io.out(`${forJson(manifest, 1)}\n`);
-  else io.out(renderPayloadTable(manifest, new Set(damaged.map((region) => region.name))));
-  refuseDamage(damaged, options.file);
+  else {
+    const names = new Set(damaged.map((region) => region.name));
+    if (!isModuleGood) names.add(efiModuleFile);
+    io.out(renderPayloadTable(manifest, names));
+  }
+  refuseDamage(damaged, payload);
+  if (!isModuleGood) throw damage(module.path, `${basename(module.path)}: other bytes than were written`);
+}
+
+interface EfiModule {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly loadTable: Uint8Array;
+}
+
+/** Throws `file`, `wrong-file`, `truncated`, `format`. */
+async function chooseFiles(
+  path: string,
+): Promise<{ readonly payload: string; readonly module: EfiModule | undefined }> {
+  if (await isFolder(path)) {
+    const beside = join(path, efiModuleFile);
+    const module = (await exists(beside)) ? await readEfiModule(beside) : undefined;
+    return { payload: join(path, payloadFile), module };
+  }
+  const module = await readEfiModule(path);
+  if (module === undefined) return { payload: path, module };
+  if (path.endsWith(efiSuffix)) return { payload: `${path.slice(0, -efiSuffix.length)}.c32`, module };
+  throw new SaveoopsError('wrong-file', 'a module for UEFI under a name by which it finds no payload', {
+    where: path,
+    found: basename(path),
+    wanted: `a name that ends with ${efiSuffix}: NAME${efiSuffix} reads the NAME.c32 beside it`,
+    hint: `rename it to ${efiModuleFile}`,
+  });
+}
+
+/** undefined: another file. Throws `file`, `wrong-file`, `truncated`, `format`. */
+async function readEfiModule(path: string): Promise<EfiModule | undefined> {
+  const bytes = await readInput(path, `a ${payloadFile} or ${efiModuleFile}`);
+  const loadTable = efiLoadTable(bytes, path);
+  return loadTable && { path, bytes, loadTable };
+}
+
+/** Throws `format` when the module is not of the payload's build: it would find wrong sums, and boot the plain entry. */
+function isGoodModule(
+  { path, bytes, loadTable }: EfiModule,
+  { bytes: payloadBytes, manifest, payload }: { bytes: Uint8Array; manifest: Manifest; payload: string },
+): boolean {
+  const found = sha256Hex(bytes);
+  if (found === manifest.efiModule.sha256) return true;
+  const ofPayload = payloadLoadTable(payloadBytes, payload);
+  if (!isSealed(loadTable) || Buffer.compare(loadTable, ofPayload) === 0) return false;
+  throw new SaveoopsError('format', 'the module for UEFI and the payload are of two builds', {
+    where: path,
+    found: `a load table for another file than ${payload}; SHA-256 ${found}`,
+    wanted: `SHA-256 ${manifest.efiModule.sha256}`,
+    hint: 'copy both files from where they were built, or build again',
+  });
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (status) => status.isDirectory(),
+    () => false,
+  );
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Reads a payload and checks every digest. Throws `file`, `wrong-file`, `truncated`, or `digest`. */
@@ -38,17 +120,21 @@ function damagedRegions(bytes: Uint8Array, { regions }: Manifest): readonly Mani
 
 function refuseDamage(damaged: readonly ManifestRegion[], file: string): void {
   if (damaged.length === 0) return;
-  throw new SaveoopsError('digest', 'the payload is damaged', {
+  throw damage(file, damaged.map((region) => `${region.name}: other bytes than were written`).join(', '));
+}
+
+function damage(file: string, found: string): SaveoopsError {
+  return new SaveoopsError('digest', 'the payload is damaged', {
     where: file,
-    found: damaged.map((region) => `${region.name}: other bytes than were written`).join(', '),
-    wanted: 'the SHA-256 that the manifest holds for each region',
+    found,
+    wanted: 'the SHA-256 that the manifest holds',
     hint: 'build the payload again, or copy it again from where it was built',
   });
 }
 
 /** What `inspect` shows, line by line. */
 export function renderPayloadTable(manifest: Manifest, damaged: ReadonlySet<string>): string {
-  const { primary, crash, reset, memory, regions, edits } = manifest;
+  const { primary, crash, reset, memory, regions, efiModule, edits } = manifest;
   const resets = [...(reset.vga ? ['VGA to text mode'] : []), ...(reset.pic ? ['PIC to BIOS vectors'] : [])];
   const rows = regions.map((region) => [
     region.name,
@@ -70,6 +156,7 @@ export function renderPayloadTable(manifest: Manifest, damaged: ReadonlySet<stri
     ...(resets.length > 0 ? [`resets    ${resets.join(', ')}`] : []),
     `reserves  ${(memory.size / (1 << 20)).toFixed(0)} MiB of RAM`,
     `edits     ${edits.length} runs of bytes in the primary: ${edits.map((edit) => edit.what).join(', ')}`,
+    `UEFI      ${efiModuleFile}  ${damaged.has(efiModuleFile) ? 'DAMAGED' : efiModule.sha256.slice(0, 12)}`,
     `built by  ${manifest.generator}`,
     '',
     line(head),

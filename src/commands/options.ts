@@ -153,7 +153,7 @@ const namedSpecs = {
   },
   inspect: {
     name: 'inspect',
-    positional: { name: 'file', describe: 'a saveoops.c32' },
+    positional: { name: 'file', describe: 'a saveoops.c32, a saveoops-efi.c32, or their folder' },
     describe: 'Show what is in a payload, and check every digest',
     options: { json: { type: 'boolean', describe: 'print the manifest as JSON' } },
   },

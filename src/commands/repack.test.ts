@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Manifest } from '../payload/manifest.js';
 import { repackPayload } from '../payload/repack-payload.js';
+import { loadStubObjects } from '../stubs/stub-objects.js';
 import { takeApart } from '../payload/take-apart.js';
 import { buildInto, oracle, runSaveoops } from '../testkit/command-line.js';
 import { surviveMutations } from '../testkit/mutate.js';
@@ -204,10 +205,11 @@ describe('damage', () => {
 
   test('of any kind ends in a typed error or in a payload', async () => {
     const bytes = readFileSync(at('base/saveoops.c32'));
+    const { efiModule } = await loadStubObjects();
     const refused = await surviveMutations(
       bytes,
       60,
-      (damaged) => repackPayload(takeApart(damaged, 'damaged.c32'), { crashAppend: 'x' }),
+      (damaged) => repackPayload(takeApart(damaged, 'damaged.c32'), efiModule, { crashAppend: 'x' }),
       region('module').size,
     );
     expect(refused).toBeGreaterThan(20);

@@ -7,13 +7,7 @@ import { SaveoopsError } from '../errors.js';
 import { efiConfig } from '../image/boot-config.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 import { makeFolder, permissionsOf, readInput, writeAtomic, writeTogether } from '../host/files.js';
-import {
-  digestInitrd,
-  encodeManifest,
-  writeEfiModule,
-  type Com32File,
-  type Initrd,
-} from '../payload/com32-file.js';
+import { digestInitrd, encodeManifest, type Com32File, type Initrd } from '../payload/com32-file.js';
 import type { Manifest } from '../payload/manifest.js';
 import { foreignCrashInitrd } from '../payload/build-payload.js';
 import { repackPayload } from '../payload/repack-payload.js';
@@ -65,7 +59,8 @@ export async function runRepack(
       : foreignCrashInitrd(await readInput(options.crashInitrd, 'an initramfs for the crash kernel'));
   const initrds =
     options.initrd === undefined ? undefined : await readInitrds(options.initrd, parts.manifest);
-  const payload = repackPayload(parts, {
+  const { efiModule } = await loadStubObjects();
+  const payload = repackPayload(parts, efiModule, {
     append: append === undefined ? undefined : { armed: armedAppend({ ...primary, append }), plain: append },
     initrds,
     crashAppend,
@@ -105,7 +100,6 @@ async function writeFolder(
   const { payload: path, out } = options;
   const from = dirname(path);
   const config = await renderConfig(from, before, payload.manifest);
-  const { efiModule } = await loadStubObjects();
   const inPlace = resolve(from) === resolve(out);
   const stored = initrds ?? embedded;
   const mode = await permissionsOf(inputsOf(options));
@@ -125,7 +119,7 @@ async function writeFolder(
       );
   const files = [
     { name: payloadFile, chunks: payload.chunks, mode },
-    { name: efiModuleFile, chunks: [writeEfiModule(efiModule, payload)] },
+    { name: efiModuleFile, chunks: [payload.efiModule] },
     ...copied,
     { name: captureFile, chunks: [crashInitrd], mode },
     ...stored.map(({ name, bytes }) => ({ name, chunks: [bytes], mode })),

@@ -10,7 +10,7 @@ import { generator } from '../host/version.js';
 import { efiConfig } from '../image/boot-config.js';
 import { loadKernel } from '../kernel/load-kernel.js';
 import { buildPayload, type InputFile, type Payload } from '../payload/build-payload.js';
-import { digestInitrd, encodeManifest, writeEfiModule, type Initrd } from '../payload/com32-file.js';
+import { digestInitrd, encodeManifest, type Initrd } from '../payload/com32-file.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 import { readCapture, type Capture } from './capture-initramfs.js';
 import { checkComposeOptions, limitsRow, type ComposeOptions } from './compose-options.js';
@@ -51,10 +51,9 @@ export async function composeFiles(options: ComposeOptions): Promise<{
   const { kernel, crashKernel, release } = kernels;
   const crashAppend = crashCommandLine(options);
   // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
-  const [loaded, stubs, template, capture, ...initrds] = await Promise.all([
+  const [loaded, stubs, capture, ...initrds] = await Promise.all([
     loadKernel(kernel.bytes, kernel.name),
     loadStubObjects(),
-    readInput(configTemplate, 'the configuration template of the package'),
     readCapture(options, release, crashAppend),
     ...options.initrd.map(async (path, index) =>
       digestInitrd(kernels.initrdNames[index] ?? '', await readInput(path, 'an initramfs')),
@@ -77,20 +76,11 @@ export async function composeFiles(options: ComposeOptions): Promise<{
     reset: { vga: options.resetVga, pic: options.resetPic },
     stubs,
   });
-  const config = renderSyslinuxConfig(Buffer.from(template).toString(), {
-    release: payload.manifest.primary.release,
-    kernelFile: kernel.name,
-    initrdFiles: initrds.map((initrd) => initrd.name),
-    initrdBeside: options.initrdBeside,
-    append: options.append,
-    oopsPanic: options.oopsPanic,
-    crashKernelFile: crashKernel.name,
-    crashInitrdFile: captureFile,
-    crashAppend,
-  });
-  const efiModule = writeEfiModule(stubs.efiModule, payload.com32);
-  const files = await listFiles(options, kernels, initrds, capture, payload, { config, efiModule });
-  return { payload, files, capture };
+  const manifest = { name: manifestFile, chunks: [encodeManifest(payload.manifest)] };
+  const files = await (imageFiles[options.format] === undefined
+    ? syslinuxFiles(options, kernels, initrds, capture, payload)
+    : imageFile(options, payload));
+  return { payload, files: [...files, manifest], capture };
 }
 
 /** Throws `file` and `format`. */
@@ -132,39 +122,53 @@ async function signed(image: Uint8Array, { signKey, signCert }: ComposeOptions):
   return await signImage(image, { key: signKey, certificate: signCert });
 }
 
-/** With the permissions of what each is made of: who could not read an input cannot read it here. */
-async function listFiles(
+/** All that the capture initramfs and both kernels are made of. */
+function inputsOf({ kernel, crashKernel = kernel, crashInitrd, initrd }: ComposeOptions): readonly string[] {
+  return [kernel, crashKernel, ...(crashInitrd === undefined ? [] : [crashInitrd]), ...initrd];
+}
+
+/** With the permissions of what it is made of: who could not read an input cannot read it here. */
+async function newFile(name: string, chunks: NewFile['chunks'], from: readonly string[]): Promise<NewFile> {
+  return { name, chunks, mode: await permissionsOf(from) };
+}
+
+/** The composed image alone, for every loader that has a configuration of its own. */
+async function imageFile(options: ComposeOptions, { image }: Payload): Promise<NewFile[]> {
+  const bytes = await signed(image.bytes, options);
+  return [await newFile(imageFiles[options.format] ?? '', [bytes], inputsOf(options))];
+}
+
+/** The payload, and all that Syslinux finds beside it. */
+async function syslinuxFiles(
   options: ComposeOptions,
   { kernel, crashKernel }: Kernels,
   initrds: readonly Initrd[],
   { initramfs }: Capture,
-  { image, com32, manifest }: Payload,
-  { config, efiModule }: { readonly config: string; readonly efiModule: Uint8Array },
+  { com32, manifest }: Payload,
 ): Promise<NewFile[]> {
-  const { crashKernel: crashPath = options.kernel, crashInitrd: foreign } = options;
-  const captureInputs = foreign === undefined ? [] : [foreign];
-  const inputs = [options.kernel, crashPath, ...captureInputs, ...options.initrd];
-  const file = async (
-    name: string,
-    chunks: NewFile['chunks'],
-    from: readonly string[],
-  ): Promise<NewFile> => ({ name, chunks, mode: await permissionsOf(from) });
-  const imageFile = imageFiles[options.format];
-  const files = await Promise.all(
-    imageFile !== undefined
-      ? [file(imageFile, [await signed(image.bytes, options)], inputs)]
-      : [
-          file(payloadFile, com32.chunks, inputs),
-          file(efiModuleFile, [efiModule], []),
-          file(kernel.name, [kernel.bytes], [options.kernel]),
-          ...(crashKernel === kernel ? [] : [file(crashKernel.name, [crashKernel.bytes], [crashPath])]),
-          file(captureFile, [initramfs.bytes], captureInputs),
-          ...initrds.map(({ name, bytes }, index) =>
-            file(name, [bytes], options.initrd.slice(index, index + 1)),
-          ),
-          file(configFile, [Buffer.from(config)], []),
-          file(efiConfigFile, [Buffer.from(efiConfig(config))], []),
-        ],
-  );
-  return [...files, { name: manifestFile, chunks: [encodeManifest(manifest)] }];
+  const { crashKernel: crashPath = options.kernel, crashInitrd } = options;
+  const template = await readInput(configTemplate, 'the configuration template of the package');
+  const config = renderSyslinuxConfig(Buffer.from(template).toString(), {
+    release: manifest.primary.release,
+    kernelFile: kernel.name,
+    initrdFiles: initrds.map((initrd) => initrd.name),
+    initrdBeside: options.initrdBeside,
+    append: options.append,
+    oopsPanic: options.oopsPanic,
+    crashKernelFile: crashKernel.name,
+    crashInitrdFile: captureFile,
+    crashAppend: manifest.crash.append,
+  });
+  return await Promise.all([
+    newFile(payloadFile, com32.chunks, inputsOf(options)),
+    newFile(efiModuleFile, [com32.efiModule], []),
+    newFile(kernel.name, [kernel.bytes], [options.kernel]),
+    ...(crashKernel === kernel ? [] : [newFile(crashKernel.name, [crashKernel.bytes], [crashPath])]),
+    newFile(captureFile, [initramfs.bytes], crashInitrd === undefined ? [] : [crashInitrd]),
+    ...initrds.map(({ name, bytes }, index) =>
+      newFile(name, [bytes], options.initrd.slice(index, index + 1)),
+    ),
+    newFile(configFile, [Buffer.from(config)], []),
+    newFile(efiConfigFile, [Buffer.from(efiConfig(config))], []),
+  ]);
 }

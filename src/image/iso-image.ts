@@ -1,7 +1,9 @@
 /**
  * An isohybrid image: boots as a CD through isolinux, and as a disk when written to a stick. Files lie in
- * /isolinux beside isolinux.bin and the ldlinux.c32 of the same Syslinux version. For UEFI the image holds an EFI system
+ * /isolinux beside isolinux.bin and the ldlinux.c32 of the same Syslinux version. For UEFI the file /efi.img is an EFI system
  * partition with the same files once more, since syslinux.efi reads no ISO 9660: El Torito names it, and so does the GPT.
+ * It must be a file: its size is beyond what El Torito can say, so firmware takes it to reach to the end of the volume, which
+ * an appended partition would lie behind (UEFI 2.10, 13.3.2.1; EDK2's PartitionDxe then finds nothing).
  */
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -44,7 +46,8 @@ export async function makeIsoImage(files: readonly ImageFile[], out: string): Pr
             ...['-isohybrid-mbr', syslinuxFiles.isohybridMbr],
             ...['-b', 'isolinux/isolinux.bin', '-c', 'isolinux/boot.cat'],
             ...['-no-emul-boot', '-boot-load-size', '4', '-boot-info-table', '-graft-points'],
-            ...(efi ? efiOptions(partition) : []),
+            ...(efi ? efiOptions : []),
+            ...(efi ? [`/efi.img=${graftPath(partition)}`] : []),
             // In graft points `=` and `\` are special: names cannot hold a `\`, sources may hold either.
             ...sized.map((file) => `/isolinux/${graftPath(file.name)}=${graftPath(file.source)}`),
           ],
@@ -57,13 +60,7 @@ export async function makeIsoImage(files: readonly ImageFile[], out: string): Pr
 }
 
 /** A second El Torito entry that is a partition of the GPT. */
-function efiOptions(partition: string): readonly string[] {
-  return [
-    ...['-append_partition', '2', '0xef', partition],
-    ...['-eltorito-alt-boot', '-e', '--interval:appended_partition_2:all::', '-no-emul-boot'],
-    '-isohybrid-gpt-basdat',
-  ];
-}
+const efiOptions = ['-eltorito-alt-boot', '-e', 'efi.img', '-no-emul-boot', '-isohybrid-gpt-basdat'];
 
 function graftPath(path: string): string {
   return path.replaceAll('\\', '\\\\').replaceAll('=', '\\=');

@@ -130,7 +130,8 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
   const embedded = inputs.initrdBeside ? [] : inputs.initrds;
   const entrySymbol = (name: string): number =>
     Number(requireSymbol(inputs.stubs.entry.symbols, name, 'entry.elf').value);
-  const com32 = writeCom32(moduleParts(inputs.stubs.module), image, embedded, (regions) => ({
+  const { module, efiModule } = inputs.stubs;
+  const com32 = writeCom32(moduleParts(module), efiModule, image, embedded, (digests) => ({
     format: 1,
     generator: inputs.generator,
     primary: {
@@ -158,7 +159,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
       unpacked: inputs.crashInitrd.unpackedSize,
       parts: region.sum,
     },
-    regions,
+    ...digests,
     edits: [...image.headerEdits, ...armed.edits],
     facts: [
       ...headerFacts(kernel),

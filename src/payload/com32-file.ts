@@ -14,7 +14,13 @@ import { alignUp } from '../bytes/align.js';
 import { ByteWriter } from '../bytes/byte-writer.js';
 import { ByteView } from '../bytes/byte-reader.js';
 import { SaveoopsError } from '../errors.js';
-import { ELF32_SHDR_SIZE, SHT_NOTE, SHT_PROGBITS, SHT_STRTAB } from '../formats/elf/elf-tables.js';
+import {
+  ELF32_SHDR_SIZE,
+  ELFCLASS64,
+  SHT_NOTE,
+  SHT_PROGBITS,
+  SHT_STRTAB,
+} from '../formats/elf/elf-tables.js';
 import { parseElf, type Elf } from '../formats/elf/parse-elf.js';
 import { sha256, sha256Hex, xxh32 } from '../bytes/digests.js';
 import type { Manifest, ManifestRegion } from './manifest.js';
@@ -25,11 +31,12 @@ import {
   loadTableDef,
   loadTableMagic,
   maxChunks,
+  offsetOf,
   sharedVersion,
   structSize,
 } from '../stubs/shared-layout.js';
-import { moduleSymbolOffset } from '../stubs/stub-objects.js';
-import { StructureWriter } from '../stubs/structure-writer.js';
+import { findModuleSymbol, moduleSymbolOffset } from '../stubs/stub-objects.js';
+import { StructureWriter, sumOf } from '../stubs/structure-writer.js';
 import type { ComposedImage } from './assemble-image.js';
 
 const page = 4096;
@@ -54,8 +61,8 @@ export interface Com32File {
   readonly chunks: readonly Uint8Array[];
   readonly size: number;
   readonly manifest: Manifest;
-  /** As it is in the head: the module for UEFI gets it as well. */
-  readonly loadTable: Uint8Array;
+  /** saveoops-efi.c32: the module for UEFI, which reads all but itself from the saveoops.c32 beside it. */
+  readonly efiModule: Uint8Array;
 }
 
 interface Extent {
@@ -99,15 +106,20 @@ function partsOf(elf: Elf, file: Uint8Array, size: number): ModuleParts {
   };
 }
 
+/** What the manifest says of the two files of Syslinux' modules. */
+export type FileDigests = Pick<Manifest, 'regions' | 'efiModule'>;
+
 /**
- * @param describe makes the manifest from the finished list of regions
+ * @param linked the module for UEFI as it was linked
+ * @param describe makes the manifest from the finished digests
  * Throws `usage` for too many initrds, `no-space` for a file that Syslinux cannot read (4 GiB).
  */
 export function writeCom32(
   module: ModuleParts,
+  linked: Uint8Array,
   image: ComposedImage,
   initrds: readonly Initrd[],
-  describe: (regions: ManifestRegion[]) => Manifest,
+  describe: (digests: FileDigests) => Manifest,
 ): Com32File {
   if (initrds.length > maxChunks - 2) throw tooMany(initrds.length);
   const parts = [
@@ -149,14 +161,18 @@ export function writeCom32(
     purpose: 'COM32 module with its load table and section headers',
     sha256: digest,
   });
+  const describeWith = (headDigest: string, efiDigest: string): Manifest =>
+    describe({ regions: [headRegion(headDigest), ...regions], efiModule: { sha256: efiDigest } });
   // The head holds the manifest's size and the manifest the head's digest: a digest has one length, so two rounds do.
-  const draft = encodeManifest(describe([headRegion('0'.repeat(64)), ...regions]));
+  const none = '0'.repeat(64);
+  const draft = encodeManifest(describeWith(none, none));
   const head = writeHead(module, headSize, image, initrds, [
     ...regions,
     { name: 'manifest', offset: manifestAt, size: draft.length },
     { name: 'digest', offset: manifestAt + draft.length, size: digestSize },
   ]);
-  const manifest = describe([headRegion(sha256Hex(head)), ...regions]);
+  const efiModule = fillEfiModule(linked, loadTableIn(head, module.loadTable));
+  const manifest = describeWith(sha256Hex(head), sha256Hex(efiModule));
   const text = encodeManifest(manifest);
   if (text.length !== draft.length) throw new RangeError('the manifest changed its size between two rounds');
 
@@ -175,18 +191,37 @@ export function writeCom32(
   chunks.push(text, sha256(text));
   const size = end + text.length + digestSize;
   if (size >= 2 ** 32) throw tooLarge(size);
-  const loadTable = head.subarray(module.loadTable, module.loadTable + structSize(loadTableDef));
-  return { chunks, size, manifest, loadTable };
+  return { chunks, size, manifest, efiModule };
 }
 
-/**
- * saveoops-efi.c32: the module for UEFI, which reads all but itself from the saveoops.c32 beside it.
- * @param module the linked module. Throws `invariant` when it has no load table.
- */
-export function writeEfiModule(module: Uint8Array, { loadTable }: Com32File): Uint8Array {
-  const bytes = Uint8Array.from(module);
-  bytes.set(loadTable, moduleSymbolOffset(parseElf(module, 'module64.elf'), 'load_table'));
+function loadTableIn(file: Uint8Array, offset: number): Uint8Array {
+  return new ByteView(file, 'COM32 module').slice(offset, structSize(loadTableDef), 'load table').bytes;
+}
+
+/** Throws `invariant` when the module has no load table. */
+function fillEfiModule(linked: Uint8Array, loadTable: Uint8Array): Uint8Array {
+  const bytes = Uint8Array.from(linked);
+  bytes.set(loadTable, moduleSymbolOffset(parseElf(linked, 'module64.elf'), 'load_table'));
   return bytes;
+}
+
+/** The load table of a module for UEFI; undefined for any other file. Throws `truncated`, `format`. */
+export function efiLoadTable(bytes: Uint8Array, source: string): Uint8Array | undefined {
+  const elf = parseElf(bytes, source);
+  if (elf.header.ei_class !== ELFCLASS64) return undefined;
+  const offset = findModuleSymbol(elf, 'load_table');
+  return offset === undefined ? undefined : loadTableIn(bytes, offset);
+}
+
+/** Whether it is as a build has written it, whatever file it is for. */
+export function isSealed(loadTable: Uint8Array): boolean {
+  const stored = new ByteView(loadTable, 'load table').u32(offsetOf(loadTableDef, 'xxh32'), 'xxh32');
+  return sumOf(loadTable, loadTableDef) === stored;
+}
+
+/** The load table of a saveoops.c32. Throws `wrong-file`, `truncated`, `format`, `invariant`. */
+export function payloadLoadTable(bytes: Uint8Array, source: string): Uint8Array {
+  return loadTableIn(bytes, moduleSymbolOffset(parseElf(bytes, source), 'load_table'));
 }
 
 /** Canonical JSON: the same build gives the same bytes. */

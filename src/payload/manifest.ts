@@ -53,6 +53,8 @@ export interface Manifest {
     readonly parts: readonly { readonly what: string; readonly bytes: number }[];
   };
   readonly regions: readonly ManifestRegion[];
+  /** saveoops-efi.c32, which lies beside the payload. */
+  readonly efiModule: { readonly sha256: string };
   readonly edits: readonly KernelEdit[];
   readonly facts: readonly KernelFact[];
   /**

@@ -58,6 +58,7 @@ const shape: ShapeOf<Manifest> = {
     parts: [{ what: text, bytes: size }],
   },
   regions: [{ name: text, offset: size, size, purpose: text, sha256: digest }],
+  efiModule: { sha256: digest },
   edits: [{ what: text, address: text, before: text, after: text }],
   facts: [{ name: text, value: text, source: text }],
   debug: { stub: size, leaveImage: size, enterKernel: size },

@@ -23,9 +23,13 @@ export interface Changes {
   readonly crashSize?: number | undefined;
 }
 
-/** Throws `no-space` when the crash region is too small for what is new in it. */
+/**
+ * @param efiModule the module for UEFI as it was linked
+ * Throws `no-space` when the crash region is too small for what is new in it.
+ */
 export function repackPayload(
   { manifest, module, image, initrds }: PayloadParts,
+  efiModule: Uint8Array,
   changes: Changes,
 ): Com32File {
   const crashAppend = crashCommandLine(manifest, changes);
@@ -53,7 +57,7 @@ export function repackPayload(
   const composed = assembleImage({ ...image, parts, region });
   const named = changes.initrds ?? initrds;
   const embedded = manifest.primary.initrdBeside ? [] : named;
-  return writeCom32(module, composed, embedded, (regions) => ({
+  return writeCom32(module, efiModule, composed, embedded, (digests) => ({
     ...manifest,
     primary: {
       ...manifest.primary,
@@ -67,7 +71,7 @@ export function repackPayload(
       ownAppend: changes.crashAppend ?? manifest.crash.ownAppend,
     },
     memory: { size: region.size, asked: asked ?? null, unpacked, parts: region.sum },
-    regions,
+    ...digests,
     edits: [...composed.headerEdits, ...manifest.edits.filter((edit) => !isHeaderEdit(edit))],
   }));
 }

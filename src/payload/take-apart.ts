@@ -18,9 +18,8 @@ import {
   sharedVersion,
   structSize,
   type PartName,
-  type StructDef,
 } from '../stubs/shared-layout.js';
-import { StructureWriter } from '../stubs/structure-writer.js';
+import { StructureWriter, sumOf } from '../stubs/structure-writer.js';
 import type { Assembly, Part } from './assemble-image.js';
 import { moduleOfPayload, readManifest, type Initrd, type ModuleParts } from './com32-file.js';
 import { undoHeaderEdits } from './header-editor.js';
@@ -121,13 +120,6 @@ function findPlan(entryStub: Uint8Array, source: string): number {
 }
 
 const layoutName = `layout 0x${sharedVersion.toString(16)}`;
-
-/** XXH32 of a structure with its own field for the sum zero. */
-function sumOf(structure: Uint8Array, def: StructDef): number {
-  const copy = Uint8Array.from(structure);
-  new DataView(copy.buffer).setUint32(offsetOf(def, 'xxh32'), 0, true);
-  return xxh32(copy);
-}
 
 function requireSum(found: number, wanted: number, where: string): void {
   if (found === wanted) return;

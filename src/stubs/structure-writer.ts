@@ -1,6 +1,6 @@
 /** Fills a shared structure (shared-layout.ts) field by field; each field once, each name checked. */
 import { ByteWriter } from '../bytes/byte-writer.js';
-import { layoutOf, structSize, type StructDef } from './shared-layout.js';
+import { layoutOf, offsetOf, structSize, type StructDef } from './shared-layout.js';
 import { xxh32 } from '../bytes/digests.js';
 
 export class StructureWriter {
@@ -45,4 +45,11 @@ export class StructureWriter {
     if (field === undefined) throw new RangeError(`struct ${this.def.name} has no field ${name}`);
     return field;
   }
+}
+
+/** XXH32 of a structure with its own field for the sum zero. */
+export function sumOf(structure: Uint8Array, def: StructDef): number {
+  const copy = Uint8Array.from(structure);
+  new DataView(copy.buffer).setUint32(offsetOf(def, 'xxh32'), 0, true);
+  return xxh32(copy);
 }

@@ -121,10 +121,14 @@ export function requireSymbol(
   });
 }
 
-/** File offset of a dynamic symbol of a COM32 module, ELF32 or ELF64: where its initialised data lies. */
-export function moduleSymbolOffset(elf: Elf, name: string): number {
-  const table = elf.requireSection('.dynsym');
-  const strings = elf.requireSection('.dynstr');
+/**
+ * File offset of a dynamic symbol of a COM32 module, ELF32 or ELF64: where its initialised data lies; undefined for a file
+ * that has none. Throws `truncated`.
+ */
+export function findModuleSymbol(elf: Elf, name: string): number | undefined {
+  const table = elf.findSection('.dynsym');
+  const strings = elf.findSection('.dynstr');
+  if (table === undefined || strings === undefined) return undefined;
   const entries = new ByteView(elf.sectionBytes(table), 'module: .dynsym');
   const names = new ByteView(elf.sectionBytes(strings), 'module: .dynstr');
   const wide = elf.header.ei_class === ELFCLASS64;
@@ -137,6 +141,13 @@ export function moduleSymbolOffset(elf: Elf, name: string): number {
     );
     if (segment !== undefined) return segment.p_offset + Number(address - segment.p_vaddr);
   }
+  return undefined;
+}
+
+/** The same of a module that must have it. Throws `invariant`. */
+export function moduleSymbolOffset(elf: Elf, name: string): number {
+  const offset = findModuleSymbol(elf, name);
+  if (offset !== undefined) return offset;
   throw new SaveoopsError('invariant', `the COM32 module has no initialised ${name}`, {
     where: elf.source,
     found: 'no such dynamic symbol in a PT_LOAD segment',

@@ -27,6 +27,7 @@ export const sampleManifest: Manifest = {
   reset: { vga: false, pic: false },
   memory: { size: 128 << 20, asked: null, unpacked: 1 << 20, parts: [{ what: 'stub', bytes: 2 << 20 }] },
   regions: [{ name: 'module', offset: 0, size: 8192, purpose: 'COM32 module', sha256 }],
+  efiModule: { sha256 },
   edits: [{ what: 'hook', address: '0xffffffff81000000', before: 'cc', after: '90' }],
   facts: [{ name: '_text', value: '0xffffffff81000000', source: 'ELF program headers' }],
   debug: { stub: 0x700000, leaveImage: 0x700100, enterKernel: 0x700200 },
