@@ -78,6 +78,16 @@ describe('syslinux.efi and the module for UEFI', () => {
   );
 });
 
+test(
+  'an ISO image boots armed as a CD-ROM, and its panic is captured',
+  async () => {
+    const dir = await payload({ flavour: 'cloud-amd64', name: 'efi-iso' });
+    const result = await bootPayload(dir, { firmware: 'uefi', media: 'iso' });
+    captured(result, vfsPanic);
+  },
+  limit,
+);
+
 /** KiB of RAM that the kernel has, of "Memory: 896848K/1047788K available". */
 function ramOf({ serial }: ScenarioResult): number {
   return Number(/Memory: \d+K\/(\d+)K available/.exec(serial)?.[1]);

@@ -51,7 +51,8 @@ export interface BootOptions extends RunOptions {
   readonly label?: string;
   /** Added to the label's APPEND; default: the serial console. Give '' for a primary without one. */
   readonly extraAppend?: string;
-  readonly media?: 'disk' | 'iso';
+  /** iso-as-disk: as from a stick that the ISO image was copied to. */
+  readonly media?: 'disk' | 'iso' | 'iso-as-disk';
   /** QEMU options that plug the drive "disk" in; default: the first on the machine's own controller. */
   readonly diskDevice?: readonly string[];
   /** What the machine writes to its boot disk stays on it: bootDisk() gives the image. */
@@ -79,9 +80,10 @@ const runs = new Map<string, number>();
 /** Throws an Error that begins with "lost" when the run came to no end of its own. */
 export async function bootPayload(dir: string, options: BootOptions = {}): Promise<ScenarioResult> {
   const folder = await runFolder();
-  const image = join(folder, options.media === 'iso' ? 'boot.iso' : 'boot.img');
+  const isIso = options.media === 'iso' || options.media === 'iso-as-disk';
+  const image = join(folder, isIso ? 'boot.iso' : 'boot.img');
   const files = await imageFiles(dir, folder, options);
-  await (options.media === 'iso' ? makeIsoImage(files, image) : makeDiskImage(files, image));
+  await (isIso ? makeIsoImage(files, image) : makeDiskImage(files, image));
   await options.rearrange?.(image);
   const boot: BootSource =
     options.media === 'iso'
