@@ -9,10 +9,13 @@ import { withTemporaryFolder } from '../src/host/files.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
-import { bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
+import { bootFrom, bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { bootFat, captureFacts, damagedFiles } from './harness/boot-fat.js';
 import { buildPayloadFolder } from './harness/build.js';
+import { sha256Of } from './harness/disks.js';
 import { bootEfiFile } from './harness/esp.js';
+import { makeEsp } from './harness/make-esp.js';
+import { makeDisk, putPartition, savedLogs, virtioDisk } from './harness/partitions.js';
 import { makeOnce, cache } from './harness/folders.js';
 import { payload, stockKernel, toolDigest } from './harness/payloads.js';
 import { readState, stateGuest } from './state-guest.js';
@@ -27,9 +30,11 @@ function said({ serial }: ScenarioResult): readonly string[] {
   return serialLines(serial).flatMap((line) => /saveoops: E\d\d .*$/.exec(line)?.[0] ?? []);
 }
 
+const saving = { format: 'efi', save: 'boot', crashAppend: 'saveoops.hold=0' } as const;
+
 async function composedImage(): Promise<string> {
   const folder = await makeOnce(join(cache, 'payloads', `efi-file-${toolDigest()}`), async (out) => {
-    await buildPayloadFolder({ kernel: stockKernel('cloud-amd64').vmlinuz, out, format: 'efi' });
+    await buildPayloadFolder({ kernel: stockKernel('cloud-amd64').vmlinuz, out, ...saving });
   });
   return join(folder, 'saveoops.efi');
 }
@@ -98,10 +103,39 @@ describe('the composed image as an EFI application', () => {
   let plainRam = NaN;
 
   test(
-    'started by firmware alone is armed and captured',
+    'started by firmware alone is captured, on the partition that it came from, and not on its twin on another disk',
     async () => {
-      const result = await bootEfiFile(await composedImage(), undefined);
-      captured(result, vfsPanic);
+      await withTemporaryFolder(async (folder) => {
+        const start = 2048;
+        const disks = await Promise.all(
+          (['0', '1'] as const).map(async (last) => {
+            const words = `type=uefi, uuid=0FC63DAF-8483-4772-8E79-3D69D8477DE${last}`;
+            const disk = join(folder, `disk-${last}.img`);
+            await makeDisk(disk, ['label: gpt'], [{ start, words }]);
+            return disk;
+          }),
+        );
+        // Neither UUID nor label of the file system tells the two apart.
+        const content = join(folder, 'content');
+        await makeEsp(content, [{ path: 'EFI/BOOT/BOOTX64.EFI', source: await composedImage() }]);
+        for (const disk of disks) putPartition(disk, start, content);
+        const [disk = '', twin = ''] = disks;
+        const before = sha256Of(twin);
+        const result = await bootFrom(
+          { kind: 'disk', image: disk, writable: true, device: virtioDisk('disk', 0) },
+          {
+            firmware: 'uefi',
+            endAt: [],
+            extra: ['-drive', `if=none,id=twin,format=raw,file=${twin}`, ...virtioDisk('twin', 1)],
+          },
+        );
+        captured(result, vfsPanic);
+        check(result, () => {
+          expect(savedLogs(disk, start)).toEqual([expect.stringContaining(vfsPanic)]);
+          expect(result.serial).toMatch(/saveoops: saved on \/dev\/vd[ab]1 \(vfat, boot, UUID /);
+          expect(sha256Of(twin)).toBe(before);
+        });
+      });
     },
     limit,
   );

@@ -15,7 +15,7 @@ need \
   syslinux:syslinux syslinux-common:/usr/lib/syslinux/modules/bios/ldlinux.c32 isolinux:/usr/lib/ISOLINUX/isolinux.bin extlinux:extlinux \
   syslinux-efi:/usr/lib/SYSLINUX.EFI/efi64/syslinux.efi ovmf:/usr/share/OVMF/OVMF_CODE_4M.fd sbsigntool:sbsign openssl:openssl \
   pxelinux:/usr/lib/PXELINUX/lpxelinux.0 ipxe-qemu:/usr/lib/ipxe/qemu/pxe-virtio.rom \
-  mtools:mcopy dosfstools:fsck.fat e2fsprogs:mke2fs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs xorriso:xorriso \
+  mtools:mcopy fdisk:sfdisk dosfstools:fsck.fat e2fsprogs:mke2fs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs xorriso:xorriso \
   busybox-static:busybox kexec-tools:vmcore-dmesg makedumpfile:makedumpfile age:age openssh-client:ssh-keygen cpio:cpio \
   bzip2:bzip2 lz4:lz4 lzop:lzop xz-utils:xz zstd:zstd kmod:depmod \
   file:file strace:strace shellcheck:shellcheck shfmt:shfmt elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb

@@ -1,4 +1,4 @@
-/** A disk with one file that firmware starts, as any EFI application: for the composed image without a boot loader. */
+/** Disks with files that firmware starts, as any EFI application: for the composed image without a boot loader. */
 import { rm } from 'node:fs/promises';
 import { withTemporaryFolder } from '../../src/host/files.js';
 import type { ScenarioResult } from '../../src/machine/scenario.js';

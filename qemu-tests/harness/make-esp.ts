@@ -5,7 +5,7 @@ import { withTemporaryFolder } from '../../src/host/files.js';
 import { host } from './disks.js';
 
 /** Bytes: FAT32 wants 33 MiB, and a composed image of two kernels takes 60. */
-const espSize = 256 << 20;
+export const espSize = 256 << 20;
 
 export interface EspFile {
   /** From the file system's root: "EFI/BOOT/BOOTX64.EFI". */

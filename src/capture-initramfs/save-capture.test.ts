@@ -215,15 +215,21 @@ echo "$remark"`).split('\n');
 });
 
 describe('find_file_system', () => {
-  /** Device or reason, with disks whose contents blkid tells. */
-  const found = (disks: Readonly<Record<string, string>>, where: string, boot = ''): string => {
+  /** Device or reason, with disks: an image, whose contents blkid tells, or what it says. */
+  const found = (
+    disks: Readonly<Record<string, string | readonly string[]>>,
+    where: string,
+    boot = '',
+  ): string => {
     const told = join(folder, 'state', 'disks');
     rmSync(told, { recursive: true, force: true });
     mkdirSync(told, { recursive: true });
     for (const [name, image] of Object.entries(disks)) {
       writeFileSync(
         join(told, name),
-        spawnSync('blkid', ['-p', '-o', 'udev', image], { env: system }).stdout,
+        typeof image === 'string'
+          ? spawnSync('blkid', ['-p', '-o', 'udev', image], { env: system }).stdout
+          : `${image.join('\n')}\n`,
       );
     }
     return sh(`${library('limited')}${library('find-file-system')}
@@ -258,9 +264,46 @@ if find_file_system '${where}' '${boot}'; then echo "$device $type"; else echo "
     ['UUID=6C9CC2B0-2d0f-4d1e-9d5b-0a5a6d3c7e01', '', '/dev/sda ext4'],
     ['LABEL=boot', '', "no file system LABEL=boot (ID_FS_LABEL_ENC=boot) on this machine's disks"],
     ['LABEL=.*', '', "no file system LABEL=.* (ID_FS_LABEL_ENC=.*) on this machine's disks"],
-    ['boot', '', 'the boot loader did not say where it started from (no saveoops.boot=)'],
+    ['boot', '', 'neither boot loader nor firmware said what was booted from (no saveoops.boot=)'],
   ])('%s, boot loader from %j: %s', (where, boot, expected) => {
     expect(found({ sda: ext, sdb: fat, sdc: blank('empty', 1) }, where, boot)).toBe(expected);
+  });
+
+  // What blkid says of partitions of a GPT and of an MBR, recorded in a guest.
+  const gpt = [
+    'ID_FS_TYPE=vfat',
+    'ID_PART_ENTRY_SCHEME=gpt',
+    'ID_PART_ENTRY_UUID=0fc63daf-8483-4772-8e79-3d69d8477de4',
+    'ID_PART_ENTRY_NUMBER=1',
+    'ID_PART_ENTRY_OFFSET=2048',
+  ];
+  const mbr = (number: number, start: number): readonly string[] => [
+    'ID_FS_TYPE=vfat',
+    'ID_PART_ENTRY_SCHEME=dos',
+    `ID_PART_ENTRY_UUID=0badcafe-0${number}`,
+    `ID_PART_ENTRY_NUMBER=${number}`,
+    `ID_PART_ENTRY_OFFSET=${start}`,
+  ];
+  const uuid = '0FC63DAF-8483-4772-8e79-3d69d8477de4';
+
+  test.each([
+    [`PARTUUID=${uuid}`, '', '/dev/sda1 vfat'],
+    ['boot', `PARTUUID=${uuid}`, '/dev/sda1 vfat'],
+    ['PARTUUID=0badcafe-02', '', '/dev/sdb2 vfat'],
+    // The second partition of two to firmware, the third place of the table to Linux.
+    ['boot', 'MBR=0badcafe@6144', '/dev/sdb3 vfat'],
+    ['boot', 'MBR=0badcafe@2048', "no file system boot (MBR=0badcafe@2048) on this machine's disks"],
+    ['boot', 'MBR=00000000@2048', "no file system boot (MBR=00000000@2048) on this machine's disks"],
+  ])('partitions: %s, started from %j: %s', (where, boot, expected) => {
+    expect(found({ sda1: gpt, sdb2: mbr(2, 4096), sdb3: mbr(3, 6144), sdc: fat }, where, boot)).toBe(
+      expected,
+    );
+  });
+
+  test('a copy of a disk makes its partitions ambiguous: refused', () => {
+    expect(found({ sda1: gpt, sdb1: gpt }, 'boot', `PARTUUID=${uuid}`)).toBe(
+      'boot is not unique: /dev/sda1 /dev/sdb1',
+    );
   });
 
   test('the same label twice: refused', () => {

@@ -20,7 +20,7 @@ export const saveWord = 'saveoops.save=';
  * more, as words may come from a boot menu; a mistake is told at build time, not after a crash. A colon in a label would
  * make `LABEL=data:crash` one, which is more likely a directory without its slash.
  */
-const place = /^(?:LABEL|UUID|PARTLABEL)=[A-Za-z0-9#+.=@_/\\-]+(?::(\/[A-Za-z0-9.+_/-]*))?$/;
+const place = /^(?:LABEL|UUID|PARTLABEL|PARTUUID)=[A-Za-z0-9#+.=@_/\\-]+(?::(\/[A-Za-z0-9.+_/-]*))?$/;
 
 /** Throws `usage` for a place or a number that the capture would refuse. */
 export function checkSaveOptions({ save, keep }: SaveOptions): void {
@@ -42,7 +42,7 @@ function checkPlace(save: string): void {
     where: '--save',
     found: JSON.stringify(save),
     wanted:
-      'none, boot, or LABEL=, UUID= or PARTLABEL= with a name and, if not /saveoops, a directory: LABEL=data:/crash. ' +
+      'none, boot, or LABEL=, UUID=, PARTLABEL= or PARTUUID= with a name and, if not /saveoops, a directory: LABEL=data:/crash. ' +
       'No spaces (\\x20 in a label), no . and .. in a directory',
   });
 }

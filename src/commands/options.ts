@@ -71,8 +71,8 @@ const namedSpecs = {
       save: {
         type: 'string',
         describe:
-          'where captures are saved: none, boot (the file system Syslinux starts from), LABEL=NAME:/DIRECTORY, UUID=..., ' +
-          'PARTLABEL=... (default: none; boot in what saveoops image makes)',
+          'where captures are saved: none, boot (the file system that was booted from), LABEL=NAME:/DIRECTORY, UUID=..., ' +
+          'PARTLABEL=..., PARTUUID=... (default: none; boot in what saveoops image makes)',
       },
       dump: {
         type: 'string',

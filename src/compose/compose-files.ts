@@ -2,7 +2,7 @@
 import { captureCommandLine } from '../capture-initramfs/command-line.js';
 import { rowWords } from '../capture-initramfs/in-a-row.js';
 import { saveWords } from '../capture-initramfs/save-words.js';
-import { armedAppend, renderSyslinuxConfig } from '../config/syslinux-config.js';
+import { armedAppend, checkAppend, renderSyslinuxConfig } from '../config/syslinux-config.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { permissionsOf, readInput, type NewFile } from '../host/files.js';
 import { signImage } from '../host/sign-image.js';
@@ -105,9 +105,9 @@ function nameFiles(options: ComposeOptions): { kernel: string; crashKernel: stri
   return { kernel, crashKernel, initrds: namesBeside(options.initrd, [kernel, crashKernel]) };
 }
 
-/** What the capture needs, then what the user adds: the last word of a name counts. */
+/** What the capture needs, then what the user adds: the last word of a name counts. Throws `usage` when it is too long. */
 function crashCommandLine(options: ComposeOptions): string {
-  return [
+  const line = [
     ...captureCommandLine,
     ...saveWords(options),
     ...(limitsRow(options) ? rowWords(options) : []),
@@ -115,6 +115,8 @@ function crashCommandLine(options: ComposeOptions): string {
   ]
     .filter((word) => word !== '')
     .join(' ');
+  checkAppend('--crash-append', line);
+  return line;
 }
 
 async function signed(image: Uint8Array, { signKey, signCert }: ComposeOptions): Promise<Uint8Array> {

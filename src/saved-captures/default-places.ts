@@ -10,6 +10,7 @@ const nameFolders: Readonly<Record<string, string>> = {
   LABEL: 'by-label',
   UUID: 'by-uuid',
   PARTLABEL: 'by-partlabel',
+  PARTUUID: 'by-partuuid',
 };
 
 /**
@@ -31,7 +32,10 @@ async function namedPlace(root: string): Promise<string | undefined> {
   const boot = last('saveoops.boot');
   const save =
     last('saveoops.save') ?? (await configuredSave(root)) ?? (boot === undefined ? undefined : 'boot');
-  const where = save === 'boot' && boot !== undefined ? `UUID=${boot}:/saveoops` : save;
+  const where =
+    save === 'boot' && boot !== undefined
+      ? `${boot.startsWith('PARTUUID=') ? boot : `UUID=${boot}`}:/saveoops`
+      : save;
   const [, by = '', value = '', folder = '/saveoops'] =
     /^([A-Z]+)=([^:/]{1,200})(?::(\/[^\s]*))?$/.exec(where ?? '') ?? [];
   const names = nameFolders[by];

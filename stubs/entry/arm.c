@@ -1,8 +1,7 @@
 /* What hook and crash stub need, laid out in the crash region; then the hook's slots are filled. */
 #include "crash-table.h"
-#include "entry.h"
+#include "efi.h"
 #include "hook-slots.h"
-#include "line.h"
 #include "messages.h"
 #include "sha256.h"
 
@@ -83,7 +82,7 @@ static int finish_crash_parameters(void)
 	struct boot_params *bp = at(state.region + PLACE_BOOT_PARAMS);
 	char *cmdline = at(state.region + PLACE_CMDLINE);
 	struct line address = { .used = 0 };
-	usize n = length_of(cmdline);
+	usize n = length_of(cmdline), limit = MIN(bp->cmdline_size, PLACE_FONT - PLACE_CMDLINE - 1);
 
 	memcpy(bp->screen_info, state.boot_params->screen_info, sizeof(bp->screen_info));
 	if (plan.flags & PLAN_RESET_VGA)
@@ -100,7 +99,18 @@ static int finish_crash_parameters(void)
 	if (state.boot_params->secure_boot == SECURE_BOOT_ENABLED)
 		add_text(&address, " lockdown=integrity");
 	memcpy(cmdline + n, address.text, address.used + 1);
-	return append_words(cmdline, MIN(bp->cmdline_size, PLACE_FONT - PLACE_CMDLINE - 1), "saveoops.");
+	n += address.used;
+	/* Before the primary's words: what Syslinux or a person says there counts. */
+	if (efi.boot_partition.used) {
+		struct line boot = { .used = 0 };
+
+		add_text(&boot, " saveoops.boot=");
+		add_text(&boot, efi.boot_partition.text);
+		if (n + boot.used > limit)
+			return -1;
+		memcpy(cmdline + n, boot.text, boot.used + 1);
+	}
+	return append_words(cmdline, limit, "saveoops.");
 }
 
 /* KASLR moves every SYMBOL() of the synthesised VMCOREINFO: sixteen hexadecimal digits each. */

@@ -241,6 +241,7 @@ static int prepare(void)
 		return refuse(NO_EVENT, "firmware does not tell when boot services end");
 	if (reserve_from_firmware())
 		return refuse(NO_ROOM_FOR_REGION, "no free RAM below 4 GiB for the crash region");
+	add_boot_partition(&efi.boot_partition, efi.system, efi.handle);
 	return 0;
 }
 

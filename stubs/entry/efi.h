@@ -5,6 +5,7 @@
 #ifndef SAVEOOPS_EFI_H
 #define SAVEOOPS_EFI_H
 #include "entry.h"
+#include "line.h"
 
 #define EFIAPI __attribute__((ms_abi))
 #define EFI_ERROR (1ull << 63)
@@ -53,7 +54,9 @@ struct efi_boot_services {
 	u64 EFIAPI (*allocate_pool)(u32 type, u64 size, void **buffer);
 	u64 EFIAPI (*free_pool)(void *buffer);
 	u64 EFIAPI (*create_event)(u32 type, u64 tpl, void *notify, void *context, void **event);
-	void *others[29];
+	void *others[8];
+	u64 EFIAPI (*handle_protocol)(u64 handle, const struct efi_guid *protocol, void **interface);
+	void *more[20];
 	u64 EFIAPI (*locate_protocol)(const struct efi_guid *protocol, void *registration, void **interface);
 };
 
@@ -80,6 +83,7 @@ _Static_assert(__builtin_offsetof(struct efi_system, boot) == 96, "BootServices"
 _Static_assert(__builtin_offsetof(struct efi_system, config_count) == 104, "NumberOfTableEntries");
 _Static_assert(sizeof(struct efi_system) == 120, "system table");
 _Static_assert(__builtin_offsetof(struct efi_boot_services, create_event) == 80, "CreateEvent");
+_Static_assert(__builtin_offsetof(struct efi_boot_services, handle_protocol) == 152, "HandleProtocol");
 _Static_assert(__builtin_offsetof(struct efi_boot_services, locate_protocol) == 320, "LocateProtocol");
 
 /* movabs $landing, %rax; call *%rax: over the first instructions of a kernel's 64-bit entry. */
@@ -95,6 +99,7 @@ struct efi_state {
 	u64 pe;          /* 1: entered as a PE image */
 	u64 store;       /* our copy of the protected-mode part, or 0 for want of memory */
 	u64 region;      /* crash region that firmware has reserved, or 0 */
+	struct line boot_partition; /* value of saveoops.boot=; empty: not known */
 	u8 *map;         /* room for the memory map at the end */
 	u64 map_size;
 	u64 patched;
@@ -108,6 +113,9 @@ extern struct efi_state efi;
 /* Filled by efi-entry.S on landing: the kernel's 64-bit entry, and RSI there. */
 extern u64 efi_came_from, efi_stub_boot_params;
 extern char efi_landing[];
+
+/* boot-partition.c */
+void add_boot_partition(struct line *line, const struct efi_system *system, u64 handle);
 
 /* efi.c */
 void write_protected(u64 address, const void *bytes, usize size);

@@ -26,30 +26,46 @@ lower() {
   echo "$1" | tr "[:upper:]" "[:lower:]"
 }
 
+# mbr_start NAME: the disk's signature and the partition's first block, SIGNATURE@BLOCK, of a partition in an MBR. blkid counts in
+# 512 bytes, firmware in the disk's own blocks.
+mbr_start() {
+  [ "$(of "$1" ID_PART_ENTRY_SCHEME)" = dos ] || return
+  entry=$(of "$1" ID_PART_ENTRY_UUID)
+  bytes=$(cat /sys/class/block/"$1"/../queue/logical_block_size 2>/dev/null)
+  echo "${entry%-*}@$(($(of "$1" ID_PART_ENTRY_OFFSET) * 512 / ${bytes:-512}))"
+}
+
 # find_file_system WHERE BOOT: sets $device, $uuid and $type when WHERE names exactly one file system of those, or $reason.
-# Values are compared as blkid encodes them, a space being \x20; a UUID without regard to case.
+# BOOT, which WHERE boot stands for: a file system's UUID, as Syslinux tells it; PARTUUID=... or MBR=SIGNATURE@BLOCK, as the
+# entry stub has it from UEFI. Values are compared as blkid encodes them, a space being \x20; UUIDs without regard to case.
 find_file_system() {
   device=
-  case $1 in
-    boot)
-      key=ID_FS_UUID_ENC
-      wanted=$2
-      if [ -z "$wanted" ]; then
-        reason="the boot loader did not say where it started from (no saveoops.boot=)"
-        return 1
-      fi
+  by=$1
+  case $1/$2 in
+    boot/)
+      reason="neither boot loader nor firmware said what was booted from (no saveoops.boot=)"
+      return 1
       ;;
-    UUID=*) key=ID_FS_UUID_ENC wanted=${1#*=} ;;
-    LABEL=*) key=ID_FS_LABEL_ENC wanted=${1#*=} ;;
-    PARTLABEL=*) key=ID_PART_ENTRY_NAME wanted=${1#*=} ;;
+    boot/PARTUUID=* | boot/MBR=*) by=$2 ;;
+    boot/*) by=UUID=$2 ;;
   esac
-  [ "$key" != ID_FS_UUID_ENC ] || wanted=$(lower "$wanted")
+  wanted=${by#*=}
+  case $by in
+    UUID=*) key=ID_FS_UUID_ENC wanted=$(lower "$wanted") ;;
+    PARTUUID=*) key=ID_PART_ENTRY_UUID wanted=$(lower "$wanted") ;;
+    LABEL=*) key=ID_FS_LABEL_ENC ;;
+    PARTLABEL=*) key=ID_PART_ENTRY_NAME ;;
+    MBR=*) key=MBR ;;
+  esac
   found=
   for disk in "$state"/disks/*; do
     [ -e "$disk" ] || continue
     name=$(basename "$disk")
-    value=$(of "$name" "$key")
-    [ "$key" != ID_FS_UUID_ENC ] || value=$(lower "$value")
+    case $key in
+      MBR) value=$(mbr_start "$name") ;;
+      *UUID*) value=$(lower "$(of "$name" "$key")") ;;
+      *) value=$(of "$name" "$key") ;;
+    esac
     [ "$value" != "$wanted" ] || found="$found${found:+ }/dev/$name"
   done
   case $found in

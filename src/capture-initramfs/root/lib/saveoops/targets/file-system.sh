@@ -1,4 +1,4 @@
-# The save target boot, LABEL=, UUID= and PARTLABEL=: a file system on a disk of this machine. What each function of a save
+# The save target boot, LABEL=, UUID=, PARTLABEL= and PARTUUID=: a file system on a disk of this machine. What each function of a save
 # target takes, gives and sets: docs/capture.md, "A save target".
 . "$lib/find-file-system.sh"
 . "$lib/unsafe-file-systems.sh"
