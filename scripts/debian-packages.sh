@@ -14,22 +14,11 @@ wanted=(
 )
 [ ! -d .cache/debian/packages ] || exit 0
 
-mirror=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(SITE)' 'Created-By: Packages' | sed -n 's/^Debian|Debian|//p' | head -n 1)
-if [ -z "$mirror" ]; then
-  echo 'debian-packages: no Debian mirror in the lists of apt. As root: apt-get update' >&2
-  exit 1
-fi
-apt=$PWD/.cache/debian/apt
-mkdir -p "$apt"/{etc,lists,state,cache}
-: >"$apt/state/status"
-printf 'deb %s %s main\n' "$mirror" "$suite" >"$apt/etc/sources.list"
-options=(
-  -qq -o Dir::Etc::SourceList="$apt/etc/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
-  -o Dir::State="$apt/state" -o Dir::State::Lists="$apt/lists" -o Dir::State::Status="$apt/state/status" -o Dir::Cache="$apt/cache"
-  -o APT::Sandbox::User=root -o APT::Install-Recommends=false -o APT::Architecture=amd64 -o Debug::NoLocking=true
-)
-apt-get "${options[@]}" update >&2
-apt-get "${options[@]}" -y --download-only install "${wanted[@]}" >&2
+. scripts/private-apt.sh
+private_apt .cache/debian/apt "$suite"
+apt_options+=(-o APT::Install-Recommends=false)
+private_lists >&2
+apt-get "${apt_options[@]}" -y --download-only install "${wanted[@]}" >&2
 # The guest that installs them emulates its processor: it had better not decompress.
 mkdir "$apt/packages"
 for package in "$apt"/cache/archives/*.deb; do

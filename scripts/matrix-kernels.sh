@@ -7,43 +7,22 @@
 # apt works on folders of its own there, with the mirrors and keys of the system's configuration.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/private-apt.sh
 out=.cache/matrix
-apt=$PWD/$out/apt
 # Seconds for one package: 175 MB at most.
 limit=900
 
 say() { printf 'matrix: %s\n' "$*" >&2; }
 
-options=(
-  -qq -o Dir::Etc::SourceList="$apt/etc/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
-  -o Dir::State="$apt/state" -o Dir::State::Lists="$apt/lists" -o Dir::State::Status="$apt/state/status" -o Dir::Cache="$apt/cache"
-  -o APT::Sandbox::User=root -o APT::Architecture=amd64 -o Debug::NoLocking=true
-)
-
-# The mirror of a label of Debian's, as the system's own lists have it.
-mirror_of() {
-  apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(SITE)' 'Created-By: Packages' | sed -n "s/^Debian|$1|//p" | head -n 1
-}
-
 suites() { grep -v '^#' qemu-tests/matrix/suites; }
 
 # An update of lists that are there costs little; without a network they are used as they are.
 read_lists() {
-  local suite mirror debian security
-  debian=$(mirror_of Debian)
-  security=$(mirror_of Debian-Security)
-  if [ -z "$debian" ]; then
-    say 'no Debian mirror in the lists of apt. As root: apt-get update'
-    exit 1
-  fi
-  mkdir -p "$apt"/{etc,lists,state,cache}
-  : >"$apt/state/status"
-  for suite in $(suites); do
-    case $suite in *-security) mirror=$security ;; *) mirror=$debian ;; esac
-    [ -z "$mirror" ] || printf 'deb %s %s main\n' "$mirror" "$suite"
-  done >"$apt/etc/sources.list"
+  local suite
+  # shellcheck disable=SC2046 # a suite each
+  private_apt "$out/apt" $(suites)
   say 'reading package lists'
-  apt-get "${options[@]}" update 2>"$apt/errors" >&2 || true
+  private_lists 2>"$apt/errors" >&2 || true
   for suite in $(suites); do
     compgen -G "$apt/lists/*_dists_${suite}_InRelease" >/dev/null || say "no list of $suite: $(grep -m 1 " $suite " "$apt/errors" || echo 'no mirror for it')"
   done
@@ -100,7 +79,7 @@ fetch() { # package version sha256
   folder=$(folder_of "$1" "$2")
   rm -rf "$folder.part"
   mkdir -p "$folder.part"
-  if ! (cd "$folder.part" && timeout $limit apt-get "${options[@]}" download "$1=$2" 2>"$apt/errors" >&2); then
+  if ! (cd "$folder.part" && timeout $limit apt-get "${apt_options[@]}" download "$1=$2" 2>"$apt/errors" >&2); then
     cat "$apt/errors" >&2
     ! grep -q ' 404 ' "$apt/errors" || return 2
     return 1

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A lane by name that needs no packages of its own: qemu-tests/NAME.lane.ts; NAME may be a pattern. Further arguments go to jest.
+# A lane by name: qemu-tests/NAME.lane.ts; NAME may be a pattern. Further arguments go to jest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lane=$1

@@ -1,0 +1,57 @@
+/** Boot loaders and firmware by Debian release: Debian 12's are installed, others unpacked (scripts/loader-packages.sh). */
+import { join } from 'node:path';
+import type { RunOptions } from './boot.js';
+import { cache } from './folders.js';
+
+export type Release = 'bookworm' | 'trixie' | 'sid';
+
+/** The name on the host of a file that a package of a release has. */
+export function packageFile(release: Release, name: string, path: string): string {
+  return release === 'bookworm' ? `/${path}` : join(cache, 'loaders', release, name, path);
+}
+
+/**
+ * GRUB with its modules and a built-in prefix: it reads /EFI/debian/grub.cfg of the file system that it was started
+ * from.
+ */
+export function grubFile(release: Release): string {
+  return packageFile(release, 'grub-efi-amd64-unsigned', 'usr/lib/grub/x86_64-efi/monolithic/grubx64.efi');
+}
+
+export function systemdBootFile(release: Release): string {
+  return packageFile(release, 'systemd-boot-efi', 'usr/lib/systemd/boot/efi/systemd-bootx64.efi');
+}
+
+export function ipxeFile(release: Release): string {
+  return packageFile(release, 'ipxe', 'usr/lib/ipxe/ipxe.efi');
+}
+
+/**
+ * - `OVMF_CODE_4M.fd`: as `--firmware uefi`
+ * - `...secboot.fd`: variables protected by SMM; checks signatures once there are keys; no shell
+ * - `...secboot.strictnx.fd`: and memory is never writable and executable, with the protocol that changes that
+ */
+export type OvmfCode = 'OVMF_CODE_4M.fd' | 'OVMF_CODE_4M.secboot.fd' | 'OVMF_CODE_4M.secboot.strictnx.fd';
+
+/** Options of a machine that starts with that firmware. What it writes to `variables` is forgotten. */
+export function ovmf(
+  release: Release,
+  code: OvmfCode,
+  variables: string = ovmfFile(release, 'OVMF_VARS_4M.fd'),
+): RunOptions {
+  const secure = code !== 'OVMF_CODE_4M.fd';
+  return {
+    // These drives are in place of the default's.
+    firmware: 'bios',
+    board: secure ? 'q35,smm=on' : 'q35',
+    extra: [
+      ...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
+      ...['-drive', `if=pflash,format=raw,readonly=on,file=${ovmfFile(release, code)}`],
+      ...['-drive', `if=pflash,format=raw,snapshot=on,file=${variables}`],
+    ],
+  };
+}
+
+export function ovmfFile(release: Release, name: string): string {
+  return packageFile(release, release === 'sid' ? 'ovmf-generic' : 'ovmf', `usr/share/OVMF/${name}`);
+}
