@@ -3,23 +3,12 @@
 import yargs, { type Argv, type Options } from 'yargs';
 import { hideBin, Parser } from 'yargs/helpers';
 import type { DumpLevel } from './capture-initramfs/save-words.js';
-import { runBooted } from './commands/booted.js';
-import { runBuild } from './commands/build.js';
 import type { BuildFormat } from './compose/payload-files.js';
-import { runCaptures } from './commands/captures.js';
-import { renderConfig } from './commands/config.js';
-import { runImage } from './commands/image.js';
-import { runInspect } from './commands/inspect.js';
 import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
-import { runRepack } from './commands/repack.js';
-import { runReport } from './commands/report.js';
-import { runStatus } from './commands/status.js';
-import { runTest } from './commands/test.js';
 import type { Firmware } from './machine/qemu-command.js';
-import { runUpdate } from './commands/update.js';
 import type { ComposeOptions } from './compose/compose-options.js';
 import { parseMachineMemory } from './config/parse-size.js';
-import { readConfigFile, type ConfigFile } from './config/config-file.js';
+import type { ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { fileError } from './host/files.js';
 import { openOutput } from './host/output.js';
@@ -90,15 +79,17 @@ function buildOptions(values: Values): ComposeOptions {
   };
 }
 
-/** Each command's exit code for a run that threw nothing. */
+/** Each command's exit code for a run that threw nothing. Its code is loaded when it is asked for: --version and --help need none. */
 const handlers: Readonly<
   Record<keyof typeof commandSpecs, (values: Values, config: ConfigFile | undefined) => Promise<number>>
 > = {
   build: async (values) => {
+    const { runBuild } = await import('./commands/build.js');
     await runBuild({ ...buildOptions(values), out: text(values, 'out'), json: flag(values, 'json') }, io);
     return 0;
   },
   repack: async (values) => {
+    const { runRepack } = await import('./commands/repack.js');
     const initrd = values['initrd'];
     await runRepack(
       {
@@ -115,15 +106,18 @@ const handlers: Readonly<
     return 0;
   },
   inspect: async (values) => {
+    const { runInspect } = await import('./commands/inspect.js');
     await runInspect({ file: text(values, 'file'), json: flag(values, 'json') }, io);
     return 0;
   },
   image: async (values) => {
+    const { runImage } = await import('./commands/image.js');
     await runImage({ dir: text(values, 'dir'), out: text(values, 'out'), iso: flag(values, 'iso') }, io);
     return 0;
   },
-  test: async (values) =>
-    runTest(
+  test: async (values) => {
+    const { runTest } = await import('./commands/test.js');
+    return await runTest(
       {
         dir: text(values, 'dir'),
         panic: text(values, 'panic'),
@@ -136,13 +130,16 @@ const handlers: Readonly<
         json: flag(values, 'json'),
       },
       io,
-    ),
+    );
+  },
   booted: async (values) => {
+    const { runBooted } = await import('./commands/booted.js');
     await runBooted({ dir: list(values, 'dir') });
     return 0;
   },
-  status: async (values) =>
-    runStatus(
+  status: async (values) => {
+    const { runStatus } = await import('./commands/status.js');
+    return await runStatus(
       {
         root: text(values, 'root'),
         payload: optional(values, 'payload'),
@@ -150,8 +147,10 @@ const handlers: Readonly<
         json: flag(values, 'json'),
       },
       io,
-    ),
+    );
+  },
   update: async (values) => {
+    const { runUpdate } = await import('./commands/update.js');
     await runUpdate(
       {
         boot: text(values, 'boot'),
@@ -169,6 +168,7 @@ const handlers: Readonly<
     return 0;
   },
   config: async (values, config) => {
+    const { renderConfig } = await import('./commands/config.js');
     const set = Object.entries(configKeys).flatMap(([name, { array }]) => {
       const value = array === true ? values[name] : single(values, name);
       return value === undefined ? [] : [[name, value]];
@@ -176,13 +176,16 @@ const handlers: Readonly<
     io.out(renderConfig(Object.fromEntries(set) as Values, config));
     return 0;
   },
-  captures: async (values) =>
-    runCaptures(
+  captures: async (values) => {
+    const { runCaptures } = await import('./commands/captures.js');
+    return await runCaptures(
       { where: optional(values, 'where'), news: flag(values, 'news'), json: flag(values, 'json') },
       io,
-    ),
-  report: async (values) =>
-    runReport(
+    );
+  },
+  report: async (values) => {
+    const { runReport } = await import('./commands/report.js');
+    return await runReport(
       {
         capture: orDash(text(values, 'capture')),
         html: optional(values, 'html'),
@@ -191,7 +194,8 @@ const handlers: Readonly<
         json: flag(values, 'json'),
       },
       io,
-    ),
+    );
+  },
 };
 
 /** The configuration file that argv asks for, read before yargs checks what is missing. */
@@ -210,6 +214,7 @@ async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefin
   const asked = single(given, 'config');
   // Without its argument it is refused later, with all else that is wrong.
   if (asked === '') return undefined;
+  const { readConfigFile } = await import('./config/config-file.js');
   return await readConfigFile(
     asked === false ? false : optional(given, 'config'),
     standardConfigFile,
