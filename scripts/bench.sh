@@ -1,7 +1,7 @@
 #!/bin/bash
-# npm run bench: ratios, each taken in one run; see docs/testing.md. Nothing is asserted. Arguments: build, repack, boot.
+# npm run bench: ratios, each taken in one run; see docs/testing.md. Nothing is asserted. Arguments: build, repack, boot, crash.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh
 node scripts/build.mjs
-exec node --no-warnings scripts/bench.mjs "$@"
+exec node --no-warnings dist/qemu-tests/bench/bench.js "$@"

@@ -1,0 +1,29 @@
+/** `npm run bench`: ratios, each taken in one run; nothing is asserted. Arguments: those wanted of build, repack, boot, crash. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { parseBzImage } from '../../src/formats/bzimage/parse-bzimage.js';
+import { payloadCompression } from '../../src/formats/bzimage/payload.js';
+import { stockKernels } from '../../src/testkit/stock-kernels.js';
+import { benchBoot } from './boot.js';
+import { benchBuild } from './build.js';
+import { benchCrash } from './crash.js';
+import { benchRepack } from './repack.js';
+
+const benches = { build: benchBuild, repack: benchRepack, boot: benchBoot, crash: benchCrash };
+
+const wanted = process.argv.slice(2);
+for (const { vmlinuz, flavour } of stockKernels()) {
+  if (!/^(cloud-)?amd64$/.test(flavour)) continue;
+  const compression = payloadCompression(parseBzImage(readFileSync(vmlinuz), vmlinuz).payload);
+  console.log(`\n${basename(vmlinuz)} (${compression ?? 'not compressed'})`);
+  for (const [name, bench] of Object.entries(benches)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    const folder = mkdtempSync(join(tmpdir(), 'svo-'));
+    try {
+      console.log(await bench(vmlinuz, folder));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+}
