@@ -103,4 +103,6 @@ const worker = async (): Promise<void> => {
 };
 await Promise.all(Array.from({ length: options.workers }, worker));
 const gone = kernels.filter(({ kind }) => kind === 'gone');
-writeFileSync(join(repository, 'docs', 'support-matrix.md'), renderMatrix(rows, gone));
+const docs = join(repository, 'docs');
+const [loaders = ''] = /(^\|.*\n)+/m.exec(readFileSync(join(docs, 'loaders.md'), 'utf8')) ?? [];
+writeFileSync(join(docs, 'support-matrix.md'), renderMatrix(rows, gone, loaders.trimEnd()));
