@@ -14,8 +14,8 @@ import { countInstructions, type Places } from './count-instructions.js';
 
 /** Byte offsets in a bzImage's protected-mode code: the 32-bit entry, and the 64-bit one (boot.rst). */
 const entries = [0, 0x200];
-/** Bytes that are one block of QEMU's: a call follows, or a load of SS. */
-const codeSize = 10;
+/** Bytes that lie in one block of QEMU's: it ends one behind a load of a segment register. cld, cli, and half of lea or all of xor and mov. */
+const codeSize = 6;
 const kexec = { path: 'bin/kexec', source: '/usr/sbin/kexec' };
 const ways = [
   { name: 'Saveoops', label: 'saveoops', words: 'nokaslr' },
