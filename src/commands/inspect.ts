@@ -4,13 +4,19 @@
  */
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { ByteView } from '../bytes/byte-reader.js';
 import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
+import { checkComposed, declaredEntries } from '../payload/check-composed.js';
 import { efiLoadTable, isSealed, payloadLoadTable, readManifest } from '../payload/com32-file.js';
 import { efiModuleFile, payloadFile } from '../compose/payload-files.js';
 import { sha256Hex } from '../bytes/digests.js';
+import { headerField } from '../payload/header-editor.js';
 import type { Manifest, ManifestRegion } from '../payload/manifest.js';
 import { forJson, forTerminal } from '../safe-text.js';
+
+/** Bytes that a unit of syssize stands for. */
+const sixteen = 16;
 
 export interface InspectOptions {
   readonly file: string;
@@ -20,8 +26,8 @@ export interface InspectOptions {
 const efiSuffix = '-efi.c32';
 
 /**
- * Throws `file`, `wrong-file`, `truncated`, `format` for a module and a payload of two builds, or `digest` after the table,
- * naming every damaged region.
+ * Throws `file`, `wrong-file`, `truncated`, `format` for a module and a payload of two builds, or, after the table, `digest`,
+ * naming every damaged region, and `format` or `invariant` for headers that are not those that the manifest declares.
  */
 export async function runInspect(
   options: InspectOptions,
@@ -39,6 +45,7 @@ export async function runInspect(
     io.out(renderPayloadTable(manifest, names));
   }
   refuseDamage(damaged, payload);
+  checkHeaders(bytes, manifest, payload);
   if (!isModuleGood) throw damage(module.path, `${basename(module.path)}: other bytes than were written`);
 }
 
@@ -118,6 +125,15 @@ function damagedRegions(bytes: Uint8Array, { regions }: Manifest): readonly Mani
   );
 }
 
+/** The composed image's headers are those that the manifest declares. Throws `format` or `invariant`. */
+function checkHeaders(bytes: Uint8Array, { regions, edits }: Manifest, file: string): void {
+  const setup = regions.find(({ name }) => name === 'setup');
+  if (setup === undefined) return;
+  const image = bytes.subarray(setup.offset);
+  const size = setup.size + sixteen * new ByteView(image, file).u32(headerField('syssize').offset, 'syssize');
+  checkComposed(image.subarray(0, size), setup.size, edits, file);
+}
+
 function refuseDamage(damaged: readonly ManifestRegion[], file: string): void {
   if (damaged.length === 0) return;
   throw damage(file, damaged.map((region) => `${region.name}: other bytes than were written`).join(', '));
@@ -155,6 +171,7 @@ export function renderPayloadTable(manifest: Manifest, damaged: ReadonlySet<stri
     `crash     Linux ${crash.release}  ${crash.append}`,
     ...(resets.length > 0 ? [`resets    ${resets.join(', ')}`] : []),
     `reserves  ${(memory.size / (1 << 20)).toFixed(0)} MiB of RAM`,
+    `entries   ${declaredEntries(edits).join(', ')}`,
     `edits     ${edits.length} runs of bytes in the primary: ${edits.map((edit) => edit.what).join(', ')}`,
     `UEFI      ${efiModuleFile}  ${damaged.has(efiModuleFile) ? 'DAMAGED' : efiModule.sha256.slice(0, 12)}`,
     `built by  ${manifest.generator}`,

@@ -9,6 +9,7 @@ import type { CrashRegion } from '../layout/crash-region.js';
 import { partDef, partNames, regionPlaces, type PartName } from '../stubs/shared-layout.js';
 import { StructureWriter } from '../stubs/structure-writer.js';
 import { addEfiEntries, type EfiEntries, type EfiPlaces } from './efi-entries.js';
+import { checkOnlyDeclared } from './check-composed.js';
 import { HeaderEditor } from './header-editor.js';
 
 const page = 4096;
@@ -108,6 +109,7 @@ export function assembleImage(assembly: Assembly): ComposedImage {
     planPlaces(assembly, { stubOffset, size, placed, efi }),
     setupSize + stubOffset + assembly.planAt,
   );
+  checkOnlyDeclared(bytes, setup, header.edits);
   const leadingSize = setup.length + stubOffset + entryStub.length;
   const regions: ImageRegion[] = [
     {

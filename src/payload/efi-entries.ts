@@ -78,7 +78,6 @@ export function addEfiEntries(
   const [text, data] = newSections(original, bytes.length, stubAt + entries.textEnd);
   const stubAddress = text.virtualAddress + stubAt - text.rawOffset;
   writePe(edit, original, [text, data], stubAddress + entries.pe);
-  checkEfiEntries(bytes, original, stubAddress + entries.pe);
   return { handover, peEntry: original.entry, stubAddress };
 }
 
