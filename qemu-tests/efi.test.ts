@@ -8,6 +8,7 @@ import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../src/host/files.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
+import { readPhoto } from '../src/panic-code/read-photo.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { bootFrom, bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { bootFat, captureFacts, damagedFiles } from './harness/boot-fat.js';
@@ -18,6 +19,8 @@ import { makeEsp } from './harness/make-esp.js';
 import { makeDisk, putPartition, savedLogs, virtioDisk } from './harness/partitions.js';
 import { makeOnce, cache } from './harness/folders.js';
 import { payload, stockKernel, toolDigest } from './harness/payloads.js';
+import { asReadByVgaBios, lastRow, screenOf, sizeOf } from './harness/screen.js';
+import { screenAtReset } from './harness/screen-at-reset.js';
 import { readState, stateGuest } from './state-guest.js';
 
 const limit = 240_000;
@@ -45,7 +48,7 @@ describe('syslinux.efi and the module for UEFI', () => {
       flavour: 'amd64',
       initrds: [await stateGuest()],
       save: 'boot',
-      crashAppend: 'saveoops.hold=0',
+      crashAppend: 'saveoops.hold=0 video=efifb:off',
       name: 'efi-state',
     });
 
@@ -65,11 +68,13 @@ describe('syslinux.efi and the module for UEFI', () => {
   test(
     'and a panic is saved on the disk that they were started from',
     async () => {
+      const { options, seen } = screenAtReset(lastRow);
       const result = await bootPayload(await build(), {
+        ...options,
         firmware: 'uefi',
         label: 'saveoops-test',
+        extraAppend: `${serialConsole} video=efifb:off`,
         writable: true,
-        endAt: [],
       });
       captured(result, vfsPanic);
       const fat = bootFat(result, join(dirname(result.serialLog), 'fat'));
@@ -77,6 +82,8 @@ describe('syslinux.efi and the module for UEFI', () => {
       check(result, () => {
         expect(captures).toMatchObject([{ failures: [], message: expect.stringContaining('VFS') }]);
         expect(damagedFiles(fat, captures)).toEqual([]);
+        // No kernel has drawn over the crash stub's word.
+        expect(seen()).toBe(asReadByVgaBios('saveoops: kernel panic: starting the crash kernel'));
       });
     },
     limit,
@@ -98,12 +105,19 @@ function ramOf({ serial }: ScenarioResult): number {
   return Number(/Memory: \d+K\/(\d+)K available/.exec(serial)?.[1]);
 }
 
+/** Bytes of reserved memory in the EFI map, of "efi: mem12: [Reserved ...] range=[0x...-0x...]" with efi=debug. */
+function reservedByFirmware({ serial }: ScenarioResult): number {
+  const ranges = [...serial.matchAll(/efi: mem\d+: \[Reserved .*range=\[(0x[0-9a-f]+)-(0x[0-9a-f]+)\]/g)];
+  if (ranges.length === 0) throw new Error('no reserved memory in the EFI map');
+  return ranges.reduce((sum, [, first, last]) => sum + Number(last) - Number(first) + 1, 0);
+}
+
 describe('the composed image as an EFI application', () => {
   /** Of a boot that never had a crash region. */
-  let plainRam = NaN;
+  const plain = { ram: NaN, reserved: NaN };
 
   test(
-    'started by firmware alone is captured, on the partition that it came from, and not on its twin on another disk',
+    'started by firmware alone is captured, on the screen and on the partition that it came from, and not on its twin on another disk',
     async () => {
       await withTemporaryFolder(async (folder) => {
         const start = 2048;
@@ -121,16 +135,29 @@ describe('the composed image as an EFI application', () => {
         for (const disk of disks) putPartition(disk, start, content);
         const [disk = '', twin = ''] = disks;
         const before = sha256Of(twin);
+        const { options, seen } = screenAtReset(async (qmp, path) => {
+          const screen = await screenOf(qmp, path);
+          return { size: sizeOf(screen), photo: await readPhoto(path) };
+        });
         const result = await bootFrom(
           { kind: 'disk', image: disk, writable: true, device: virtioDisk('disk', 0) },
           {
+            ...options,
             firmware: 'uefi',
-            endAt: [],
-            extra: ['-drive', `if=none,id=twin,format=raw,file=${twin}`, ...virtioDisk('twin', 1)],
+            extra: [
+              ...(options.extra ?? []),
+              '-drive',
+              `if=none,id=twin,format=raw,file=${twin}`,
+              ...virtioDisk('twin', 1),
+            ],
           },
         );
-        captured(result, vfsPanic);
+        const log = captured(result, vfsPanic);
         check(result, () => {
+          const { size, photo } = seen();
+          expect(size).toBe('1280x800'); // firmware's own mode; in text mode it would be 640x400
+          expect(photo.log.length).toBeGreaterThan(1000);
+          expect(log.trimEnd().endsWith(photo.log.trimEnd())).toBe(true);
           expect(savedLogs(disk, start)).toEqual([expect.stringContaining(vfsPanic)]);
           expect(result.serial).toMatch(/saveoops: saved on \/dev\/vd[ab]1 \(vfat, boot, UUID /);
           expect(sha256Of(twin)).toBe(before);
@@ -151,34 +178,40 @@ describe('the composed image as an EFI application', () => {
         const at = place('crash-initrd') - place('setup') + 1000;
         bad.writeUInt8(bad.readUInt8(at) ^ 1, at);
         await writeFile(join(folder, 'bad.efi'), bad);
-        const result = await bootEfiFile(join(folder, 'bad.efi'), `${serialConsole} panic=-1`, {
+        const result = await bootEfiFile(join(folder, 'bad.efi'), `${serialConsole} panic=-1 efi=debug`, {
           endAt: rebooting,
         });
         check(result, () => {
           expect(said(result)).toEqual(['saveoops: E03 not armed: part 2 of the payload is damaged']);
           expect(result.serial).toContain(vfsPanic);
           expect(result.serial).toContain('efi: EFI v2');
-          plainRam = ramOf(result);
+          plain.ram = ramOf(result);
+          plain.reserved = reservedByFirmware(result);
         });
       });
     },
     limit,
   );
 
-  // The stub has switched to 5-level paging by then, and firmware is gone.
+  // The stub has switched to 5-level paging by then, and firmware is gone. The kernel leaves the screen alone.
   test(
     'goes back to the kernel that its EFI stub had prepared when it finds out late',
     async () => {
-      const result = await bootEfiFile(await composedImage(), `${serialConsole} panic=-1 mem_encrypt=on`, {
-        endAt: rebooting,
-        extra: ['-cpu', 'max'],
+      const words = `${serialConsole} panic=-1 mem_encrypt=on video=efifb:off efi=debug`;
+      const { options, seen } = screenAtReset(lastRow);
+      const result = await bootEfiFile(await composedImage(), words, {
+        ...options,
+        extra: [...(options.extra ?? []), '-cpu', 'max'],
       });
       check(result, () => {
-        expect(said(result)).toEqual(['saveoops: E07 not armed: mem_encrypt=on is not supported']);
+        const message = 'saveoops: E07 not armed: mem_encrypt=on is not supported';
+        expect(said(result)).toEqual([message]);
+        expect(seen()).toBe(asReadByVgaBios(message));
         expect(result.serial).toContain(vfsPanic);
         expect(result.serial).toContain('efi: EFI v2');
-        // It has the RAM of the crash region back, but for the page of the status node.
-        expect(plainRam - ramOf(result)).toBeLessThan(64);
+        // It has the RAM of the crash region back in both maps, but for the page of the status node.
+        expect(plain.ram - ramOf(result)).toBeLessThan(64);
+        expect(reservedByFirmware(result) - plain.reserved).toBe(0x1000);
       });
     },
     limit,

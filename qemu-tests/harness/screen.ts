@@ -102,6 +102,29 @@ export function glyphsOfFont(font: Uint8Array): Glyphs {
   return glyphs;
 }
 
+/** 'A' in the font of the IBM VGA, lines 0 to 15. */
+const letterA = Buffer.from('000010386cc6c6fec6c6c6c600000000', 'hex');
+/** Where the font of the VGA BIOS in SeaBIOS has other drawings than Linux's: it is made for cells of 9 pixels. */
+const drawnOtherwise = /[0MTVWXYZ`fmvwx|~]/g;
+
+/** Characters as QEMU's VGA BIOS draws them: of no kernel, and not known to Saveoops. */
+async function glyphsOfVgaBios(): Promise<Glyphs> {
+  const rom = await readFile('/usr/share/seabios/vgabios-stdvga.bin');
+  const at = rom.indexOf(letterA) - glyphHeight * 'A'.charCodeAt(0);
+  if (at < 0) throw new Error('lost: the VGA BIOS has no font');
+  return glyphsOfFont(rom.subarray(at));
+}
+
+/** The lowest row of a frame buffer, where both stubs write, as glyphsOfVgaBios() reads it. */
+export async function lastRow(qmp: QmpClient, path: string): Promise<string | undefined> {
+  return readGraphicsScreen(await screenOf(qmp, path), await glyphsOfVgaBios()).at(-1);
+}
+
+/** What lastRow() gives of a text that is drawn in Linux's font. */
+export function asReadByVgaBios(text: string): string {
+  return text.replaceAll(drawnOtherwise, unreadable);
+}
+
 /**
  * The rows that a VGA in text mode of 80x25 shows, by its memory: characters at even addresses from where register 0x0c
  * and 0x0d of the CRT controller say. No pixel is read, so no font need be known.

@@ -89,13 +89,14 @@ describe.each(stockKernels())('$flavour', ({ vmlinuz }) => {
     expect([found, size]).toEqual([data + 16n, textFontSize]);
   }, 60_000);
 
-  test('build takes it for --reset-vga only, and inspect tells what is reset', () => {
+  test('build takes it for messages on a frame buffer, and inspect tells what is reset', () => {
     const folder = mkdtempSync(join(tmpdir(), 'saveoops-font-'));
     try {
       for (const vga of [true, false]) {
         const { file, manifest } = buildInto(folder, vmlinuz, vga ? ['--reset-vga'] : ['--reset-pic']);
         expect(manifest.reset).toEqual({ vga, pic: !vga });
-        expect(manifest.facts.filter(({ name }) => name === 'font_vga_8x16')).toHaveLength(vga ? 1 : 0);
+        expect(manifest.facts.filter(({ name }) => name === 'font_vga_8x16')).toHaveLength(1);
+        expect(manifest.regions.find(({ name }) => name === 'font')?.size).toBe(textFontSize);
         const { stdout } = runSaveoops(['inspect', file]);
         expect(/^resets .*$/m.exec(stdout)?.[0]).toMatch(vga ? /VGA/ : /PIC/);
       }

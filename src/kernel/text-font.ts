@@ -1,6 +1,6 @@
 /**
- * The kernel's own 8x16 console font (lib/fonts/font_8x16.c): with it the crash stub fills the VGA's font memory, which
- * a graphics mode has overwritten. So Saveoops ships no font.
+ * The kernel's own 8x16 console font (lib/fonts/font_8x16.c): with it both stubs draw their messages on a frame buffer, and
+ * the crash stub fills the VGA's font memory, which a graphics mode has overwritten. So Saveoops ships no font.
  */
 import { ByteView } from '../bytes/byte-reader.js';
 import type { KernelFact } from './evidence.js';
@@ -41,9 +41,18 @@ export function findTextFont({ kallsyms, btf, image }: Kernel): bigint | undefin
   return data;
 }
 
+/** The bytes of the font that findTextFont() has found; without one, none. */
+export function fontBytes({ image }: Kernel, font: bigint | undefined): Uint8Array {
+  if (font === undefined) return new Uint8Array();
+  const at = offsetInImage(image, font, textFontSize, symbol);
+  return image.bytes.subarray(at, at + textFontSize);
+}
+
 /** For the manifest. */
 export function textFontFact(font: bigint | undefined): KernelFact {
   const value =
-    font === undefined ? 'none: the VGA keeps its font' : `0x${font.toString(16)} +${textFontSize}`;
+    font === undefined
+      ? 'none: no messages on a frame buffer, and a VGA keeps its font'
+      : `0x${font.toString(16)} +${textFontSize}`;
   return { name: symbol, value, source: `kallsyms, BTF ${description}` };
 }

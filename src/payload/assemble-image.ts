@@ -80,6 +80,7 @@ const purposes: Readonly<Record<PartName, string>> = {
   BOOT_PARAMS: 'boot_params of the crash kernel, template',
   CMDLINE: 'command line of the crash kernel',
   NOTES: 'ELF notes: VMCOREINFO; NT_PRSTATUS is added at the crash',
+  FONT: 'font of the primary kernel, for messages on a frame buffer',
   FIXUPS: 'offsets of the addresses in the notes that KASLR moves',
 };
 
@@ -177,6 +178,7 @@ function planPlaces(
     BOOT_PARAMS: regionPlaces.BOOT_PARAMS,
     CMDLINE: regionPlaces.CMDLINE,
     NOTES: regionPlaces.NOTES,
+    FONT: regionPlaces.FONT,
   };
   plan.set('stub_offset', stubOffset);
   placed.forEach((each, index) => {

@@ -7,7 +7,7 @@ import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { decompressPayload } from '../formats/bzimage/payload.js';
 import { runTool } from '../host/run-tool.js';
 import type { Kernel } from '../kernel/load-kernel.js';
-import { findTextFont, textFontFact } from '../kernel/text-font.js';
+import { findTextFont, fontBytes, textFontFact } from '../kernel/text-font.js';
 import { planCrashRegion } from '../layout/crash-region.js';
 import type { ComposedImage } from './assemble-image.js';
 import { checkCrashKernel } from './check-crash-kernel.js';
@@ -97,7 +97,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
   checkCrashKernel(crashKernel, crashVmlinux, inputs.crashKernel.name);
   const armed = armKernel(kernel, inputs.stubs.hook);
   const vmcoreinfo = synthesiseVmcoreinfo(kernel);
-  const font = inputs.reset.vga ? findTextFont(kernel) : undefined;
+  const font = findTextFont(kernel);
   const compressed = await compressLegacy(withRelocations(armed.bytes, kernel));
   const region = planCrashRegion(
     {
@@ -124,7 +124,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     crashCommandLine: inputs.crashAppend,
     region,
     reset: inputs.reset,
-    font,
+    font: fontBytes(kernel, font),
     stubs: inputs.stubs,
   });
   const embedded = inputs.initrdBeside ? [] : inputs.initrds;
@@ -161,12 +161,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     },
     ...digests,
     edits: [...image.headerEdits, ...armed.edits],
-    facts: [
-      ...headerFacts(kernel),
-      ...armed.facts,
-      ...vmcoreinfoFacts(vmcoreinfo),
-      ...(inputs.reset.vga ? [textFontFact(font)] : []),
-    ],
+    facts: [...headerFacts(kernel), ...armed.facts, ...vmcoreinfoFacts(vmcoreinfo), textFontFact(font)],
     debug: {
       stub: image.stubOffset,
       leaveImage: image.stubOffset + entrySymbol('leave_image_jump'),

@@ -60,8 +60,8 @@ export interface ImageInputs {
   readonly region: CrashRegion;
   /** What the crash stub resets before it starts the crash kernel. */
   readonly reset: DeviceResets;
-  /** Link-time virtual address of the font for the VGA reset, when there is one. */
-  readonly font: bigint | undefined;
+  /** The primary's own 8x16 font (src/kernel/text-font.ts); empty: it has none. */
+  readonly font: Uint8Array;
   readonly stubs: StubObjects;
 }
 
@@ -136,6 +136,7 @@ function partContents(inputs: ImageInputs): Record<PartName, Uint8Array> {
     BOOT_PARAMS: crashBootParams(inputs.crashKernel),
     CMDLINE: commandLinePart(inputs.crashCommandLine),
     NOTES: vmcoreinfo.note,
+    FONT: inputs.font,
     FIXUPS: fixups.bytes,
   };
 }
@@ -191,6 +192,5 @@ function planFacts(inputs: ImageInputs): StructureWriter {
   const startup = startupPattern(kernel);
   plan.put('startup', startup.bytes);
   plan.put('startup_mask', startup.mask);
-  plan.set('font', inputs.font === undefined ? 0n : inputs.font - image.virtual);
   return plan;
 }

@@ -436,6 +436,19 @@ describe('firmware', () => {
     expect(one(...same.slice(2), 'e820 7e00000 1000 3')).toMatchObject({ reason: 0, entries: 128 });
   });
 
+  test('and where UEFI has given the region, no entry of E820 is needed for it', () => {
+    const same = Array.from({ length: 124 }, () => 'e820 0 1000 1');
+    const given = ['e820 6000000 a00000 2', 'region 6200000', 'above', 'efi 7 100000 3f00 f'];
+    const more = ['e820 7e00000 1000 3', 'e820 80000000 100000 1'];
+    const decision = one(...same, ...given, ...more);
+    expect(decision).toMatchObject({ reason: 0, region: '0x6200000', entries: 128 });
+    // By the EFI map, above 4 GiB, half of the RAM is firmware's.
+    expect(Number(decision.output)).toBeLessThan(64 * MiB);
+    // What lies behind the 128th is known: ACPI tables to the crash kernel, RAM to both.
+    expect(decision.crash).toContainEqual(['0x7e00000', '0x7e01000', 3]);
+    expect(decision.memory).toContainEqual(['0x80000000', '0x80100000', 1]);
+  });
+
   test('a map that the kernel itself would not take, or that is too long, is refused', () => {
     expect(reasonOf('e820 ffffffffffff0000 20000 2')).toBe(4);
     const [lonely] = decide([['plan 800000 800000 200000 1000000 1', 'e820 0 8000000 1', 'run']]);

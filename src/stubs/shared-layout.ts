@@ -43,6 +43,7 @@ export const partNames = [
   'BOOT_PARAMS', // template of the crash kernel's boot_params
   'CMDLINE', // command line of the crash kernel, NUL-terminated, `elfcorehdr=` is appended at boot
   'NOTES', // ELF notes: VMCOREINFO with room for what only the running machine knows
+  'FONT', // 256 characters of 8x16 pixels for text on a frame buffer, from the primary kernel; empty: it has none
   'FIXUPS', // u32 offsets in NOTES of 16-digit hexadecimal addresses that KASLR moves
 ] as const;
 export type PartName = (typeof partNames)[number];
@@ -137,11 +138,6 @@ export const planDef: StructDef = {
     },
     { name: 'sections_per_root', type: 'u64', comment: 'mem_section structures in a page: for VMCOREINFO' },
     { name: 'region_size', type: 'u64', comment: 'of the crash region, multiple of 2 MiB' },
-    {
-      name: 'font',
-      type: 'u64',
-      comment: "of the kernel's 8x16 font from _text, bytes; 0: none, or not wanted",
-    },
     { name: 'work_offset', type: 'u64', comment: 'of boot-time scratch memory in the crash region, bytes' },
     { name: 'setup_size', type: 'u32', comment: 'of the setup sectors, bytes' },
     { name: 'original_size', type: 'u32', comment: "of the primary kernel's own protected-mode part, bytes" },
@@ -221,7 +217,7 @@ export const regionPlaces = {
   STACK_TOP: 0x90000, // 48 KiB of stack below
   BOOT_PARAMS: 0x90000, // of the crash kernel
   CMDLINE: 0x91000,
-  FONT: 0x9f000, // 256 characters of 16 bytes, when the crash stub resets the VGA
+  FONT: 0x9f000, // 256 characters of 16 bytes
   FONT_END: 0xa0000,
   ELFCOREHDR: 0xa0000, // ELF header and program headers
   NOTES: 0xb0000, // VMCOREINFO and one NT_PRSTATUS a CPU

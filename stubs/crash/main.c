@@ -3,6 +3,7 @@
  * Everything up to point_of_no_return can still go back to panic(): crash_main() then returns.
  */
 #include "core-file.h"
+#include "draw-line.h"
 #include "hook-slots.h"
 #include "mask-nmi.h"
 #include "reset.h"
@@ -24,6 +25,11 @@ void use_own_tables(u64 idt);
 void enter_crash_kernel(u64 entry, u64 boot_params);
 extern char on_exception[], on_nmi[];
 
+static volatile u8 *page_to_draw(const void *table, u64 physical)
+{
+	return window(table, physical, WINDOW_DEVICE);
+}
+
 static void tell(const struct crash_table *table, const char *text, const char *name)
 {
 	struct line line = { .used = 0 };
@@ -33,6 +39,8 @@ static void tell(const struct crash_table *table, const char *text, const char *
 	add_text(&line, "\n");
 	say_serial(line.text);
 	say_screen(line.text, (int)table->screen_columns, (int)table->screen_lines);
+	if (table->pixels.base)
+		draw_line(&table->pixels, at(table->font), line.text, table);
 }
 
 /* The kernel's own functions go through these pointers: they must meet native functions there, not the hook. */

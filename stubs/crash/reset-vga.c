@@ -156,6 +156,7 @@ void reset_vga(struct crash_table *table)
 		load_font((const u8 *)(usize)table->font);
 	clear_text();
 	set(SEQUENCER, 1, sequencer[1] & (u8)~SCREEN_OFF);
+	table->pixels.base = 0;
 	table->screen_columns = COLUMNS;
 	table->screen_lines = LINES;
 }

@@ -1,6 +1,7 @@
 /* What hook and crash stub need, laid out in the crash region; then the hook's slots are filled. */
 #include "crash-table.h"
 #include "efi.h"
+#include "frame-buffer.h"
 #include "hook-slots.h"
 #include "messages.h"
 #include "sha256.h"
@@ -203,11 +204,11 @@ int arm(void)
 	table->sections_per_root = plan.sections_per_root;
 	table->backup_size = state.low_ram_end;
 	table->flags = plan.flags;
-	if (plan.font) {
+	if (plan.part[PART_FONT].size == FONT_SIZE) {
 		table->font = region + PLACE_FONT;
-		memcpy(at(table->font), at(state.output + plan.font), PLACE_FONT_END - PLACE_FONT);
+		table->pixels = frame_buffer_of(screen);
 	}
-	if (screen[6] == 3 || screen[6] == 2) {
+	if (!frame_buffer_of(screen).base && (screen[6] == 3 || screen[6] == 2)) {
 		table->screen_columns = screen[7];
 		table->screen_lines = screen[0xe];
 	}

@@ -117,7 +117,10 @@ extern char efi_landing[];
 /* boot-partition.c */
 void add_boot_partition(struct line *line, const struct efi_system *system, u64 handle);
 
-/* efi.c */
+/* give-back.c */
+void give_region_back(struct boot_params *bp);
+
+/* write-protected.c */
 void write_protected(u64 address, const void *bytes, usize size);
 
 #endif

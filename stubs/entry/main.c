@@ -95,12 +95,13 @@ static void move(void)
 	int i;
 
 	memset(at(state.region), 0, PLACE_CRASH_KERNEL);
-	for (i = PART_CRASH_KERNEL; i <= PART_NOTES; i++)
+	for (i = PART_CRASH_KERNEL; i <= PART_FONT; i++)
 		memcpy(at(state.region + plan.part[i].place), part_bytes(i), plan.part[i].size);
 	work += (stub_size + PAGE - 1) & ~(PAGE - 1);
 	state.vmlinux = put(&work, part_bytes(PART_VMLINUX), plan.part[PART_VMLINUX].size);
 	plan.part[PART_FIXUPS].offset =
 		(u32)(put(&work, part_bytes(PART_FIXUPS), plan.part[PART_FIXUPS].size) - image_base);
+	plan.part[PART_FONT].offset = (u32)(state.region + PLACE_FONT - image_base);
 	if (state.output < image_base + plan.stub_offset && image_base < state.output + plan.kernel_size)
 		state.saved_image = put(&work, at(image_base), plan.stub_offset);
 	memcpy(at(copy), entry32, stub_size); /* last: all that is decided goes with it */

@@ -12,6 +12,7 @@
  *  nodes COUNT | loop                    setup_data nodes without meaning; a chain without end
  *  indirect START SIZE                   a node of type SETUP_INDIRECT
  *  efi TYPE START PAGES ATTRIBUTE        a descriptor of the EFI memory map; efi_info says EL64
+ *  above                                 the EFI memory map lies above 4 GiB
  *  region START                          the crash region, taken from firmware
  *  dirty                                 boot_params has rubbish where a careless loader leaves it
  *  run
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #undef NULL
 #include "entry.h"
 #include "messages.h"
@@ -51,13 +53,20 @@ static struct {
 	struct e820_entry entry[MAX_ENTRIES];
 } extension;
 
-static u8 descriptors[48 * MAX_ENTRIES];
+static u8 *descriptors;
 static u32 descriptor_count;
 
-/* All that is read lies below 4 GiB here. */
+/* All that is read is mapped here. */
 void *reach(u64 start, u64 size)
 {
-	return start && start + size <= 4 * GIB ? at(start) : NULL;
+	(void)size;
+	return start ? at(start) : NULL;
+}
+
+/* Memory for the EFI map at that address. */
+static u8 *map_at(u64 address)
+{
+	return mmap(at(address), 48 * MAX_ENTRIES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 static u64 fake_msr(u32 msr)
@@ -80,6 +89,7 @@ static void start_case(void)
 	memset(msrs, 0, sizeof(msrs));
 	memset(&indirect, 0, sizeof(indirect));
 	entry_count = node_count = descriptor_count = 0;
+	descriptors = map_at(0x10000000);
 	is_loop = 0;
 	image_base = 0;
 	image_size = 0;
@@ -100,6 +110,7 @@ static void place(void)
 	if (descriptor_count) {
 		boot_params.efi_signature = EFI_SIGNATURE_64;
 		boot_params.efi_memmap = (u32)(usize)descriptors;
+		boot_params.efi_memmap_hi = (u32)((usize)descriptors >> 32);
 		boot_params.efi_memmap_size = 48 * descriptor_count;
 		boot_params.efi_memdesc_size = 48;
 	}
@@ -220,6 +231,8 @@ int main(void)
 			d[2] = 0;
 			d[3] = n[2];
 			d[4] = n[3];
+		} else if (!strcmp(text, "above")) {
+			descriptors = map_at(0x200000000000); /* below is the address sanitizer's, from 2 GiB on */
 		} else if (!strncmp(text, "region ", 7)) {
 			state.given_region = n[0];
 		} else if (!strcmp(text, "dirty")) {

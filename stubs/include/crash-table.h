@@ -4,6 +4,7 @@
  */
 #ifndef SAVEOOPS_CRASH_TABLE_H
 #define SAVEOOPS_CRASH_TABLE_H
+#include "frame-buffer.h"
 #include "plan.h"
 
 /* Virtual address of the crash stub's window: one page, behind what is mapped one to one. */
@@ -44,7 +45,8 @@ struct crash_table {
 	u64 task_pid;           /* offset of pid in struct task_struct */
 	u64 sections_per_root;  /* for VMCOREINFO */
 	u64 backup_size;        /* bytes of low memory to save */
-	u64 font;               /* 256 characters of 16 bytes; 0: the VGA keeps its own */
+	u64 font;               /* FONT_SIZE bytes; 0: the kernel has none */
+	struct frame_buffer pixels; /* of a screen that firmware or loader has set up, if there is a font for it */
 	u32 flags;              /* PLAN_* */
 	u32 screen_columns;     /* of a text mode, else 0 */
 	u32 screen_lines;

@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0xa1b36735
+#define SHARED_VERSION 0x5666670c
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -52,8 +52,9 @@ enum {
 	PART_BOOT_PARAMS = 4,
 	PART_CMDLINE = 5,
 	PART_NOTES = 6,
-	PART_FIXUPS = 7,
-	PART_COUNT = 8
+	PART_FONT = 7,
+	PART_FIXUPS = 8,
+	PART_COUNT = 9
 };
 
 enum {
@@ -101,7 +102,7 @@ struct plan {
 	u32 version; /* of this structure */
 	u32 xxh32; /* XXH32 of the whole structure with this field zero */
 	u32 stub_offset; /* of the entry stub in the protected-mode part, bytes */
-	struct part part[8]; /* indexed by PART_* */
+	struct part part[9]; /* indexed by PART_* */
 	u32 original_syssize; /* setup header field before composing, 16-byte units */
 	u32 original_init_size; /* setup header field before composing, bytes */
 	u64 load_physical_addr; /* lowest physical address of the kernel */
@@ -127,7 +128,6 @@ struct plan {
 	u64 symbol[25]; /* link addresses, indexed by KSYM_* */
 	u64 sections_per_root; /* mem_section structures in a page: for VMCOREINFO */
 	u64 region_size; /* of the crash region, multiple of 2 MiB */
-	u64 font; /* of the kernel's 8x16 font from _text, bytes; 0: none, or not wanted */
 	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
 	u32 setup_size; /* of the setup sectors, bytes */
 	u32 original_size; /* of the primary kernel's own protected-mode part, bytes */
@@ -142,7 +142,7 @@ struct plan {
 	u8 startup[64]; /* first bytes at startup_64 of the kernel, masked */
 	u8 startup_mask[64]; /* 0 for bytes that KASLR changes, else 0xff */
 };
-_Static_assert(sizeof(struct plan) == 952, "struct plan");
+_Static_assert(sizeof(struct plan) == 992, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {
