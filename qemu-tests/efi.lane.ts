@@ -3,16 +3,25 @@
  * of `npm test`; scripts/test-efi.sh installs and downloads what it needs. Beside it: efi-loaders, efi-secure-boot, efi-parity.
  * Each row boots armed, panics, and its panic is in the log recovered from /proc/vmcore, unless it says otherwise.
  */
+import { copyFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { runTest } from '../src/commands/test.js';
 import { withTemporaryFolder } from '../src/host/files.js';
-import { composedImage, guestPanic, limit, panickingGuest, vfsPanic } from './efi-lane.js';
-import { captured, serialConsole } from './harness/boot.js';
+import { readManifest } from '../src/image/payload-folder.js';
+import type { QmpClient } from '../src/machine/qmp.js';
+import { regionPlaces } from '../src/stubs/shared-layout.js';
+import { composedImage, guestPanic, limit, panickingGuest, said, vfsPanic } from './efi-lane.js';
+import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
+import { buildPayloadFolder } from './harness/build.js';
 import { host } from './harness/disks.js';
-import { bootEfiFile } from './harness/esp.js';
+import { bootEfiFile, bootEsp } from './harness/esp.js';
 import { packageFile } from './harness/loaders.js';
-import { payload } from './harness/payloads.js';
+import { payload, stockKernel } from './harness/payloads.js';
+import { asReadByVgaBios, lastRow } from './harness/screen.js';
+import { screenAtReset } from './harness/screen-at-reset.js';
+import { meeting, monitor } from './handover.js';
+import { injectorFor } from './inject.js';
 
 const ukiStub = packageFile('bookworm', 'systemd-boot-efi', 'usr/lib/systemd/boot/efi/linuxx64.efi.stub');
 
@@ -47,10 +56,134 @@ describe('memory', () => {
     limit,
   );
 
+  // It is larger than what the image, its copy and the crash region leave below.
+  test(
+    'an initrd above 4 GiB',
+    async () => {
+      await withTemporaryFolder(async (folder) => {
+        const initrd = join(folder, 'initrd');
+        await copyFile(await panickingGuest(), initrd);
+        await truncate(initrd, 160 << 20);
+        const result = await bootEsp(
+          [
+            { path: 'kernel.efi', source: await composedImage() },
+            { path: 'initrd', source: initrd },
+            {
+              path: 'startup.nsh',
+              source: { text: `fs0:\r\nkernel.efi ${serialConsole} initrd=initrd\r\n` },
+            },
+          ],
+          { memory: 3072, board: 'q35,max-ram-below-4g=384M' },
+        );
+        const log = captured(result, guestPanic);
+        check(result, () => {
+          const [, start = '0'] = /RAMDISK: \[mem (0x[0-9a-f]+)-/.exec(log) ?? [];
+          expect(Number(start)).toBeGreaterThanOrEqual(4 * 2 ** 30);
+        });
+      });
+    },
+    limit,
+  );
+
+  test(
+    'none for the crash region: E05, by firmware',
+    async () => {
+      await withTemporaryFolder(async (folder) => {
+        await buildPayloadFolder({
+          kernel: stockKernel('cloud-amd64').vmlinuz,
+          out: folder,
+          format: 'efi',
+          crashSize: '900M',
+        });
+        const result = await bootEfiFile(join(folder, 'saveoops.efi'), `${serialConsole} panic=-1`, {
+          endAt: [/Rebooting in|reboot: machine restart/],
+        });
+        check(result, () => {
+          expect(said(result)).toEqual([
+            'saveoops: E05 not armed: no free RAM below 4 GiB for the crash region',
+          ]);
+          expect(result.serial).toContain(vfsPanic);
+        });
+      });
+    },
+    limit,
+  );
+
   test(
     'nokaslr, where firmware may have taken the only place',
     async () => {
       captured(await bootEfiFile(await composedImage(), `${serialConsole} nokaslr`), vfsPanic);
+    },
+    limit,
+  );
+});
+
+describe('a panic once the kernel runs', () => {
+  const early = async (): Promise<string> => await payload({ flavour: 'cloud-amd64', name: 'efi-early' });
+
+  // SetVirtualAddressMap() is the first call of firmware.
+  test(
+    'inside a call of firmware, on the page tables for that',
+    async () => {
+      const dir = await early();
+      const injector = await injectorFor(dir);
+      const message = `Injected into firmware's hands ${Date.now().toString(36)}`;
+      const connected = meeting<QmpClient>();
+      const tables: string[] = [];
+      const result = await bootPayload(dir, {
+        firmware: 'uefi',
+        extraAppend: `${serialConsole} nokaslr`,
+        meanwhile: async (machine, connect) => {
+          connected.come(await connect());
+          await machine.exited;
+        },
+        debug: async (gdb) => {
+          const qmp = await connected.here;
+          const kernel = await injector.kernelAt(gdb, 0n);
+          for (const name of ['efi_enter_virtual_mode', '__efi_call']) {
+            await kernel.arriveAt(name);
+            tables.push(/CR3=([0-9a-f]+)000/.exec(await monitor(qmp, 'info registers'))?.[1] ?? '');
+          }
+          await kernel.call('panic', message);
+          await gdb.detach();
+        },
+      });
+      captured(result, `Kernel panic - not syncing: ${message}`);
+      check(result, () => {
+        expect(tables[0]).toMatch(/^[0-9a-f]+$/);
+        expect(tables[1]).toMatch(/^[0-9a-f]+$/);
+        expect(tables[1]).not.toBe(tables[0]);
+      });
+    },
+    limit,
+  );
+
+  test(
+    'that is not captured is said on the screen',
+    async () => {
+      const dir = await early();
+      const injector = await injectorFor(dir);
+      const { facts } = await readManifest(dir);
+      const slots = BigInt(facts.find(({ name }) => name === 'hook sum')?.value ?? 0) - 24n;
+      const { options, seen } = screenAtReset(lastRow);
+      const result = await bootPayload(dir, {
+        ...options,
+        firmware: 'uefi',
+        extraAppend: `${serialConsole} nokaslr panic=1 video=efifb:off`,
+        debug: async (gdb) => {
+          await injector.standAtPanic(gdb, 'kernel_init_freeable', 'damaged', { kind: 'known', offset: 0n });
+          const region = (await gdb.readMemory(slots, 8)).readBigUInt64LE();
+          await gdb.setPhysicalMemory(true);
+          await gdb.writeMemory(region + BigInt(regionPlaces.CMDLINE), Buffer.from('x'));
+          await gdb.setPhysicalMemory(false);
+          await gdb.detach();
+        },
+      });
+      check(result, () => {
+        const message = 'saveoops: E30 not captured, SHA-256 differs: boot_params';
+        expect(said(result)).toEqual([message]);
+        expect(seen()).toBe(asReadByVgaBios(message));
+      });
     },
     limit,
   );
