@@ -7,6 +7,7 @@ import { loadKernel, type Kernel } from '../src/kernel/load-kernel.js';
 import { oracle } from '../src/testkit/command-line.js';
 import { stockKernel } from './harness/payloads.js';
 import { callees, sweepPoints, type SweepPoint } from './sweep/points.js';
+import { renderCoverage, type SweptTimeline } from './sweep/report.js';
 import { runPoint, sweepImage, type Sweep } from './sweep/run-point.js';
 import { userspaceInitramfs, userspacePoints } from './sweep/userspace.js';
 
@@ -33,7 +34,7 @@ describe('a random point of the boot or of userspace', () => {
       const points = [...sweepPoints(kernel), ...userspacePoints(kernel)].sort(() => Math.random() - 0.5);
       let point: SweepPoint | undefined = points.pop();
       for (let tries = 0; tries < 4 && point !== undefined; tries++, point = points.pop()) {
-        const result = await runPoint({ kernel, ...built, cpus }, point);
+        const result = await runPoint({ kernel, ...built, firmware: 'bios', cpus }, point);
         if (!result.reached) continue;
         expect(result).toMatchObject({ ...point, recovered: true, firstMissing: undefined, reason: '' });
         return;
@@ -59,4 +60,20 @@ test('the functions that start_kernel calls are those that objdump finds', () =>
   const names = callees(kernel, 'start_kernel').map((name) => kernel.kallsyms.addresses(name));
   expect(names.length).toBeGreaterThan(50);
   for (const addresses of names) expect(addresses.some((address) => called.includes(address))).toBe(true);
+});
+
+test('a sweep by one firmware leaves the section of the other as it is', () => {
+  const timeline = (firmware: 'bios' | 'uefi', release: string): SweptTimeline => ({
+    firmware,
+    release,
+    commandLine: 'quiet',
+    points: [],
+    allPoints: 900,
+    tables: [{ cpus: 1, results: [] }],
+  });
+  const bios = renderCoverage('', timeline('bios', '6.1'));
+  const both = renderCoverage(bios, timeline('uefi', '6.2'));
+  expect(both.startsWith(bios)).toBe(true);
+  expect(renderCoverage(both, timeline('bios', '6.3'))).toBe(both.replace('6.1', '6.3'));
+  expect(renderCoverage(both, timeline('uefi', '6.2'))).toBe(both);
 });

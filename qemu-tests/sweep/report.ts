@@ -1,4 +1,5 @@
 /** docs/coverage.md: what share of the boot timeline was captured, one row a point. */
+import type { Firmware } from '../../src/machine/qemu-command.js';
 import type { SweepPoint } from './points.js';
 
 export interface SweepResult extends SweepPoint {
@@ -18,22 +19,60 @@ export interface SweepResult extends SweepPoint {
   readonly seconds: number;
 }
 
-export function renderCoverage(
-  release: string,
-  commandLine: string,
-  points: readonly SweepPoint[],
-  tables: readonly { readonly cpus: number; readonly results: readonly SweepResult[] }[],
-): string {
-  const order = new Map(points.map((point, index) => [point.name, index]));
-  const out = [
+/** Of one sort of firmware. */
+export interface SweptTimeline {
+  readonly firmware: Firmware;
+  readonly release: string;
+  readonly commandLine: string;
+  readonly points: readonly SweepPoint[];
+  /** Points that the whole timeline has. */
+  readonly allPoints: number;
+  readonly tables: readonly { readonly cpus: number; readonly results: readonly SweepResult[] }[];
+}
+
+const headings: Readonly<Record<Firmware, string>> = { bios: '## BIOS', uefi: '## UEFI' };
+
+/** The document with this firmware's section written anew; others stay. @param document '' for a new one */
+export function renderCoverage(document: string, timeline: SweptTimeline): string {
+  const sections = Object.entries(headings).map(([firmware, heading]) =>
+    firmware === timeline.firmware ? renderTimeline(timeline) : sectionOf(document, heading),
+  );
+  return [
     '# Coverage of the boot timeline',
     '',
-    `Written by \`npm run sweep\`. Linux ${release}, KASLR on, \`${commandLine}\`: panic() called at the entry of every`,
-    `function that start_kernel and setup_arch call and of every initcall, and of functions that only a running system`,
-    `enters (phase userspace: a guest mounts, loads a module, uses the network, reboots); ${points.length} points, in QEMU (TCG).`,
+    'Written by `npm run sweep`: panic() called at the entry of every function that start_kernel and setup_arch call and of every',
+    'initcall, and of functions that only a running system enters (phase userspace: a guest mounts, loads a module, uses the network,',
+    'reboots), in QEMU (TCG).',
     'A point is *captured* when the recovered log, as the crash kernel printed it, holds the run’s own id. *Missing*',
     'counts the lines that the dying kernel put on the serial port and the recovered log lacks. A function that this',
     'machine never enters (*not reached*) is no point of its boot and not counted.',
+    '',
+    ...sections.filter((section) => section !== ''),
+  ].join('\n');
+}
+
+/** From a heading to the next of its level. */
+function sectionOf(document: string, heading: string): string {
+  const [, section = ''] = `\n${document}`.split(`\n${heading}\n`);
+  const [own = ''] = section.split(/^## /m);
+  return own === '' ? '' : `${heading}\n${own.trimEnd()}\n`;
+}
+
+function renderTimeline({
+  firmware,
+  release,
+  commandLine,
+  points,
+  allPoints,
+  tables,
+}: SweptTimeline): string {
+  const order = new Map(points.map((point, index) => [point.name, index]));
+  const out = [
+    headings[firmware],
+    '',
+    firmware === 'bios'
+      ? `Linux ${release}, KASLR on, \`${commandLine}\`; ${points.length} points.`
+      : `OVMF loads the composed image from QEMU (\`-kernel\`) and starts it as an EFI application. Linux ${release}, \`${commandLine}\`; ${points.length} of the ${allPoints} points, evenly spread.`,
     '',
   ];
   for (const { cpus, results } of tables) {
@@ -42,7 +81,7 @@ export function renderCoverage(
     const whole = captured.filter((result) => result.missing === 0);
     const share = reached.length === 0 ? 0 : (100 * captured.length) / reached.length;
     out.push(
-      `## ${cpus} CPU${cpus === 1 ? '' : 's'}: ${captured.length} of ${reached.length} captured (${share.toFixed(1)} %)`,
+      `### ${cpus} CPU${cpus === 1 ? '' : 's'}: ${captured.length} of ${reached.length} captured (${share.toFixed(1)} %)`,
       '',
       `${results.length} of ${points.length} points tried, ${results.length - reached.length} not reached; ` +
         `${whole.length} of the captured logs hold every serial line.`,

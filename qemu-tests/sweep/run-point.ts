@@ -9,6 +9,7 @@ import type { Kernel } from '../../src/kernel/load-kernel.js';
 import { injectPanic } from '../../src/machine/inject-panic.js';
 import { functionAddress } from '../../src/machine/kernel-functions.js';
 import { judgeCapture, wrongEnds } from '../../src/machine/outcome.js';
+import type { Firmware } from '../../src/machine/qemu-command.js';
 import { runScenario } from '../../src/machine/scenario.js';
 import type { Manifest } from '../../src/payload/manifest.js';
 import { buildPayloadFolder } from '../harness/build.js';
@@ -18,15 +19,21 @@ import type { SweepResult } from './report.js';
 import { userspacePhase } from './userspace.js';
 
 /** Every message on the serial port from the first moment on, without a console driver. */
-export const commandLine = 'ignore_loglevel earlyprintk=ttyS0,115200,keep';
+const everyMessage = 'ignore_loglevel earlyprintk=ttyS0,115200,keep';
+/** Under UEFI the entry stub lies where firmware has room, so that the debugger cannot follow it: no KASLR then. */
+export const commandLines: Readonly<Record<Firmware, string>> = {
+  bios: everyMessage,
+  uefi: `${everyMessage} nokaslr`,
+};
 /** Seconds. */
 const timeout = 120;
 
 export interface Sweep {
   readonly kernel: Kernel;
-  /** Composed image, for QEMU -kernel. */
+  /** Composed image, for QEMU -kernel: SeaBIOS enters it at code32_start, OVMF at its PE entry. */
   readonly image: string;
   readonly debug: Manifest['debug'];
+  readonly firmware: Firmware;
   readonly cpus: number;
   /** Initramfs of the primary, for points beyond the boot. */
   readonly userspace: string;
@@ -49,9 +56,10 @@ export async function runPoint(sweep: Sweep, point: SweepPoint): Promise<SweepRe
         boot: {
           kind: 'kernel',
           kernel: sweep.image,
-          append: commandLine,
+          append: commandLines[sweep.firmware],
           ...(point.phase === userspacePhase && { initrd: sweep.userspace }),
         },
+        firmware: sweep.firmware,
         cpus: sweep.cpus,
       },
       folder,
@@ -62,7 +70,10 @@ export async function runPoint(sweep: Sweep, point: SweepPoint): Promise<SweepRe
           functionName: point.name,
           message,
           linkAddressOf: (name) => functionAddress(sweep.kernel.kallsyms, name),
-          kaslr: { kind: 'payload', debug: sweep.debug },
+          kaslr:
+            sweep.firmware === 'uefi'
+              ? { kind: 'known', offset: 0n }
+              : { kind: 'payload', debug: sweep.debug },
           timeoutMs: timeout * 1000,
         });
         reached = true;

@@ -2,8 +2,9 @@
  * `npm run sweep`: panics a stock kernel at every step of its boot and writes docs/coverage.md.
  *
  * Results go to .cache/sweep/<kernel>-<cpus>.jsonl as they come; points that are there already are not run again, so
- * a sweep can be stopped at any time and goes on later. Options: --flavour amd64, --cpus 1,4, --limit N points,
- * --phase userspace, --workers 2, --report (only write the document).
+ * a sweep can be stopped at any time and goes on later; under UEFI to <kernel>-uefi-<cpus>.jsonl. Options: --firmware uefi,
+ * --points 200 (of the whole timeline, evenly spread), --flavour amd64, --cpus 1,4, --limit N points, --phase userspace,
+ * --workers 2, --report (only write the document).
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,8 +14,8 @@ import { loadKernel } from '../../src/kernel/load-kernel.js';
 import { cache, repository } from '../harness/folders.js';
 import { stockKernel } from '../harness/payloads.js';
 import { sweepPoints, type SweepPoint } from './points.js';
-import { renderCoverage, type SweepResult } from './report.js';
-import { commandLine, runPoint, sweepImage, type Sweep } from './run-point.js';
+import { renderCoverage, type SweepResult, type SweptTimeline } from './report.js';
+import { commandLines, runPoint, sweepImage, type Sweep } from './run-point.js';
 import { userspaceInitramfs, userspacePoints } from './userspace.js';
 
 function readResults(path: string): SweepResult[] {
@@ -27,6 +28,8 @@ function readResults(path: string): SweepResult[] {
 
 const options = await yargs(hideBin(process.argv))
   .options({
+    firmware: { choices: ['bios', 'uefi'] as const, default: 'bios' as const, describe: 'SeaBIOS or OVMF' },
+    points: { type: 'number', describe: 'points of the timeline, evenly spread (default: all; UEFI: 200)' },
     flavour: { type: 'string', default: 'amd64', describe: 'stock kernel' },
     cpus: { type: 'string', default: '1,4', describe: 'numbers of CPUs, comma-separated' },
     limit: { type: 'number', default: Infinity, describe: 'new points of each number of CPUs at most' },
@@ -39,20 +42,22 @@ const options = await yargs(hideBin(process.argv))
 
 const stock = stockKernel(options.flavour);
 const kernel = await loadKernel(readFileSync(stock.vmlinuz), options.flavour);
-const points = [...sweepPoints(kernel), ...userspacePoints(kernel)];
+const allPoints = [...sweepPoints(kernel), ...userspacePoints(kernel)];
+const { firmware } = options;
+const points = evenly(allPoints, options.points ?? (firmware === 'uefi' ? 200 : allPoints.length));
 const userspace = await userspaceInitramfs(stock.vmlinuz, kernel.bzImage.release);
 const folder = join(cache, 'sweep');
 mkdirSync(folder, { recursive: true });
 const tables: { cpus: number; results: SweepResult[] }[] = [];
 for (const cpus of options.cpus.split(',').map(Number)) {
-  const path = join(folder, `${kernel.bzImage.release}-${cpus}.jsonl`);
+  const path = join(folder, `${kernel.bzImage.release}${firmware === 'uefi' ? '-uefi' : ''}-${cpus}.jsonl`);
   const done = new Set(readResults(path).map((result) => result.name));
   const left = points.filter(
     ({ name, phase }) => !done.has(name) && (options.phase === undefined || phase === options.phase),
   );
   if (!options.report && left.length > 0) {
     const built = await sweepImage(stock.vmlinuz, join(folder, 'payload'));
-    const sweep: Sweep = { kernel, ...built, cpus, userspace };
+    const sweep: Sweep = { kernel, ...built, firmware, cpus, userspace };
     const queue = spread(left).slice(0, options.limit);
     let finished = done.size;
     const worker = async (): Promise<void> => {
@@ -71,8 +76,23 @@ for (const cpus of options.cpus.split(',').map(Number)) {
   }
   tables.push({ cpus, results: readResults(path) });
 }
-const document = renderCoverage(kernel.bzImage.release, commandLine, points, tables);
-writeFileSync(join(repository, 'docs', 'coverage.md'), document);
+const coverage = join(repository, 'docs', 'coverage.md');
+const timeline: SweptTimeline = {
+  firmware,
+  release: kernel.bzImage.release,
+  commandLine: commandLines[firmware],
+  points,
+  allPoints: allPoints.length,
+  tables,
+};
+const before = existsSync(coverage) ? readFileSync(coverage, 'utf8') : '';
+writeFileSync(coverage, renderCoverage(before, timeline));
+
+/** `count` of a list, from its first one on. */
+function evenly<T>(list: readonly T[], count: number): T[] {
+  const step = Math.max(1, list.length / count);
+  return list.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step));
+}
 
 /** Every part of the timeline early in a sweep that may be stopped: each eighth point first, then the gaps. */
 function spread(list: readonly SweepPoint[]): SweepPoint[] {
