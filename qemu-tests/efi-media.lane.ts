@@ -1,15 +1,21 @@
 /** Media and networks under UEFI, beside what efi.test.ts has of them. Part of `npm run test:efi`. */
+import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../src/host/files.js';
-import { bootFrom, bootPayload, captured, check } from './harness/boot.js';
+import { bootFrom, bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { buildPayloadFolder } from './harness/build.js';
 import { bootEfiFile } from './harness/esp.js';
+import { readManifest } from '../src/image/payload-folder.js';
+import { flipByte } from './harness/flip-byte.js';
 import { cache, makeOnce } from './harness/folders.js';
+import { blockEnds, guestInitramfs, printBlock } from './harness/guest.js';
 import { makeDisk, savedLogs, virtioDisk } from './harness/partitions.js';
 import { payload, stockKernel, toolDigest } from './harness/payloads.js';
+import { emptyFolder, recipe, runRecipe } from './harness/recipes.js';
 
 const limit = 300_000;
+const guestPanic = 'Kernel panic - not syncing: sysrq triggered crash';
 const vfsPanic = 'Kernel panic - not syncing: VFS: Unable to mount root fs';
 
 describe('an ISO image copied to a stick boots armed, and its panic is captured', () => {
@@ -73,6 +79,71 @@ describe('--save boot without a boot loader', () => {
           'saveoops: not saved: neither boot loader nor firmware said what was booted from (no saveoops.boot=)',
         );
       });
+    },
+    limit,
+  );
+});
+
+describe('by network, as docs/recipes.md says', () => {
+  let folder: string;
+  let tftp: string;
+  beforeAll(async () => {
+    folder = emptyFolder('efi-network');
+    tftp = join(folder, 'tftp');
+    const values = {
+      KERNEL: stockKernel('cloud-amd64').vmlinuz,
+      INITRD: await guestInitramfs(
+        `${printBlock('cmdline', 'cat /proc/cmdline')}echo c > /proc/sysrq-trigger\n`,
+      ),
+      APPEND: serialConsole,
+    };
+    for (const mark of ['', 'uefi']) await runRecipe(recipe('PXE server', mark), folder, values);
+    await runRecipe(recipe('iPXE', 'ipxe'), folder, values);
+  }, limit);
+
+  test.each([
+    ["iPXE's driver in the ROM of the network card", []],
+    ["EDK2's own driver", ['-global', 'virtio-net-pci.romfile=']],
+  ])(
+    'syslinux.efi loads the payload by TFTP, and the panic is captured: %s',
+    async (_, extra) => {
+      const boot = { kind: 'network', tftp, file: 'efi64/syslinux.efi' } as const;
+      const result = await bootFrom(boot, { firmware: 'uefi', extra });
+      captured(result, guestPanic);
+      check(result, () => {
+        // A network is no file system to save to.
+        expect(guestBlock(result, 'cmdline')).toEqual([`BOOT_IMAGE=saveoops-efi.c32 ${serialConsole}`]);
+        expect(result.serial).not.toContain('saveoops.boot=');
+      });
+    },
+    limit,
+  );
+
+  test(
+    'syslinux.efi boots the plain entry when the payload is damaged',
+    async () => {
+      const damaged = emptyFolder('efi-network-damaged');
+      await cp(folder, damaged, { recursive: true });
+      const dir = join(damaged, 'tftp/armed');
+      const { regions, primary } = await readManifest(dir);
+      const kernel = regions.find(({ name }) => name === 'primary');
+      expect(kernel).toBeDefined();
+      await flipByte(join(dir, 'saveoops.c32'), (kernel?.offset ?? 0) + 4096);
+      const boot = { kind: 'network', tftp: join(damaged, 'tftp'), file: 'efi64/syslinux.efi' } as const;
+      const endAt = [new RegExp(blockEnds('cmdline'))];
+      const result = await bootFrom(boot, { firmware: 'uefi', endAt });
+      check(result, () => {
+        expect(guestBlock(result, 'cmdline').join()).toContain(`BOOT_IMAGE=${primary.kernelFile} `);
+      });
+    },
+    limit,
+  );
+
+  test.each(['bios', 'uefi'] as const)(
+    'iPXE in the ROM of the network card, %s: armed, with the initrd, and the panic is captured',
+    async (firmware) => {
+      const result = await bootFrom({ kind: 'network', tftp, file: 'armed.ipxe' }, { firmware });
+      captured(result, guestPanic);
     },
     limit,
   );

@@ -1,12 +1,13 @@
 /** docs/recipes.md: each recipe's own commands, in an empty folder, and what they make boots. */
 import { createReadStream } from 'node:fs';
-import { copyFile, cp, mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
 import { bootFrom, captured, check, guestBlock, serialConsole } from './harness/boot.js';
+import { flipByte } from './harness/flip-byte.js';
 import { blockEnds, guestInitramfs, printBlock } from './harness/guest.js';
 import { stockKernel } from './harness/payloads.js';
 import { emptyFolder, recipe, runRecipe } from './harness/recipes.js';
@@ -107,18 +108,6 @@ describe('PXE server', () => {
     limit,
   );
 });
-
-async function flipByte(path: string, offset: number): Promise<void> {
-  const file = await open(path, 'r+');
-  try {
-    const byte = Buffer.alloc(1);
-    await file.read(byte, 0, 1, offset);
-    byte.writeUInt8(byte.readUInt8(0) ^ 1, 0);
-    await file.write(byte, 0, 1, offset);
-  } finally {
-    await file.close();
-  }
-}
 
 test(
   'A CI job: the commands pass, and the log that came back is in the result and in the folder',

@@ -109,7 +109,8 @@ function bootArguments(boot: BootSource): readonly string[] {
     case 'network':
       return [
         ...['-netdev', `user,id=net,tftp=${commas(boot.tftp)},bootfile=${commas(boot.file)}`],
-        ...['-device', 'virtio-net-pci,netdev=net', '-boot', 'n'],
+        // bootindex, which UEFI heeds as well; -boot n it does not.
+        ...['-device', 'virtio-net-pci,netdev=net,bootindex=0'],
       ];
     case 'kernel':
       return [
