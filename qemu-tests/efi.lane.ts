@@ -16,6 +16,7 @@ import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { buildPayloadFolder } from './harness/build.js';
 import { host } from './harness/disks.js';
 import { bootEfiFile, bootEsp } from './harness/esp.js';
+import { ramAtOneTiB } from './harness/large-memory.js';
 import { packageFile } from './harness/loaders.js';
 import { payload, stockKernel } from './harness/payloads.js';
 import { asReadByVgaBios, lastRow } from './harness/screen.js';
@@ -104,6 +105,22 @@ describe('memory', () => {
           ]);
           expect(result.serial).toContain(vfsPanic);
         });
+      });
+    },
+    limit,
+  );
+
+  test(
+    'above 1 TiB',
+    async () => {
+      const result = await bootEfiFile(await composedImage(), serialConsole, {
+        ...ramAtOneTiB(5120),
+        cpus: 2,
+      });
+      const log = captured(result, vfsPanic);
+      check(result, () => {
+        expect(log).toContain('BIOS-e820: [mem 0x0000010000000000-');
+        expect(said(result)).toEqual([]);
       });
     },
     limit,

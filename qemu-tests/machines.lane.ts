@@ -15,9 +15,18 @@ import { findTextFont, textFontSize } from '../src/kernel/text-font.js';
 import { wrongEnds } from '../src/machine/outcome.js';
 import { recoveredLog } from '../src/machine/recovered-log.js';
 import { serialLines } from '../src/machine/serial-text.js';
-import { bootFrom, bootPayload, captured, check, serialConsole, type BootOptions } from './harness/boot.js';
+import {
+  bootFrom,
+  bootPayload,
+  captured,
+  check,
+  guestBlock,
+  serialConsole,
+  type BootOptions,
+} from './harness/boot.js';
 import { host } from './harness/disks.js';
 import { cache, digestOf, repository } from './harness/folders.js';
+import { ramAtOneTiB, tebibytes } from './harness/large-memory.js';
 import { payload, stockKernel, toolDigest, type Flavour } from './harness/payloads.js';
 import { emptyFolder, recipe, runRecipe } from './harness/recipes.js';
 import { screenAtReset } from './harness/screen-at-reset.js';
@@ -25,6 +34,7 @@ import { glyphsOfFont, readGraphicsScreen, screenOf, textModeRows } from './harn
 import { injectorFor } from './inject.js';
 import { makeExtlinuxDisk } from './machines/extlinux-disk.js';
 import { guestPanic, machineFacts, machineGuest, type MachineFacts } from './machines/guest.js';
+import { e820Ranges, ptLoads, vmcoreEnds, vmcorePayload } from './vmcore-guests.js';
 import { renderMachines, type MachineRow, type RowOutcome } from './machines/report.js';
 
 const minutes = 60_000;
@@ -226,6 +236,58 @@ for (const memory of [256, 512, 2048, 4096, 8192]) {
       const missing = memory * MiB - region - ram;
       expect([missing >= 0, missing < 2 * MiB]).toEqual([true, true]);
     },
+  });
+}
+const above512GiB = 'RAM above 512 GiB';
+row(
+  above512GiB,
+  '1 GiB at 0, 4 GiB at 1 TiB; no 1 GiB pages, 4 levels',
+  'the kernel lies above 1 TiB, and /proc/vmcore has all RAM of the memory map',
+  async () => {
+    const dir = await vmcorePayload('cloud-amd64');
+    const { memory } = await readManifest(dir);
+    // What is left of low RAM has room for the crash region, and for no kernel.
+    const left = memory.size / MiB + 12;
+    const result = await bootPayload(dir, {
+      ...ramAtOneTiB(5120, 'max,-pdpe1gb,-la57'),
+      cpus: 2,
+      timeout,
+      extraAppend: `${serialConsole} memmap=${1024 - 16 - left}M$16M`,
+      endAt: vmcoreEnds,
+    });
+    check(result, () => {
+      const [, kernel] =
+        /^ *([0-9a-f]+)-.*: Kernel code$/m.exec(guestBlock(result, 'iomem').join('\n')) ?? [];
+      expect(BigInt(`0x${kernel ?? '0'}`) >> 40n).toBe(1n);
+      expect(ptLoads(result).at(-1)).toEqual({ start: 1n << 40n, end: (1n << 40n) + (4n << 30n) });
+      expect(guestBlock(result, 'dead log').join('\n')).toContain(guestPanic);
+    });
+  },
+);
+// Early, as the structures of all those pages take a 64th of them.
+for (const [size, name] of [
+  [1, 'console_init'],
+  [6, 'console_init'],
+  [32, 'e820__reserve_setup_data'],
+] as const) {
+  row(above512GiB, `${size} TiB, ${name}`, '/proc/vmcore has all RAM of the memory map', async () => {
+    const dir = await vmcorePayload('amd64');
+    const injector = await injectorFor(dir);
+    const message = `Injected at ${name} ${Date.now().toString(36)}`;
+    const result = await bootPayload(dir, {
+      ...tebibytes(size),
+      timeout,
+      endAt: vmcoreEnds,
+      debug: async (gdb) => {
+        await injector.panicAt(gdb, name, message);
+      },
+    });
+    check(result, () => {
+      const ram = e820Ranges(guestBlock(result, 'dead e820'), 'usable');
+      expect(ram.at(-1)?.end).toBe((BigInt(size) << 40n) + (2n << 30n));
+      expect(ptLoads(result)).toEqual(ram);
+      expect(guestBlock(result, 'dead log').join('\n')).toContain(message);
+    });
   });
 }
 for (const cpus of [1, 2, 8, 16, 64]) {

@@ -3,6 +3,8 @@
  * that prints what /proc/vmcore is made of, so that the host can compare the two.
  */
 import { gunzipSync } from 'node:zlib';
+import { PT_LOAD } from '../src/formats/elf/elf-tables.js';
+import { parseElf } from '../src/formats/elf/parse-elf.js';
 import { wrongEnds } from '../src/machine/outcome.js';
 import { readKernelSymbols } from '../src/machine/kernel-functions.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
@@ -67,6 +69,7 @@ ${printBlock('head', 'pages 0 64')}
 ${printBlock('low', `pages ${field(lowOffsetField)} 160`)}
 ${printBlock('banner', `dd if=/proc/vmcore bs=1 skip=$((${field(textOffsetField)} + ${banner - text})) count=40 2>/dev/null; echo`)}
 ${printBlock('dead log', 'vmcore-dmesg /proc/vmcore | tail -n 60')}
+${printBlock('dead e820', 'vmcore-dmesg /proc/vmcore | grep -o "BIOS-e820: .*"')}
 ${printBlock('log', 'dmesg | sed "s/^\\[ *[0-9.]*\\] //"')}
 echo "${vmcoreTold}"
 poweroff -f
@@ -78,6 +81,15 @@ poweroff -f
 /** The first 256 KiB of /proc/vmcore: ELF header, program headers and notes. */
 export function vmcoreHead(result: ScenarioResult): Buffer {
   return unpacked(result, 'head');
+}
+
+/** What /proc/vmcore has of RAM, upwards. */
+export function ptLoads(result: ScenarioResult): readonly MemoryRange[] {
+  const [, ...loads] = parseElf(vmcoreHead(result), '/proc/vmcore').segments.filter(
+    ({ p_type }) => p_type === PT_LOAD,
+  );
+  const shown = loads.map(({ p_paddr, p_memsz }) => ({ start: p_paddr, end: p_paddr + BigInt(p_memsz) }));
+  return shown.sort((a, b) => (a.start < b.start ? -1 : 1));
 }
 
 /** The dead kernel's first 640 KiB as /proc/vmcore has them. */

@@ -52,6 +52,8 @@ interface Decision {
   readonly own: readonly (readonly [string, string])[];
   readonly memory: readonly (readonly [string, string, number])[];
   readonly crash: readonly (readonly [string, string, number])[];
+  /** The identity map by which the kernel is entered: from, to behind, where it leads. */
+  readonly mapped: readonly (readonly [string, string, string])[];
 }
 
 const sizes = { region: 8 * MiB, kernel: 8 * MiB, align: 2 * MiB, load: 16 * MiB, kaslr: 1 } as const;
@@ -521,5 +523,91 @@ describe('firmware', () => {
     expect(reasonOf('nodes 90')).toBe(13);
     expect(reasonOf('loop')).toBe(13);
     expect(one('indirect 7fff000 1000').region).toBe('0x7600000');
+  });
+});
+
+describe('RAM above 512 GiB', () => {
+  const GiB = 2 ** 30;
+  const TiB = 2 ** 40;
+  const ram = (start: number, end: number): string => `e820 ${hex(start)} ${hex(end - start)} 1`;
+  /** Below 4 GiB there is room for the region, and for no kernel. */
+  const plain = (bits: number, gibPages: number, ...more: string[]): string[] => [
+    'plan 800000 800000 200000 1000000 1',
+    ...['image 100000 200000', `cpu ${hex(bits)} ${gibPages}`],
+    ...['e820 0 9fc00 1', ram(MiB, 24 * MiB)],
+    ...more,
+    'run',
+  ];
+  const upTo4GiB = ['0x0', '0x100000000', '0x0'];
+  const inGiB = (address: number): string[] =>
+    [0, GiB, 0].map((more) => `0x${hex(address - (address % GiB) + more)}`);
+
+  test.each([1, 2, 6, 60])('armed with %d TiB, and each place for the kernel can be had', (size) => {
+    const top = size * TiB;
+    // The only places: two behind the first hole, one between two holes, four at the end.
+    const places = [top, top + 2 * MiB, top + 20 * MiB, ...[0, 2, 4, 6].map((at) => top + (1024 + at) * MiB)];
+    const machine = [ram(top, top + 10 * MiB), ram(top + 20 * MiB, top + 29 * MiB)];
+    const end = ram(top + GiB, top + GiB + 14 * MiB);
+    const cases = Array.from({ length: 300 }, (_, i) => plain(46, i % 2, ...machine, end));
+    const decisions = decide(cases);
+    expect(new Set(decisions.map(({ reason }) => reason))).toEqual(new Set([0]));
+    const outputs = decisions.map(({ output }) => Number(output));
+    expect([...new Set(outputs)].sort((a, b) => a - b)).toEqual(places);
+    decisions.forEach(({ mapped, output }) => {
+      expect(mapped).toEqual([upTo4GiB, inGiB(Number(output))]);
+    });
+    // The crash kernel keeps off, and what becomes PT_LOAD is all of it.
+    expect(decisions[0]?.crash.filter(([start]) => Number(start) >= top).map(([, , type]) => type)).toEqual([
+      2, 2, 2,
+    ]);
+    expect(decisions[0]?.memory.filter(([, , type]) => type === types.ram).slice(-1)).toEqual([
+      [`0x${hex(top + GiB)}`, `0x${hex(top + GiB + 14 * MiB)}`, 1],
+    ]);
+  });
+
+  test('a kernel that crosses from one top-level entry to the next is mapped on both sides', () => {
+    const border = 4.5 * TiB;
+    const tooSmall = [32, 40, 48].map((at) => ram(at * MiB, (at + 7) * MiB));
+    for (const gibPages of [0, 1]) {
+      const [decision] = decide([plain(46, gibPages, ...tooSmall, ram(border - 4 * MiB, border + 5 * MiB))]);
+      expect(Number(decision?.output)).toBe(border - 4 * MiB);
+      expect(decision?.mapped).toEqual([
+        upTo4GiB,
+        [border - GiB, border + GiB, border - GiB].map((each) => `0x${hex(each)}`),
+      ]);
+    }
+  });
+
+  test('no place that the CPU cannot address, nor one above 64 TiB', () => {
+    const room = [ram(32 * MiB, 64 * MiB)];
+    const high = (start: number): string => ram(start, start + TiB);
+    const outputs = (bits: number, start: number): Set<boolean> =>
+      new Set(
+        decide(Array.from({ length: 20 }, () => plain(bits, 1, ...room, high(start)))).map(
+          ({ output }) => Number(output) >= TiB,
+        ),
+      );
+    expect(outputs(40, TiB)).toEqual(new Set([false]));
+    expect(outputs(41, TiB).has(true)).toBe(true);
+    expect(outputs(46, 64 * TiB)).toEqual(new Set([false]));
+    expect(outputs(46, 63 * TiB).has(true)).toBe(true);
+  });
+
+  test('what the loader hands on may lie there, in four GiBs', () => {
+    const far = [17, 18, 30, 63].map((at) => at * TiB + 5 * page);
+    const nodes = (...at: number[]): string[] => at.map((each) => `node ${hex(each)}`);
+    const high = ram(50 * TiB, 50 * TiB + 100 * MiB);
+    for (const gibPages of [0, 1]) {
+      const [four, same, five, unaddressable] = decide([
+        plain(46, gibPages, high, ...nodes(...far)),
+        plain(46, gibPages, high, ...nodes(...far, 17 * TiB + 7 * page, 30 * TiB + GiB - page)),
+        plain(46, gibPages, high, ...nodes(...far, 40 * TiB)),
+        plain(44, gibPages, high, ...nodes(20 * TiB)),
+      ]);
+      expect([four?.reason, same?.reason, five?.reason, unaddressable?.reason]).toEqual([0, 0, 13, 13]);
+      const wanted = [...far, 50 * TiB].sort((a, b) => a - b).map(inGiB);
+      expect(four?.mapped).toEqual([upTo4GiB, ...wanted]);
+      expect(same?.mapped).toEqual([upTo4GiB, ...wanted]);
+    }
   });
 });

@@ -55,7 +55,6 @@ export const unarmedReasons: ReadonlyMap<number, { readonly why: string; readonl
       [7, 'mem_encrypt=on is not supported', 'take it off the command line'],
       [8, 'the kernel image does not decompress', 'test the memory of the machine'],
       [9, 'a relocation lies outside the kernel image', 'test the memory of the machine'],
-      [10, 'more RAM than is supported', 'nothing: not supported yet'],
       [
         12,
         'memmap= or mem= on the command line leaves the crash region no reserved memory',

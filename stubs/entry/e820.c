@@ -61,8 +61,6 @@ int read_memory(void)
 		return refuse(BAD_MEMORY_WORDS, "memmap= on the command line is not understood");
 	if (set_free(&state.memory))
 		return -1;
-	if (map_top(&state.memory, E820_RAM) > MAPPED_LIMIT)
-		return refuse(TOO_MUCH_RAM, "RAM above 512 GiB is not supported");
 	for (i = 0; i < state.memory.count; i++)
 		if (state.memory.span[i].type == E820_RAM && state.memory.span[i].start < LOW_MEMORY_END)
 			state.low_ram_end = MAX(state.low_ram_end, state.memory.span[i].end);

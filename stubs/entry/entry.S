@@ -224,15 +224,15 @@ stub_offset:
 
 	.section .bss, "aw", @nobits
 	.balign 4096
-	.globl boot_pml4, boot_pml5, boot_pdpt, boot_pd, extra_pd
+	.globl boot_pml4, boot_pml5, boot_pdpt, boot_pd, extra_tables
 boot_pml4:
 	.skip	4096
 boot_pdpt:
 	.skip	4096
 boot_pd:
 	.skip	4 * 4096
-extra_pd:
-	.skip	(EXTRA_GIBS + 2) * 4096
+extra_tables:
+	.skip	EXTRA_TABLES * 4096
 boot_pml5:
 	.skip	4096
 boot_stack:

@@ -21,7 +21,6 @@
  * 25 MiB and runs out of memory with 21. An initrd is counted four times: packed, and unpacked to three times that.
  */
 #define LEAST_WORKING_ROOM (32 * MIB)
-#define MAPPED_LIMIT (512 * GIB) /* what one PDPT page maps */
 
 struct range {
 	u64 start;
@@ -43,7 +42,7 @@ struct entry_state {
 	u32 level5;
 	u32 original_entries; /* of E820, before the region was reserved */
 	u32 avoid_count;
-	u32 extra_gibs;    /* page tables of extra_pd in use */
+	u32 extra_count;   /* of extra_tables in use */
 	u32 reached_count; /* GiBs above 4 that reach() has mapped */
 	u64 reached[EXTRA_GIBS];
 	u32 avoid_lost;  /* a range found no room in the following */
@@ -55,7 +54,7 @@ struct entry_state {
 extern struct entry_state state;
 extern u32 image_base;   /* physical address of the image's protected-mode part */
 extern struct plan plan; /* in entry.S, filled in by the build */
-extern u64 boot_pml4[512], boot_pml5[512], boot_pdpt[512], boot_pd[2048], extra_pd[512 * (EXTRA_GIBS + 2)];
+extern u64 boot_pml4[512], boot_pml5[512], boot_pdpt[512], boot_pd[2048], extra_tables[512 * EXTRA_TABLES];
 extern char entry32[], stub_end[];
 
 static inline void *at(u64 address)
@@ -105,7 +104,7 @@ void chain_status_node(u64 place, u32 reason);
 /* boot-params.c */
 void sanitize_boot_params(void);
 
-/* identity-map.c: reach() gives a pointer to physical memory, mapped; NULL when it cannot be */
+/* identity-map.c: reach() gives a pointer to physical memory, mapped; NULL when it cannot be. What is built is for CR3 to load. */
 void *reach(u64 start, u64 size);
 void build_identity_map(void);
 
@@ -116,9 +115,14 @@ u64 efi_rsdp(void);
 /* rsdp.c */
 u64 find_rsdp(void);
 
-/* this-cpu.c: RAM that is not write-back becomes RAM_UNCACHED (mtrr.h) */
+/*
+ * this-cpu.c: RAM that is not write-back becomes RAM_UNCACHED (mtrr.h). Below address_limit() is what this CPU can address
+ * and any kernel can run in.
+ */
 void mark_slow_ram(struct memory_map *map);
 u32 wants_level5(void);
+int has_gib_pages(void);
+u64 address_limit(void);
 
 /* kernel-image.c */
 int decompress(void);

@@ -152,6 +152,7 @@ static void undo(void)
 void relocated_main(void)
 {
 	build_identity_map();
+	write_cr3((usize)boot_pml4);
 	if (decompress() || relocate() || arm()) {
 		undo();
 		return;

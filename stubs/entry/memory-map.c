@@ -91,14 +91,3 @@ u64 map_sum(const struct memory_map *map, u32 type)
 			sum += map->span[i].end - map->span[i].start;
 	return sum;
 }
-
-u64 map_top(const struct memory_map *map, u32 type)
-{
-	u64 top = 0;
-	u32 i;
-
-	for (i = 0; i < map->count; i++)
-		if (map->span[i].type == type)
-			top = MAX(top, map->span[i].end);
-	return top;
-}

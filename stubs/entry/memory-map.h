@@ -34,9 +34,8 @@ void map_change(struct memory_map *map, u64 start, u64 size, u32 from, u32 to);
 /* Sorted, disjoint, neighbours of one type merged; where entries overlap the highest type wins. Holes stay holes. */
 void map_tidy(struct memory_map *map);
 
-/* Of tidy maps: whether all of [start, start + size) is of that type; sum and highest end of that type, bytes. */
+/* Of tidy maps: whether all of [start, start + size) is of that type; sum of that type, bytes. */
 int map_is(const struct memory_map *map, u64 start, u64 size, u32 type);
 u64 map_sum(const struct memory_map *map, u32 type);
-u64 map_top(const struct memory_map *map, u32 type);
 
 #endif

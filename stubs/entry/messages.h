@@ -14,7 +14,7 @@ enum reason {
 	MEM_ENCRYPT = 7,
 	BAD_LZ4 = 8,
 	BAD_RELOCATION = 9,
-	TOO_MUCH_RAM = 10,
+	/* 10 was RAM above 512 GiB */
 	BAD_MEMORY_WORDS = 12,
 	BAD_SETUP_DATA = 13,
 	NO_ROOM_FOR_IMAGE = 40,

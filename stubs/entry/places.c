@@ -12,15 +12,19 @@ void avoid(u64 start, u64 size)
 		state.avoid[state.avoid_count++] = (struct range){ start, start + size };
 }
 
-/* The avoided range that overlaps [start, end), or NULL. */
+/* Of the avoided ranges that overlap [start, end) the one that begins first, or NULL. */
 static const struct range *hit(u64 start, u64 end)
 {
+	const struct range *first = NULL;
 	u32 i;
 
-	for (i = 0; i < state.avoid_count; i++)
-		if (state.avoid[i].start < end && start < state.avoid[i].end)
-			return &state.avoid[i];
-	return NULL;
+	for (i = 0; i < state.avoid_count; i++) {
+		const struct range *r = &state.avoid[i];
+
+		if (r->start < end && start < r->end && (!first || r->start < first->start))
+			first = r;
+	}
+	return first;
 }
 
 /* What the loader placed. The image is the first of them. */
@@ -104,28 +108,35 @@ static u64 random_bits(void)
 	return hash ^ (hash >> 29);
 }
 
-/* Walks every aligned place for the primary kernel. Gives their number, or, with pick, the address of that one. */
+/*
+ * The aligned places for the primary kernel. Gives their number, or, with pick, the address of that one. Counted gap by gap:
+ * a TiB has half a million.
+ */
 static u64 kernel_places(u64 pick)
 {
-	u64 size = plan.kernel_size, step = plan.kernel_alignment, count = 0;
+	u64 size = plan.kernel_size, step = plan.kernel_alignment, limit = address_limit(), count = 0;
 	u32 i;
 
 	for (i = 0; i < state.free.count; i++) {
 		const struct span *s = &state.free.span[i];
-		u64 start = (MAX(s->start, plan.load_physical_addr) + step - 1) & ~(step - 1);
+		u64 start = (MAX(s->start, plan.load_physical_addr) + step - 1) & ~(step - 1), top = MIN(s->end, limit);
 
 		if (s->type != E820_RAM)
 			continue;
-		while (start + size <= s->end) {
-			const struct range *obstacle = hit(start, start + size);
+		while (start < top) {
+			const struct range *obstacle = hit(start, top);
+			u64 end = obstacle ? obstacle->start : top;
 
-			if (obstacle) {
-				start = (obstacle->end + step - 1) & ~(step - 1);
-				continue;
+			if (end >= start + size) {
+				u64 places = (end - start - size) / step + 1;
+
+				if (pick - count < places)
+					return start + (pick - count) * step;
+				count += places;
 			}
-			if (count++ == pick)
-				return start;
-			start += step;
+			if (!obstacle || obstacle->end >= top)
+				break;
+			start = (obstacle->end + step - 1) & ~(step - 1);
 		}
 	}
 	return count;

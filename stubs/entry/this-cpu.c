@@ -14,6 +14,30 @@ u32 wants_level5(void)
 	return (plan.flags & PLAN_LEVEL5) && (c & (1u << 16)) && !find_option("no5lvl");
 }
 
+int has_gib_pages(void)
+{
+	u32 a, b, c, d;
+
+	cpuid(0x80000001, 0, &a, &b, &c, &d); /* it has told of long mode, too */
+	return d >> 26 & 1;
+}
+
+/*
+ * An address with a bit above MAXPHYADDR in a page-table entry is a page fault. Nor may a kernel with four levels of page
+ * tables run above 46 bits (MAX_PHYSMEM_BITS, arch/x86/include/asm/sparsemem.h); for one with five the lower 64 TiB are enough.
+ */
+u64 address_limit(void)
+{
+	u32 a, b, c, d, bits = 36;
+
+	cpuid(0x80000000, 0, &a, &b, &c, &d);
+	if (a >= 0x80000008) {
+		cpuid(0x80000008, 0, &a, &b, &c, &d);
+		bits = a & 0xff;
+	}
+	return 1ull << MIN(bits, 46u);
+}
+
 void mark_slow_ram(struct memory_map *map)
 {
 	u32 a, b, c, d, amd;

@@ -10,6 +10,8 @@
  *  msr NUMBER VALUE
  *  default-limit ADDRESS                 below it the default MTRR type counts
  *  nodes COUNT | loop                    setup_data nodes without meaning; a chain without end
+ *  node ADDRESS                          one more, at an address from 17 TiB on, which the sanitizer does not use
+ *  cpu BITS GIB_PAGES                    width of physical addresses, at most 46; whether there are 1 GiB pages
  *  indirect START SIZE                   a node of type SETUP_INDIRECT
  *  efi TYPE START PAGES ATTRIBUTE        a descriptor of the EFI memory map; efi_info says EL64
  *  above                                 the EFI memory map lies above 4 GiB
@@ -17,8 +19,10 @@
  *  dirty                                 boot_params has rubbish where a careless loader leaves it
  *  run
  *
- * Linked below 4 GiB, as the identity map of the stub ends there: what the "loader" places are variables of this program.
+ * Linked below 4 GiB, where the stub's identity map begins: what the "loader" places are variables of this program. "mapped"
+ * in the output is that map as the processor would read it, with what it leads to, if the kernel is to be entered by it.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,11 +34,19 @@
 
 #define MAX_ENTRIES 600
 #define MAX_NODES 300
+#define MAX_FAR_NODES 8
 
 struct entry_state state;
 struct plan plan;
 u32 image_base;
+u64 boot_pml4[512] __attribute__((aligned(4096))), boot_pml5[512] __attribute__((aligned(4096)));
+u64 boot_pdpt[512] __attribute__((aligned(4096))), boot_pd[2048] __attribute__((aligned(4096)));
+u64 extra_tables[512 * EXTRA_TABLES] __attribute__((aligned(4096)));
 
+static u32 address_bits;
+static int gib_pages;
+static struct setup_data *far_nodes[MAX_FAR_NODES];
+static u32 far_count;
 static struct boot_params boot_params;
 static char line[4096];
 static u64 image_size;
@@ -56,11 +68,14 @@ static struct {
 static u8 *descriptors;
 static u32 descriptor_count;
 
-/* All that is read is mapped here. */
-void *reach(u64 start, u64 size)
+int has_gib_pages(void)
 {
-	(void)size;
-	return start ? at(start) : NULL;
+	return gib_pages;
+}
+
+u64 address_limit(void)
+{
+	return 1ull << address_bits;
 }
 
 /* Memory for the EFI map at that address. */
@@ -88,8 +103,15 @@ static void start_case(void)
 	memset(line, 0, sizeof(line));
 	memset(msrs, 0, sizeof(msrs));
 	memset(&indirect, 0, sizeof(indirect));
+	while (far_count)
+		munmap(far_nodes[--far_count], PAGE);
 	entry_count = node_count = descriptor_count = 0;
 	descriptors = map_at(0x10000000);
+	address_bits = 46;
+	gib_pages = 1;
+	/* What entry32 leaves, as far as anything looks at it. */
+	memset(boot_pml4, 0, PAGE);
+	boot_pml4[0] = (usize)boot_pdpt | 3;
 	is_loop = 0;
 	image_base = 0;
 	image_size = 0;
@@ -121,6 +143,8 @@ static void place(void)
 		nodes[i] = (struct setup_data){ 0, 3, 0 };
 		chain(&nodes[i]);
 	}
+	for (i = 0; i < far_count; i++)
+		chain(far_nodes[i]);
 	if (is_loop)
 		nodes[0].next = boot_params.setup_data;
 	if (indirect.to.len)
@@ -140,6 +164,51 @@ static void print_map(const char *name, const struct memory_map *map)
 	for (i = 0; i < map->count; i++)
 		printf("%s[\"0x%llx\", \"0x%llx\", %u]", i ? ", " : "", map->span[i].start, map->span[i].end,
 		       map->span[i].type);
+	printf("]");
+}
+
+static u64 mapped_start, mapped_end, mapped_to;
+
+static void print_mapped(void)
+{
+	if (mapped_end > mapped_start)
+		printf("%s[\"0x%llx\", \"0x%llx\", \"0x%llx\"]", mapped_start ? ", " : "", mapped_start, mapped_end,
+		       mapped_to);
+}
+
+/* Intel SDM vol. 3, 4.5: level 3 is the top table of four, an entry of level 2 or 1 with bit 7 a page. Neighbours are printed as one. */
+static void walk(const u64 *table, int level, u64 address)
+{
+	u32 i;
+
+	for (i = 0; i < 512; i++) {
+		u64 here = address + ((u64)i << (12 + 9 * level)), size = 1ull << (12 + 9 * level);
+		u64 to = table[i] & 0x000ffffffffff000ull;
+
+		if (!(table[i] & 1))
+			continue;
+		if (level && !(table[i] & 0x80)) {
+			walk(at(to), level - 1, here);
+			continue;
+		}
+		if (here == mapped_end && to - mapped_to == here - mapped_start) {
+			mapped_end += size;
+			continue;
+		}
+		print_mapped();
+		mapped_start = here;
+		mapped_end = here + size;
+		mapped_to = to;
+	}
+}
+
+static void print_identity_map(void)
+{
+	build_identity_map();
+	printf(", \"mapped\": [");
+	mapped_start = mapped_end = 0;
+	walk(boot_pml4, 3, 0);
+	print_mapped();
 	printf("]");
 }
 
@@ -171,6 +240,7 @@ static void run(void)
 	print_map("memory", &state.memory);
 	print_map("free", &state.free);
 	print_map("crash", &crash_map);
+	print_identity_map();
 	printf("}\n");
 	crash_map.count = 0;
 }
@@ -217,6 +287,19 @@ int main(void)
 			default_limit = n[0];
 		} else if (!strncmp(text, "nodes ", 6) && n[0] <= MAX_NODES) {
 			node_count = (u32)n[0];
+		} else if (!strncmp(text, "node ", 5) && far_count < MAX_FAR_NODES) {
+			struct setup_data *node = mmap(at(n[0] & ~(PAGE - 1)), PAGE, PROT_READ | PROT_WRITE,
+						       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+			if ((usize)node != n[0]) {
+				fprintf(stderr, "no page at 0x%llx: %s\n", n[0], strerror(errno));
+				return 1;
+			}
+			*node = (struct setup_data){ 0, 3, 0 };
+			far_nodes[far_count++] = node;
+		} else if (!strncmp(text, "cpu ", 4)) {
+			address_bits = (u32)n[0];
+			gib_pages = (int)n[1];
 		} else if (!strcmp(text, "loop")) {
 			is_loop = 1;
 			node_count = MAX(node_count, 2u);

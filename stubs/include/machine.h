@@ -47,6 +47,11 @@ static inline void wrmsr(u32 msr, u64 value)
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)));
 }
 
+static inline void write_cr3(u64 table)
+{
+	__asm__ volatile("mov %0, %%cr3" : : "r"(table) : "memory");
+}
+
 static inline u64 rdtsc(void)
 {
 	u32 low, high;
