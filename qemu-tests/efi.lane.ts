@@ -19,7 +19,7 @@ import { bootEfiFile, bootEsp } from './harness/esp.js';
 import { ramAtOneTiB } from './harness/large-memory.js';
 import { packageFile } from './harness/loaders.js';
 import { payload, stockKernel } from './harness/payloads.js';
-import { asReadByVgaBios, lastRow } from './harness/screen.js';
+import { asReadByVgaBios, lastRow, screenOf, sizeOf } from './harness/screen.js';
 import { screenAtReset } from './harness/screen-at-reset.js';
 import { meeting, monitor } from './handover.js';
 import { injectorFor } from './inject.js';
@@ -170,6 +170,31 @@ describe('a panic once the kernel runs', () => {
         expect(tables[0]).toMatch(/^[0-9a-f]+$/);
         expect(tables[1]).toMatch(/^[0-9a-f]+$/);
         expect(tables[1]).not.toBe(tables[0]);
+      });
+    },
+    limit,
+  );
+
+  test(
+    'with --reset-vga leaves the frame buffer alone, and says so',
+    async () => {
+      await withTemporaryFolder(async (folder) => {
+        await buildPayloadFolder({
+          kernel: stockKernel('cloud-amd64').vmlinuz,
+          out: folder,
+          format: 'efi',
+          resetVga: true,
+          crashAppend: 'saveoops.hold=0',
+        });
+        const { options, seen } = screenAtReset(async (qmp, path) => sizeOf(await screenOf(qmp, path)));
+        const result = await bootEfiFile(join(folder, 'saveoops.efi'), serialConsole, options);
+        captured(result, vfsPanic);
+        check(result, () => {
+          expect(said(result)).toEqual([
+            'saveoops: E43 armed; --reset-vga is for machines that BIOS has started: left out',
+          ]);
+          expect(seen()).toBe('1280x800');
+        });
       });
     },
     limit,
