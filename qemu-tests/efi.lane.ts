@@ -3,14 +3,16 @@
  * of `npm test`; scripts/test-efi.sh installs and downloads what it needs. Beside it: efi-loaders, efi-secure-boot, efi-parity.
  * Each row boots armed, panics, and its panic is in the log recovered from /proc/vmcore, unless it says otherwise.
  */
-import { copyFile, truncate } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, readFile, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { runTest } from '../src/commands/test.js';
 import { withTemporaryFolder } from '../src/host/files.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { QmpClient } from '../src/machine/qmp.js';
-import { regionPlaces } from '../src/stubs/shared-layout.js';
+import { planDef, regionPlaces, startupPatternSize, structSize } from '../src/stubs/shared-layout.js';
+import { loadStubObjects, requireSymbol } from '../src/stubs/stub-objects.js';
+import { StructureWriter } from '../src/stubs/structure-writer.js';
 import { composedImage, guestPanic, limit, panickingGuest, said, vfsPanic } from './efi-lane.js';
 import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { buildPayloadFolder } from './harness/build.js';
@@ -121,6 +123,36 @@ describe('memory', () => {
       check(result, () => {
         expect(log).toContain('BIOS-e820: [mem 0x0000010000000000-');
         expect(said(result)).toEqual([]);
+      });
+    },
+    limit,
+  );
+
+  test(
+    'the kernel that the stub starts, not found: E42',
+    async () => {
+      const image = await composedImage();
+      const { regions } = await readManifest(dirname(image));
+      const { entry } = await loadStubObjects();
+      const offsetOfRegion = (name: string): number =>
+        regions.find((each) => each.name === name)?.offset ?? NaN;
+      const at = offsetOfRegion('entry-stub') - offsetOfRegion('setup');
+      const planAt = at + Number(requireSymbol(entry.symbols, 'plan', 'entry.elf').value);
+      await withTemporaryFolder(async (folder) => {
+        const bytes = await readFile(image);
+        const plan = StructureWriter.of(planDef, bytes.subarray(planAt, planAt + structSize(planDef)));
+        plan.put('startup', Buffer.alloc(startupPatternSize, 1));
+        bytes.set(plan.seal(), planAt);
+        await writeFile(join(folder, 'other.efi'), bytes);
+        const result = await bootEfiFile(join(folder, 'other.efi'), `${serialConsole} panic=-1`, {
+          endAt: [/Rebooting in|reboot: machine restart/],
+        });
+        check(result, () => {
+          expect(said(result)).toEqual([
+            'saveoops: E42 not armed: the kernel that its EFI stub is about to start was not found',
+          ]);
+          expect(result.serial).toContain(vfsPanic);
+        });
       });
     },
     limit,

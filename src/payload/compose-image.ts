@@ -26,7 +26,7 @@ import { assembleImage, digestPart, loadAddress, type ComposedImage, type Part }
 import { crashBootParams } from './crash-boot-params.js';
 import { sha256Hex } from '../bytes/digests.js';
 import type { EfiEntries } from './efi-entries.js';
-import { startupPattern } from './startup-pattern.js';
+import { startupPattern, stubDecompresses } from './startup-pattern.js';
 import {
   kernelSymbolNames,
   planDef,
@@ -174,7 +174,8 @@ function planFacts(inputs: ImageInputs): StructureWriter {
       (useLevel5 ? planFlags.LEVEL5 : 0) |
       (samePrimary ? 0 : planFlags.OWN_CRASH_KERNEL) |
       (inputs.reset.vga ? planFlags.RESET_VGA : 0) |
-      (inputs.reset.pic ? planFlags.RESET_PIC : 0),
+      (inputs.reset.pic ? planFlags.RESET_PIC : 0) |
+      (stubDecompresses(bzImage) ? planFlags.STUB_DECOMPRESSES : 0),
   );
   plan.set('hook_slots', armed.hookSlots - image.virtual);
   plan.set('nosave_word', armed.nosaveWord - image.virtual);

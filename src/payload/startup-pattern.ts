@@ -3,6 +3,7 @@
  * kernel's own EFI stub has decompressed and is about to enter (Linux 6.6 and later, and stable kernels since 2024).
  */
 import { ByteView } from '../bytes/byte-reader.js';
+import type { BzImage } from '../formats/bzimage/parse-bzimage.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import { startupPatternSize } from '../stubs/shared-layout.js';
 
@@ -34,4 +35,17 @@ export function startupPattern({ image, relocations }: Kernel): StartupPattern {
     }
   }
   return { bytes: original.bytes.map((byte, index) => byte & (mask[index] ?? 0)), mask };
+}
+
+/** What such a stub says when it cannot: drivers/firmware/efi/libstub/x86-stub.c. */
+const decompressionFails = 'Failed to decompress kernel';
+
+/**
+ * Whether the kernel's EFI stub decompresses, by its text: a heuristic, which decides only whether a kernel that was not found in
+ * memory is worth a message (E42).
+ */
+export function stubDecompresses({ protectedMode }: Pick<BzImage, 'protectedMode'>): boolean {
+  return Buffer.from(protectedMode.buffer, protectedMode.byteOffset, protectedMode.length).includes(
+    decompressionFails,
+  );
 }

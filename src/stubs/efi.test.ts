@@ -46,6 +46,11 @@ describe('what firmware refuses is said on its console, and the kernel boots all
     ]);
     expect(rest).toMatchObject({ reason: 42, kernelCalls: 1, status: 7, patched: 0 });
   });
+
+  test('the bzImage is not the kernel that a stub enters which decompresses', () => {
+    expect(JSON.parse(oracle(program, ['decompressed']))).toMatchObject({ reason: 42, patched: 1 });
+    expect(JSON.parse(oracle(program, ['packed']))).toMatchObject({ reason: 0, serial: '', patched: 1 });
+  });
 });
 
 describe('a crash region that is given back', () => {

@@ -169,6 +169,7 @@ export const planFlags = {
   OWN_CRASH_KERNEL: 4, // the crash kernel is not the image's own leading bzImage
   RESET_VGA: 8, // the crash stub puts the VGA into text mode
   RESET_PIC: 16, // the crash stub gives the 8259s the BIOS's vectors
+  STUB_DECOMPRESSES: 32, // the kernel's EFI stub enters a kernel that it has decompressed, not the bzImage
 } as const;
 
 /** One run of bytes that the COM32 module reads from its own file, in file order. */

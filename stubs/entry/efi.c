@@ -162,10 +162,12 @@ static void patch_entry(u64 kernel)
 
 	if (kernel == efi.store)
 		return;
-	if (looks_like_startup(at(kernel + plan.entry_offset)))
+	if (looks_like_startup(at(kernel + plan.entry_offset))) {
+		efi.decompressed = 1;
 		patch(kernel + plan.entry_offset);
-	else if (!memcmp(at(kernel + 0x200), packed, STARTUP_PATTERN_SIZE))
+	} else if (!memcmp(at(kernel + 0x200), packed, STARTUP_PATTERN_SIZE)) {
 		patch(kernel + 0x200);
+	}
 }
 
 /*
@@ -195,7 +197,8 @@ static EFIAPI void on_exit(void *event, void *context)
 			if (p != loaded)
 				patch_entry(p);
 	}
-	if (!efi.patched) {
+	/* The bzImage itself is always there, and a stub that decompresses does not enter it. */
+	if (!efi.patched || ((plan.flags & PLAN_STUB_DECOMPRESSES) && !efi.decompressed)) {
 		refuse(KERNEL_NOT_FOUND, "the kernel that its EFI stub is about to start was not found");
 		tell_refusal_on_serial();
 	}

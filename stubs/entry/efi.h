@@ -102,6 +102,7 @@ struct efi_state {
 	struct line boot_partition; /* value of saveoops.boot=; empty: not known */
 	u8 *map;         /* room for the memory map at the end */
 	u64 map_size;
+	u64 decompressed; /* 1: a decompressed kernel was found */
 	u64 patched;
 	struct {
 		u64 at;

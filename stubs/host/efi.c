@@ -4,6 +4,7 @@
  * of a boot that ends unarmed.
  *
  *   efi image | event | region | kernel    E40, E41, E05, E42: no memory for the image, no event, no region, no kernel to be found
+ *   efi decompressed | packed              the bzImage is there, and the kernel's stub does not enter it: E42; or does
  *   efi give-back ENTRIES                  the region given back, in an E820 map of so many entries; all that the kernel's stub has
  *                                          made lies above 4 GiB
  *
@@ -163,6 +164,7 @@ static void boot(void)
 
 	if (refuses("image"))
 		from.store = 0;
+	plan.setup_size = PAGE;
 	plan.region_size = REGION_SIZE;
 	plan.kernel_alignment = LARGE_PAGE;
 	plan.entry_offset = 0x100;
@@ -170,6 +172,10 @@ static void boot(void)
 	memset(plan.startup, 0x5a, sizeof(plan.startup));
 	memset(plan.startup_mask, 0xff, sizeof(plan.startup_mask));
 	memset(store + 0x200, 0xa5, STARTUP_PATTERN_SIZE);
+	if (refuses("decompressed") || refuses("packed"))
+		memset(image + plan.setup_size + 0x200, 0xa5, STARTUP_PATTERN_SIZE);
+	if (refuses("decompressed"))
+		plan.flags = PLAN_STUB_DECOMPRESSES;
 	status = efi_continue(&from);
 	printf("{");
 	print_text("console", console);

@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0x5666670c
+#define SHARED_VERSION 0x80c3f90d
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -13,6 +13,7 @@
 #define PLAN_OWN_CRASH_KERNEL 0x4
 #define PLAN_RESET_VGA 0x8
 #define PLAN_RESET_PIC 0x10
+#define PLAN_STUB_DECOMPRESSES 0x20
 
 #define CHUNK_END 0x0
 #define CHUNK_IMAGE 0x1
