@@ -6,6 +6,7 @@
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { runTest } from '../src/commands/test.js';
 import { withTemporaryFolder } from '../src/host/files.js';
 import { syslinuxFiles } from '../src/image/requirements.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
@@ -14,6 +15,7 @@ import { captured, check, serialConsole, type RunOptions } from './harness/boot.
 import { bootEfiFile, bootEsp } from './harness/esp.js';
 import { grubFile, ipxeFile, ovmf, systemdBootFile, type OvmfCode, type Release } from './harness/loaders.js';
 import type { EspFile } from './harness/make-esp.js';
+import { payload } from './harness/payloads.js';
 
 /** Kernel and initrd on the host; gives what the disk has. */
 type DiskOf = (image: string, initrd: string) => readonly EspFile[];
@@ -133,6 +135,22 @@ describe('iPXE (PE)', () => {
     limit,
   );
 });
+
+test.each(['grub', 'systemd-boot'] as const)(
+  'saveoops test --loader %s',
+  async (loader) => {
+    const dir = await payload({
+      flavour: 'cloud-amd64',
+      initrds: [await panickingGuest()],
+      name: 'efi-loader',
+    });
+    let out = '';
+    const io = { out: (text: string) => (out += text), progress: () => undefined };
+    const code = await runTest({ dir, loader }, io);
+    expect([code, code === 0 ? '' : out]).toEqual([0, '']);
+  },
+  limit,
+);
 
 test.each(releases)(
   'GRUB of %s, chainloader (PE)',

@@ -5,6 +5,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { runTest } from '../src/commands/test.js';
 import { withTemporaryFolder } from '../src/host/files.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
@@ -217,3 +218,20 @@ describe('the composed image as an EFI application', () => {
     limit,
   );
 });
+
+test(
+  'saveoops test --loader firmware starts the composed image, with the initrds of the payload',
+  async () => {
+    const dir = await payload({ flavour: 'cloud-amd64', initrds: [await stateGuest()], name: 'efi-loader' });
+    await withTemporaryFolder(async (keep) => {
+      let out = '';
+      const io = { out: (text: string) => (out += text), progress: () => undefined };
+      const code = await runTest({ dir, loader: 'firmware', keep }, io);
+      expect([code, code === 0 ? '' : out]).toEqual([0, '']);
+      expect(await readFile(join(keep, 'recovered.log'), 'utf8')).toMatch(
+        /RAMDISK: [^]*efi: EFI v2|efi: EFI v2[^]*RAMDISK: /,
+      );
+    });
+  },
+  limit,
+);

@@ -5,6 +5,7 @@ import { hideBin, Parser } from 'yargs/helpers';
 import type { DumpLevel } from './capture-initramfs/save-words.js';
 import type { BuildFormat } from './compose/payload-files.js';
 import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
+import type { TestLoader } from './commands/test.js';
 import type { Firmware } from './machine/qemu-command.js';
 import type { ComposeOptions } from './compose/compose-options.js';
 import { parseMachineMemory } from './config/parse-size.js';
@@ -123,6 +124,7 @@ const handlers: Readonly<
         panic: text(values, 'panic'),
         nokaslr: flag(values, 'nokaslr'),
         firmware: text(values, 'firmware') as Firmware,
+        loader: text(values, 'loader') as TestLoader,
         cpus: number(values, 'cpus'),
         memory: parseMachineMemory(text(values, 'memory')),
         timeout: number(values, 'timeout'),

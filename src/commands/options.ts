@@ -3,6 +3,7 @@ import type { OptionSpec } from '../config/option-spec.js';
 import { dumpLevels } from '../capture-initramfs/save-words.js';
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { buildFormats } from '../compose/payload-files.js';
+import { efiLoaders } from '../image/efi-disk.js';
 
 export interface CommandSpec {
   readonly name: string;
@@ -183,6 +184,13 @@ const namedSpecs = {
         default: 'bios',
         describe:
           'what the machine starts with: SeaBIOS or OVMF (with --panic FUNCTION, the primary then gets nokaslr)',
+      },
+      loader: {
+        type: 'string',
+        choices: ['syslinux', ...efiLoaders],
+        default: 'syslinux',
+        describe:
+          'what boots the payload; others than syslinux boot by UEFI: OVMF itself, or the GRUB or systemd-boot of this host',
       },
       cpus: { type: 'number', default: 1, describe: 'number of CPUs' },
       memory: { type: 'string', default: '1024M', describe: 'RAM, for example 1536M; without a unit in MiB' },

@@ -8,9 +8,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { logEnds } from '../capture-initramfs/markers.js';
 import { SaveoopsError } from '../errors.js';
-import { makeFolder, withTemporaryFolder } from '../host/files.js';
-import { unattendedConfig } from '../image/boot-config.js';
+import { makeFolder, readInput, withTemporaryFolder } from '../host/files.js';
+import { unattendedConfig, type BootEntry } from '../image/boot-config.js';
+import { payloadFile } from '../compose/payload-files.js';
 import { makeDiskImage } from '../image/disk-image.js';
+import { loaderNeeds, makeEfiDisk, type EfiLoader, type KernelBoot } from '../image/efi-disk.js';
 import { readManifest, readPayloadFolder, withConfig, type PayloadFolder } from '../image/payload-folder.js';
 import { machineNeeds, requireOnHost, uefiMachineNeeds } from '../image/requirements.js';
 import { injectPanic, type PanicInjection } from '../machine/inject-panic.js';
@@ -19,6 +21,7 @@ import { bootPrompt, judgeCapture, outcomeExitCode, wrongEnds, type Outcome } fr
 import { shellWord } from '../host/shell-word.js';
 import type { Firmware, MachineSpec } from '../machine/qemu-command.js';
 import { runScenario } from '../machine/scenario.js';
+import { takeApart } from '../payload/take-apart.js';
 import { forJson } from '../safe-text.js';
 
 export interface TestOptions {
@@ -28,8 +31,10 @@ export interface TestOptions {
   readonly panic?: string | undefined;
   readonly nokaslr?: boolean | undefined;
   readonly cpus?: number | undefined;
-  /** Default: BIOS. */
+  /** Default: BIOS; UEFI with another loader than Syslinux. */
   readonly firmware?: Firmware | undefined;
+  /** Default: Syslinux. */
+  readonly loader?: TestLoader | undefined;
   /** MiB. */
   readonly memory?: number | undefined;
   /** Wall-clock seconds for the run in QEMU. */
@@ -38,6 +43,9 @@ export interface TestOptions {
   /** Folder for the disk image, its configuration and all logs. */
   readonly keep?: string | undefined;
 }
+
+/** What can boot the payload. */
+export type TestLoader = 'syslinux' | EfiLoader;
 
 export const testDefaults = { panic: 'mount', cpus: 1, memory: 1024, timeout: 240 } as const;
 
@@ -81,10 +89,16 @@ const mountMessage = 'VFS: Unable to mount root fs';
 /**
  * Runs one test and gives the exit code: 0 passed, 1 failed, 2 lost. Throws what the inputs or the host deserve.
  */
-export async function runTest(options: TestOptions, io: TestIo): Promise<number> {
+export async function runTest(given: TestOptions, io: TestIo): Promise<number> {
+  const efiLoader = given.loader === 'syslinux' ? undefined : given.loader;
+  const options: TestOptions = efiLoader === undefined ? given : { ...given, firmware: 'uefi' };
   const panic = options.panic ?? testDefaults.panic;
   checkOptions(options, panic);
-  await requireOnHost([...machineNeeds, ...(options.firmware === 'uefi' ? uefiMachineNeeds : [])]);
+  await requireOnHost([
+    ...machineNeeds,
+    ...(options.firmware === 'uefi' ? uefiMachineNeeds : []),
+    ...(efiLoader === undefined ? [] : loaderNeeds(efiLoader)),
+  ]);
   const payload = await readPayloadFolder(options.dir);
   const message = panic === 'mount' ? mountMessage : `Saveoops test ${randomBytes(6).toString('hex')}`;
   const injection = panic === 'mount' ? undefined : await prepareInjection(options, panic, message);
@@ -151,10 +165,11 @@ async function makeTestImage(
   folder: string,
 ): Promise<string> {
   const label = panic === 'mount' ? testLabel : armedLabel;
-  if (!payload.config.entries.some((entry) => entry.label === label)) {
+  const entry = payload.config.entries.find((each) => each.label === label);
+  if (entry === undefined) {
     throw new SaveoopsError('format', `syslinux.cfg has no label ${label}`, {
       where: join(payload.folder, 'syslinux.cfg'),
-      found: `labels: ${payload.config.entries.map((entry) => entry.label).join(', ') || 'none'}`,
+      found: `labels: ${payload.config.entries.map((each) => each.label).join(', ') || 'none'}`,
       wanted: `the label ${label} that saveoops build writes`,
       hint: 'build the payload again',
     });
@@ -162,9 +177,38 @@ async function makeTestImage(
   const random = options.nokaslr !== true && (panic === 'mount' || !knowsOffset(options));
   const extra = `console=ttyS0,115200${random ? '' : ' nokaslr'}`;
   const image = join(folder, 'disk.img');
-  const config = unattendedConfig(payload.configText, label, extra);
-  await makeDiskImage(await withConfig(payload.files, config, folder), image);
+  const { loader = 'syslinux' } = options;
+  if (loader === 'syslinux') {
+    const config = unattendedConfig(payload.configText, label, extra);
+    await makeDiskImage(await withConfig(payload.files, config, folder), image);
+  } else {
+    await makeEfiDisk(loader, await kernelBoot(payload, entry, extra, folder), image, folder);
+  }
   return image;
+}
+
+/** What another loader is given in place of the payload: the composed image and the initrds, in files of their own. */
+async function kernelBoot(
+  payload: PayloadFolder,
+  entry: BootEntry,
+  extra: string,
+  folder: string,
+): Promise<KernelBoot> {
+  const path = join(payload.folder, payloadFile);
+  const { composed, initrds } = takeApart(await readInput(path, 'a payload'), path);
+  const write = async (name: string, bytes: Uint8Array): Promise<string> => {
+    const file = join(folder, name);
+    await writeFile(file, bytes);
+    return file;
+  };
+  const embedded = await Promise.all(
+    initrds.map(({ bytes }, index) => write(`embedded-initrd-${index}`, bytes)),
+  );
+  return {
+    image: await write('saveoops.efi', composed),
+    initrds: [...embedded, ...entry.initrds.map((name) => join(payload.folder, name))],
+    commandLine: [entry.append, extra].filter((words) => words !== '').join(' '),
+  };
 }
 
 async function runInQemu(
@@ -270,7 +314,9 @@ function report(
   if (panic !== 'mount') {
     const words = ['saveoops', 'test', shellWord(options.dir), '--panic', panic];
     if (options.nokaslr === true) words.push('--nokaslr');
-    if (options.firmware === 'uefi') words.push('--firmware', 'uefi');
+    const { loader = 'syslinux' } = options;
+    if (loader !== 'syslinux') words.push('--loader', loader);
+    else if (options.firmware === 'uefi') words.push('--firmware', 'uefi');
     for (const name of ['cpus', 'memory', 'timeout'] as const) {
       const value = options[name];
       if (value !== undefined && value !== testDefaults[name]) words.push(`--${name}`, String(value));

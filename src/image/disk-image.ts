@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { open, truncate } from 'node:fs/promises';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { permissionsOf, readInput } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import { SaveoopsError } from '../errors.js';
@@ -23,6 +23,7 @@ import {
   type ImageFile,
   type SizedImageFile,
 } from './image-files.js';
+import { makeFat, type FatFile } from './make-fat.js';
 import { renameWhenDone } from './rename-when-done.js';
 import { diskImageNeeds, efiNeeds, requireOnHost, syslinuxFiles } from './requirements.js';
 
@@ -50,7 +51,7 @@ export async function makeDiskImage(files: readonly ImageFile[], out: string): P
   const mode = await permissionsOf(sized.map(({ source }) => source));
   await renameWhenDone(out, mode, async (temporary) => {
     await writePartitionTable(temporary, geometry, id, size);
-    await fillFileSystem(temporary, { start: partitionStart, geometry, id, efi }, sized);
+    await makeFat(temporary, { start: partitionStart, geometry, id }, syslinuxLayout(sized, efi));
     const offset = String(partitionStart * sectorSize);
     const drive = { env: reproducibleEnvironment, cwd: dirname(temporary), silent: true };
     await runTool(
@@ -123,46 +124,18 @@ export async function makeEfiPartition(path: string, files: readonly ImageFile[]
     0,
   );
   await truncate(path, geometry.partitionSectors * sectorSize);
-  await fillFileSystem(path, { start: 0, geometry, id: volumeId(sized), efi: true }, sized);
+  await makeFat(path, { start: 0, geometry, id: volumeId(sized) }, syslinuxLayout(sized, true));
 }
 
-interface FileSystem {
-  /** First sector. */
-  readonly start: number;
-  readonly geometry: FatGeometry;
-  readonly id: number;
-  readonly efi: boolean;
-}
-
-async function fillFileSystem(
-  path: string,
-  { start, geometry, id, efi }: FileSystem,
-  files: readonly SizedImageFile[],
-): Promise<void> {
-  const offset = start * sectorSize;
-  // For mtools the name of an image ends at "@@", wherever that is, and x:y is y on drive x: names in the image's own
-  // folder, and absolute ones, can be neither.
-  const name = basename(path);
-  const drive = `${name}@@${offset}`;
-  const run = { env: reproducibleEnvironment, cwd: dirname(path), silent: true };
-  await runTool(
-    'mformat',
-    [
-      ...['-i', drive, '-T', String(geometry.partitionSectors), '-h', '255', '-s', '63'],
-      ...['-H', String(start), '-c', String(geometry.clusterSectors)],
-      ...['-N', id.toString(16).padStart(8, '0'), '-v', 'SAVEOOPS'],
-      ...(geometry.bits === 32 ? ['-F'] : []),
-      '::',
-    ],
-    run,
-  );
-  await runTool('mmd', ['-i', drive, '::/syslinux'], run);
-  // One by one and in order: each file lies in one piece, which is what Syslinux reads fastest.
-  for (const file of files) {
-    await runTool('mcopy', ['-i', drive, resolve(file.source), `::/syslinux/${file.name}`], run);
-  }
-  if (!efi) return;
-  await runTool('mmd', ['-i', drive, '::/EFI', '::/EFI/BOOT'], run);
-  await runTool('mcopy', ['-i', drive, syslinuxFiles.efi, '::/EFI/BOOT/BOOTX64.EFI'], run);
-  await runTool('mcopy', ['-i', drive, syslinuxFiles.ldlinuxEfi, '::/EFI/BOOT/ldlinux.e64'], run);
+/** Where Syslinux looks, and with `efi` firmware: paths from the root of the file system. */
+function syslinuxLayout(files: readonly ImageFile[], efi: boolean): readonly FatFile[] {
+  return [
+    ...files.map(({ name, source }) => ({ path: `syslinux/${name}`, source })),
+    ...(efi
+      ? [
+          { path: 'EFI/BOOT/BOOTX64.EFI', source: syslinuxFiles.efi },
+          { path: 'EFI/BOOT/ldlinux.e64', source: syslinuxFiles.ldlinuxEfi },
+        ]
+      : []),
+  ];
 }

@@ -24,10 +24,15 @@ export const syslinuxFiles = {
   ldlinuxEfi: '/usr/lib/syslinux/modules/efi64/ldlinux.e64',
 } as const;
 
-export const diskImageNeeds: readonly Requirement[] = [
+/** For a FAT file system in an image. */
+export const mtoolsNeeds: readonly Requirement[] = [
   { package: 'mtools', program: 'mformat' },
   { package: 'mtools', program: 'mmd' },
   { package: 'mtools', program: 'mcopy' },
+];
+
+export const diskImageNeeds: readonly Requirement[] = [
+  ...mtoolsNeeds,
   { package: 'syslinux', program: 'syslinux' },
   { package: 'syslinux-common', file: syslinuxFiles.mbr },
 ];
@@ -36,9 +41,7 @@ export const diskImageNeeds: readonly Requirement[] = [
 export const efiNeeds: readonly Requirement[] = [
   { package: 'syslinux-efi', file: syslinuxFiles.efi },
   { package: 'syslinux-common', file: syslinuxFiles.ldlinuxEfi },
-  { package: 'mtools', program: 'mformat' },
-  { package: 'mtools', program: 'mmd' },
-  { package: 'mtools', program: 'mcopy' },
+  ...mtoolsNeeds,
 ];
 
 export const isoImageNeeds: readonly Requirement[] = [

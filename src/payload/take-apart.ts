@@ -28,6 +28,8 @@ import type { Manifest, ManifestRegion } from './manifest.js';
 export interface PayloadParts {
   readonly manifest: Manifest;
   readonly module: ModuleParts;
+  /** As loaders start it: a bzImage and an EFI application. */
+  readonly composed: Uint8Array;
   /** All but the region, which follows from the parts. */
   readonly image: Omit<Assembly, 'region'>;
   /** Those in the payload, in order. */
@@ -83,6 +85,7 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
   return {
     manifest,
     module,
+    composed: file.slice(setup.offset, chunk(0, 'size'), 'composed image').bytes,
     image: {
       setup: undoHeaderEdits(setup.bytes, manifest.edits, source),
       original: { bytes: original.bytes, sha256: original.sha256 },
