@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
 import { bootPayload, check, guestBlock } from './harness/boot.js';
+import { earlyLog } from './harness/early-log.js';
 import { factsGuest, readFacts, zeroPage, type E820Entry, type Facts } from './harness/machine-facts.js';
 import { payload, type Flavour } from './harness/payloads.js';
 
@@ -122,9 +123,9 @@ describe.each(machines)('$flavour, $about', ({ flavour, cpu, prints }) => {
     });
 
     test('the kernel log is the same until the other CPUs start', () => {
-      const expected = earlyLog(plain).flatMap((line) => expectedOfArmed(line, region));
+      const expected = comparable(plain).flatMap((line) => expectedOfArmed(line, region));
       check(armed.run, () => {
-        expect(earlyLog(armed).filter((line) => !fromStatusNode(line, region))).toEqual(expected);
+        expect(comparable(armed).filter((line) => !fromStatusNode(line, region))).toEqual(expected);
         // What the comparison is about has to be in it.
         for (const wanted of [
           /^Console: colour VGA/,
@@ -298,24 +299,10 @@ function withoutRegion(entry: E820Entry, region: E820Entry): E820Entry[] {
   );
 }
 
-/**
- * The kernel log up to the start of the second CPU's bring-up: one CPU, no concurrency, so the same lines in the
- * same order each time, but for the clock's measurements. Numbers of memoryOf() and the command line, which have
- * tests of their own, are left out.
- */
-function earlyLog(facts: Facts): readonly string[] {
-  const end = facts.dmesg.findIndex((line) => line.startsWith('smp: Bringing up secondary CPUs'));
-  expect(end).toBeGreaterThan(50);
+/** Of earlyLog() what has no test of its own here: numbers of memoryOf() and the command line are left out. */
+function comparable(facts: Facts): readonly string[] {
   return (
-    facts.dmesg
-      .slice(0, end)
-      .filter(
-        (line) => !/\btsc\b|tsc-early|BogoMIPS|calibrat|APIC delta|^clocksource: |^random: /i.test(line),
-      )
-      // check_timer() waits for ticks of the 8254: on a busy host an emulated one comes too late.
-      .filter((line) => !/^\.\.MP-BIOS bug: 8254|^\.{3}trying to set up timer|^\.{5,7} /.test(line))
-      // mc146818_avoid_UIP(): said when the clock was just counting on, and udelay() of a busy host made that long.
-      .filter((line) => !line.startsWith('Reading current time from RTC took around '))
+    earlyLog(facts.dmesg)
       .map((line) => line.replace(/^((Kernel c|C)ommand line:) .*/, '$1'))
       // Allocated as high as RAM is free, and the region is there.
       .map((line) => line.replace(/^(NODE_DATA\(0\) allocated) .*/, '$1'))

@@ -6,6 +6,7 @@ import type { ScenarioResult } from '../../src/machine/scenario.js';
 import { loadVmlinux } from '../../src/testkit/stock-kernels.js';
 import { guestBlock } from './boot.js';
 import { cache, digestOf, makeOnce } from './folders.js';
+import { withoutStamp } from './early-log.js';
 import { guestInitramfs, printBlock } from './guest.js';
 import { stockKernel, type Flavour } from './payloads.js';
 
@@ -104,7 +105,7 @@ export function readFacts(run: ScenarioResult): Facts {
     e820: readE820(bootParams),
     cmdline: guestBlock(run, 'cmdline').join('\n'),
     iomem,
-    dmesg: guestBlock(run, 'dmesg').map((line) => line.replace(/^\[ *\d+\.\d+\] /, '')),
+    dmesg: guestBlock(run, 'dmesg').map(withoutStamp),
     readByUser: new Map(
       files.map((line) => {
         const [path = '', text = ''] = line.split(' ');
