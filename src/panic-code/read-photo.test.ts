@@ -1,4 +1,5 @@
 /** Pictures of codes that another encoder has drawn, read by zbarimg. */
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,6 +72,27 @@ test('saveoops report takes a photograph for a log', async () => {
   const options = { capture: picture(code), json: false, html: undefined, bundle: undefined, redact: false };
   expect(await runReport(options, { out: (text) => (out += text), progress: () => undefined })).toBe(0);
   expect(out).toContain('Linux 6.1.0 died 5.05');
+});
+
+test('a bundle of a photograph has its log and the report', async () => {
+  const bundle = join(folder, 'bug.tar.gz');
+  const secret = `${log.slice(0, -1)} on host=x password=hunter2\n`;
+  const text = `?a=x86_64&v=6.1.0&z=${panicDigits(deflateSync(secret))}`;
+  let out = '';
+  const options = { capture: picture(text), json: false, html: undefined, bundle, redact: true };
+  expect(await runReport(options, { out: (said) => (out += said), progress: () => undefined })).toBe(0);
+  const list = execFileSync('tar', ['-tf', bundle], { encoding: 'utf8' }).trim().split('\n').sort();
+  expect(list).toEqual(['bug/', 'bug/dmesg.txt', 'bug/report.json', 'bug/report.txt', 'bug/versions.json']);
+  const content = (name: string): string =>
+    execFileSync('tar', ['-xOf', bundle, `bug/${name}`], { encoding: 'utf8' });
+  expect(content('dmesg.txt')).toContain('Kernel panic - not syncing: sysrq triggered crash');
+  expect(content('report.txt')).toContain('Linux 6.1.0 died 5.05');
+  for (const name of ['dmesg.txt', 'report.txt', 'report.json']) {
+    expect(content(name)).not.toContain('hunter2');
+    expect(content(name)).not.toContain(folder);
+  }
+  expect(JSON.parse(content('report.json'))).toMatchObject({ kernel: { release: '6.1.0' } });
+  expect(out).toContain('dmesg.txt');
 });
 
 test('a log is no picture', async () => {
