@@ -5,7 +5,10 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../src/host/files.js';
 import { bootFrom, bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { buildPayloadFolder } from './harness/build.js';
+import { startedFile } from './efi-lane.js';
 import { bootEfiFile } from './harness/esp.js';
+import { grubFile, systemdBootFile, type Release } from './harness/loaders.js';
+import type { EspFile } from './harness/make-esp.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import { flipByte } from './harness/flip-byte.js';
 import { cache, makeOnce } from './harness/folders.js';
@@ -29,7 +32,10 @@ describe('an ISO image copied to a stick boots armed, and its panic is captured'
   );
 });
 
-describe('--save boot without a boot loader', () => {
+const notKnown =
+  'saveoops: not saved: neither boot loader nor firmware said what was booted from (no saveoops.boot=)';
+
+describe('--save boot of the composed image', () => {
   const savingImage = async (): Promise<string> => {
     const name = `efi-saving-${toolDigest()}`;
     const folder = await makeOnce(join(cache, 'payloads', name), async (out) => {
@@ -69,15 +75,56 @@ describe('--save boot without a boot loader', () => {
     limit,
   );
 
+  const grub = (release: Release, ...lines: readonly string[]): readonly EspFile[] => [
+    { path: startedFile, source: grubFile(release) },
+    {
+      path: 'EFI/debian/grub.cfg',
+      source: { text: ['search --file --set=root /kernel', ...lines, 'boot', ''].join('\n') },
+    },
+  ];
+  const systemdBoot: readonly EspFile[] = [
+    { path: startedFile, source: systemdBootFile('bookworm') },
+    {
+      path: 'loader/entries/a.conf',
+      source: { text: `title a\nlinux /kernel\noptions ${serialConsole}\n` },
+    },
+  ];
+
+  test.each<[string, boolean, readonly EspFile[]]>([
+    ['systemd-boot', true, systemdBoot],
+    ['GRUB of bookworm, linuxefi', true, grub('bookworm', `linuxefi /kernel ${serialConsole}`)],
+    ['GRUB of bookworm, chainloader', true, grub('bookworm', `chainloader /kernel ${serialConsole}`)],
+    ['GRUB of trixie, linux', true, grub('trixie', `linux /kernel ${serialConsole}`)],
+    // It leaves UEFI by itself, before the entry stub is there.
+    ['GRUB of bookworm, linux', false, grub('bookworm', `linux /kernel ${serialConsole}`)],
+  ])(
+    'is the partition that a loader was started from: %s',
+    async (_, isTold, loader) => {
+      await withTemporaryFolder(async (folder) => {
+        const disk = join(folder, 'disk.img');
+        const [start, files] = [2048, [...loader, { path: 'kernel', source: await savingImage() }]];
+        await makeDisk(disk, ['label: gpt'], [{ start, words: 'type=uefi', files }]);
+        const boot = { kind: 'disk', image: disk, writable: true, device: virtioDisk('disk', 0) } as const;
+        const result = await bootFrom(boot, { firmware: 'uefi', endAt: [] });
+        captured(result, vfsPanic);
+        check(result, () => {
+          expect(savedLogs(disk, start)).toHaveLength(isTold ? 1 : 0);
+          expect(result.serial).toContain(
+            isTold ? 'saveoops: saved on /dev/vda1 (vfat, boot, UUID ' : notKnown,
+          );
+        });
+      });
+    },
+    limit,
+  );
+
   test(
     'on a disk without partitions is not known, and it says so',
     async () => {
       const result = await bootEfiFile(await savingImage(), undefined, { endAt: [] });
       captured(result, vfsPanic);
       check(result, () => {
-        expect(result.serial).toContain(
-          'saveoops: not saved: neither boot loader nor firmware said what was booted from (no saveoops.boot=)',
-        );
+        expect(result.serial).toContain(notKnown);
       });
     },
     limit,
