@@ -10,11 +10,18 @@ import { runTest } from '../src/commands/test.js';
 import { withTemporaryFolder } from '../src/host/files.js';
 import { syslinuxFiles } from '../src/image/requirements.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
-import { composedImage, guestPanic, limit, panickingGuest, said, startedFile, vfsPanic } from './efi-lane.js';
+import { composedImage, guestPanic, limit, panickingGuest, said, vfsPanic } from './efi-lane.js';
 import { captured, check, serialConsole, type RunOptions } from './harness/boot.js';
 import { bootEfiFile, bootEsp } from './harness/esp.js';
-import { grubFile, ipxeFile, ovmf, systemdBootFile, type OvmfCode, type Release } from './harness/loaders.js';
-import type { EspFile } from './harness/make-esp.js';
+import {
+  grubFiles,
+  ipxeFile,
+  ovmf,
+  systemdBootFiles,
+  type OvmfCode,
+  type Release,
+} from './harness/loaders.js';
+import { startedFile, type EspFile } from './harness/make-esp.js';
 import { payload } from './harness/payloads.js';
 
 /** Kernel and initrd on the host; gives what the disk has. */
@@ -22,24 +29,17 @@ type DiskOf = (image: string, initrd: string) => readonly EspFile[];
 
 const releases: readonly Release[] = ['bookworm', 'trixie', 'sid'];
 
-function grubDisk(release: Release, ...lines: readonly string[]): DiskOf {
-  const text = ['search --file --set=root /kernel', ...lines, 'boot', ''].join('\n');
+/** The loader's files with kernel and initrd in the root of the disk. */
+function withKernel(loader: readonly EspFile[]): DiskOf {
   return (image, initrd) => [
-    { path: startedFile, source: grubFile(release) },
-    { path: 'EFI/debian/grub.cfg', source: { text } },
+    ...loader,
     { path: 'kernel', source: image },
     { path: 'initrd', source: initrd },
   ];
 }
 
-function systemdBootDisk(release: Release): DiskOf {
-  const text = `title a\nlinux /kernel\ninitrd /initrd\noptions ${serialConsole}\n`;
-  return (image, initrd) => [
-    { path: startedFile, source: systemdBootFile(release) },
-    { path: 'loader/entries/a.conf', source: { text } },
-    { path: 'kernel', source: image },
-    { path: 'initrd', source: initrd },
-  ];
+function grubDisk(release: Release, ...lines: readonly string[]): DiskOf {
+  return withKernel(grubFiles(release, ...lines));
 }
 
 /** @param folder URI of the folder that kernel and initrd are in */
@@ -93,7 +93,7 @@ describe.each<[string, DiskOf]>([
   ],
   ...releases.map((release): [string, DiskOf] => [
     `systemd-boot of ${release}, an entry of type 1 (PE)`,
-    systemdBootDisk(release),
+    withKernel(systemdBootFiles(release, 'initrd /initrd', `options ${serialConsole}`)),
   ]),
 ])('%s', (_, disk) => {
   test(
@@ -124,12 +124,10 @@ describe('iPXE (PE)', () => {
   test.each(['trixie', 'sid'] as const)(
     'of %s: autoexec.ipxe, kernel and initrd on its disk',
     async (release) => {
-      const disk: DiskOf = (image, initrd) => [
+      const disk = withKernel([
         { path: startedFile, source: ipxeFile(release) },
         { path: 'EFI/BOOT/autoexec.ipxe', source: { text: ipxeScript('file://') } },
-        { path: 'kernel', source: image },
-        { path: 'initrd', source: initrd },
-      ];
+      ]);
       await bootDisk(disk, { extra: adapter('') });
     },
     limit,

@@ -4,22 +4,16 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../src/host/files.js';
 import { bootFrom, bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
-import { buildPayloadFolder } from './harness/build.js';
-import { startedFile } from './efi-lane.js';
+import { composedImage, guestPanic, limit, saving, vfsPanic } from './efi-lane.js';
 import { bootEfiFile } from './harness/esp.js';
-import { grubFile, systemdBootFile, type Release } from './harness/loaders.js';
-import type { EspFile } from './harness/make-esp.js';
+import { grubFiles, systemdBootFiles } from './harness/loaders.js';
+import { startedFile, type EspFile } from './harness/make-esp.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import { flipByte } from './harness/flip-byte.js';
-import { cache, makeOnce } from './harness/folders.js';
 import { blockEnds, guestInitramfs, printBlock } from './harness/guest.js';
 import { makeDisk, savedLogs, virtioDisk } from './harness/partitions.js';
-import { payload, stockKernel, toolDigest } from './harness/payloads.js';
+import { payload, stockKernel } from './harness/payloads.js';
 import { emptyFolder, recipe, runRecipe } from './harness/recipes.js';
-
-const limit = 300_000;
-const guestPanic = 'Kernel panic - not syncing: sysrq triggered crash';
-const vfsPanic = 'Kernel panic - not syncing: VFS: Unable to mount root fs';
 
 describe('an ISO image copied to a stick boots armed, and its panic is captured', () => {
   test.each(['bios', 'uefi'] as const)(
@@ -36,20 +30,11 @@ const notKnown =
   'saveoops: not saved: neither boot loader nor firmware said what was booted from (no saveoops.boot=)';
 
 describe('--save boot of the composed image', () => {
-  const savingImage = async (): Promise<string> => {
-    const name = `efi-saving-${toolDigest()}`;
-    const folder = await makeOnce(join(cache, 'payloads', name), async (out) => {
-      const kernel = stockKernel('cloud-amd64').vmlinuz;
-      await buildPayloadFolder({ kernel, out, format: 'efi', save: 'boot', crashAppend: 'saveoops.hold=0' });
-    });
-    return join(folder, 'saveoops.efi');
-  };
-
   // Some firmware counts partitions, Linux the places of the table: the second one there is the third place.
   test(
     'on an MBR with a free place is the partition that firmware has started',
     async () => {
-      const source = await savingImage();
+      const source = await composedImage(saving);
       await withTemporaryFolder(async (folder) => {
         const disk = join(folder, 'disk.img');
         const sectors = (256 << 20) / 512;
@@ -59,7 +44,7 @@ describe('--save boot of the composed image', () => {
           ['label: dos', 'label-id: 0x0badcafe'],
           [
             { place: 2, start: second, words: 'type=ef', files: [] },
-            { place: 3, start: third, words: 'type=ef', files: [{ path: 'EFI/BOOT/BOOTX64.EFI', source }] },
+            { place: 3, start: third, words: 'type=ef', files: [{ path: startedFile, source }] },
           ],
         );
         const boot = { kind: 'disk', image: disk, writable: true, device: virtioDisk('disk', 0) } as const;
@@ -75,34 +60,19 @@ describe('--save boot of the composed image', () => {
     limit,
   );
 
-  const grub = (release: Release, ...lines: readonly string[]): readonly EspFile[] => [
-    { path: startedFile, source: grubFile(release) },
-    {
-      path: 'EFI/debian/grub.cfg',
-      source: { text: ['search --file --set=root /kernel', ...lines, 'boot', ''].join('\n') },
-    },
-  ];
-  const systemdBoot: readonly EspFile[] = [
-    { path: startedFile, source: systemdBootFile('bookworm') },
-    {
-      path: 'loader/entries/a.conf',
-      source: { text: `title a\nlinux /kernel\noptions ${serialConsole}\n` },
-    },
-  ];
-
   test.each<[string, boolean, readonly EspFile[]]>([
-    ['systemd-boot', true, systemdBoot],
-    ['GRUB of bookworm, linuxefi', true, grub('bookworm', `linuxefi /kernel ${serialConsole}`)],
-    ['GRUB of bookworm, chainloader', true, grub('bookworm', `chainloader /kernel ${serialConsole}`)],
-    ['GRUB of trixie, linux', true, grub('trixie', `linux /kernel ${serialConsole}`)],
+    ['systemd-boot', true, systemdBootFiles('bookworm', `options ${serialConsole}`)],
+    ['GRUB of bookworm, linuxefi', true, grubFiles('bookworm', `linuxefi /kernel ${serialConsole}`)],
+    ['GRUB of bookworm, chainloader', true, grubFiles('bookworm', `chainloader /kernel ${serialConsole}`)],
+    ['GRUB of trixie, linux', true, grubFiles('trixie', `linux /kernel ${serialConsole}`)],
     // It leaves UEFI by itself, before the entry stub is there.
-    ['GRUB of bookworm, linux', false, grub('bookworm', `linux /kernel ${serialConsole}`)],
+    ['GRUB of bookworm, linux', false, grubFiles('bookworm', `linux /kernel ${serialConsole}`)],
   ])(
     'is the partition that a loader was started from: %s',
     async (_, isTold, loader) => {
       await withTemporaryFolder(async (folder) => {
         const disk = join(folder, 'disk.img');
-        const [start, files] = [2048, [...loader, { path: 'kernel', source: await savingImage() }]];
+        const [start, files] = [2048, [...loader, { path: 'kernel', source: await composedImage(saving) }]];
         await makeDisk(disk, ['label: gpt'], [{ start, words: 'type=uefi', files }]);
         const boot = { kind: 'disk', image: disk, writable: true, device: virtioDisk('disk', 0) } as const;
         const result = await bootFrom(boot, { firmware: 'uefi', endAt: [] });
@@ -121,7 +91,7 @@ describe('--save boot of the composed image', () => {
   test(
     'on a disk without partitions is not known, and it says so',
     async () => {
-      const result = await bootEfiFile(await savingImage(), undefined, { endAt: [] });
+      const result = await bootEfiFile(await composedImage(saving), undefined, { endAt: [] });
       captured(result, vfsPanic);
       check(result, () => {
         expect(result.serial).toContain(notKnown);

@@ -2,17 +2,14 @@
  * The plain kernel and the composed image on the same machine, both started by firmware (PE), with a random number generator and a
  * TPM: what the kernel says of the machine differs in the crash region alone. armed-against-plain.test.ts does the same for BIOS.
  */
-import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { ScenarioResult } from '../src/machine/scenario.js';
-import { limit } from './efi-lane.js';
+import { composedImage, limit } from './efi-lane.js';
 import { check, guestBlock, serialConsole } from './harness/boot.js';
-import { buildPayloadFolder } from './harness/build.js';
 import { earlyLog, withoutStamp } from './harness/early-log.js';
 import { bootEsp } from './harness/esp.js';
-import { cache, makeOnce } from './harness/folders.js';
 import { guestInitramfs, printBlock } from './harness/guest.js';
-import { stockKernel, toolDigest } from './harness/payloads.js';
+import { stockKernel } from './harness/payloads.js';
 import { withTpm } from './harness/tpm.js';
 
 interface Boot {
@@ -91,12 +88,8 @@ describe('the composed image against the plain kernel, PE', () => {
   /** The crash region with the page of the status node: reserved, and not so in the plain boot. */
   let region: Range;
   beforeAll(async () => {
-    const { vmlinuz } = stockKernel('amd64');
-    const folder = await makeOnce(join(cache, 'payloads', `efi-parity-${toolDigest()}`), async (out) => {
-      await buildPayloadFolder({ kernel: vmlinuz, out, format: 'efi' });
-    });
-    armed = await boot(join(folder, 'saveoops.efi'));
-    plain = await boot(vmlinuz);
+    armed = await boot(await composedImage({}, 'amd64'));
+    plain = await boot(stockKernel('amd64').vmlinuz);
     const known = new Set(e820(plain).map(({ start }) => start));
     const added = e820(armed).filter(({ start, what }) => what === 'reserved' && !known.has(start));
     check(armed.run, () => {

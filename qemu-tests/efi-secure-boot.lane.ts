@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { SigningKey } from '../src/host/sign-image.js';
-import { composedImage, guestPanic, limit, panickingGuest, said, startedFile, vfsPanic } from './efi-lane.js';
+import { composedImage, guestPanic, limit, panickingGuest, said, vfsPanic } from './efi-lane.js';
 import { captured, check, serialConsole, type RunOptions } from './harness/boot.js';
 import { buildPayloadFolder } from './harness/build.js';
 import { bootEfiFile, bootEsp } from './harness/esp.js';
-import { grubFile, ovmf, ovmfFile, packageFile, type Release } from './harness/loaders.js';
-import type { EspFile } from './harness/make-esp.js';
+import { grubConfig, grubFile, ovmf, ovmfFile, packageFile, type Release } from './harness/loaders.js';
+import { startedFile, type EspFile } from './harness/make-esp.js';
 import { stockKernel } from './harness/payloads.js';
 import { makeKey, signFile, writeVariables, type EnrolledKeys } from './harness/secure-boot.js';
 
@@ -91,10 +91,6 @@ describe.each<[Release, Release]>([
 ])('GRUB of %s, started by shim of %s', (release, shimRelease) => {
   const disk = async (image: string): Promise<readonly EspFile[]> => {
     const shim = packageFile(shimRelease, 'shim-unsigned', 'usr/lib/shim/shimx64.efi');
-    const text = [
-      ...['search --file --set=root /kernel', `linux /kernel ${serialConsole}`],
-      ...['initrd /initrd', 'boot', ''],
-    ].join('\n');
     return [
       { path: startedFile, source: await signFile(shim, keys.firmware, folder, 'shim.efi') },
       // Only shim knows this key.
@@ -102,7 +98,7 @@ describe.each<[Release, Release]>([
         path: 'EFI/BOOT/grubx64.efi',
         source: await signFile(grubFile(release), keys.owner, folder, 'grub.efi'),
       },
-      { path: 'EFI/debian/grub.cfg', source: { text } },
+      grubConfig(`linux /kernel ${serialConsole}`, 'initrd /initrd'),
       { path: 'kernel', source: image },
       { path: 'initrd', source: await panickingGuest() },
     ];

@@ -13,14 +13,13 @@ import type { QmpClient } from '../src/machine/qmp.js';
 import { planDef, regionPlaces, startupPatternSize, structSize } from '../src/stubs/shared-layout.js';
 import { loadStubObjects, requireSymbol } from '../src/stubs/stub-objects.js';
 import { StructureWriter } from '../src/stubs/structure-writer.js';
-import { composedImage, guestPanic, limit, panickingGuest, said, vfsPanic } from './efi-lane.js';
+import { bootUnarmed, composedImage, guestPanic, limit, panickingGuest, said, vfsPanic } from './efi-lane.js';
 import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
-import { buildPayloadFolder } from './harness/build.js';
 import { host } from './harness/disks.js';
 import { bootEfiFile, bootEsp } from './harness/esp.js';
 import { ramAtOneTiB } from './harness/large-memory.js';
 import { packageFile } from './harness/loaders.js';
-import { payload, stockKernel } from './harness/payloads.js';
+import { payload } from './harness/payloads.js';
 import { asReadByVgaBios, lastRow, screenOf, sizeOf } from './harness/screen.js';
 import { screenAtReset } from './harness/screen-at-reset.js';
 import { meeting, monitor } from './handover.js';
@@ -91,23 +90,10 @@ describe('memory', () => {
   test(
     'none for the crash region: E05, by firmware',
     async () => {
-      await withTemporaryFolder(async (folder) => {
-        await buildPayloadFolder({
-          kernel: stockKernel('cloud-amd64').vmlinuz,
-          out: folder,
-          format: 'efi',
-          crashSize: '900M',
-        });
-        const result = await bootEfiFile(join(folder, 'saveoops.efi'), `${serialConsole} panic=-1`, {
-          endAt: [/Rebooting in|reboot: machine restart/],
-        });
-        check(result, () => {
-          expect(said(result)).toEqual([
-            'saveoops: E05 not armed: no free RAM below 4 GiB for the crash region',
-          ]);
-          expect(result.serial).toContain(vfsPanic);
-        });
-      });
+      await bootUnarmed(
+        await composedImage({ crashSize: '900M' }),
+        'saveoops: E05 not armed: no free RAM below 4 GiB for the crash region',
+      );
     },
     limit,
   );
@@ -144,15 +130,10 @@ describe('memory', () => {
         plan.put('startup', Buffer.alloc(startupPatternSize, 1));
         bytes.set(plan.seal(), planAt);
         await writeFile(join(folder, 'other.efi'), bytes);
-        const result = await bootEfiFile(join(folder, 'other.efi'), `${serialConsole} panic=-1`, {
-          endAt: [/Rebooting in|reboot: machine restart/],
-        });
-        check(result, () => {
-          expect(said(result)).toEqual([
-            'saveoops: E42 not armed: the kernel that its EFI stub is about to start was not found',
-          ]);
-          expect(result.serial).toContain(vfsPanic);
-        });
+        await bootUnarmed(
+          join(folder, 'other.efi'),
+          'saveoops: E42 not armed: the kernel that its EFI stub is about to start was not found',
+        );
       });
     },
     limit,
@@ -210,23 +191,15 @@ describe('a panic once the kernel runs', () => {
   test(
     'with --reset-vga leaves the frame buffer alone, and says so',
     async () => {
-      await withTemporaryFolder(async (folder) => {
-        await buildPayloadFolder({
-          kernel: stockKernel('cloud-amd64').vmlinuz,
-          out: folder,
-          format: 'efi',
-          resetVga: true,
-          crashAppend: 'saveoops.hold=0',
-        });
-        const { options, seen } = screenAtReset(async (qmp, path) => sizeOf(await screenOf(qmp, path)));
-        const result = await bootEfiFile(join(folder, 'saveoops.efi'), serialConsole, options);
-        captured(result, vfsPanic);
-        check(result, () => {
-          expect(said(result)).toEqual([
-            'saveoops: E43 armed; --reset-vga is for machines that BIOS has started: left out',
-          ]);
-          expect(seen()).toBe('1280x800');
-        });
+      const { options, seen } = screenAtReset(async (qmp, path) => sizeOf(await screenOf(qmp, path)));
+      const image = await composedImage({ resetVga: true, crashAppend: 'saveoops.hold=0' });
+      const result = await bootEfiFile(image, serialConsole, options);
+      captured(result, vfsPanic);
+      check(result, () => {
+        expect(said(result)).toEqual([
+          'saveoops: E43 armed; --reset-vga is for machines that BIOS has started: left out',
+        ]);
+        expect(seen()).toBe('1280x800');
       });
     },
     limit,

@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { readManifest } from '../../src/image/payload-folder.js';
 import { readKernelSymbols, requireFunction } from '../../src/machine/kernel-functions.js';
-import { bootImage } from './boot-image.js';
+import { unattendedDisk } from '../harness/unattended-disk.js';
 import { countAt, countInstructions } from './count-instructions.js';
 import { buildPayload, MiB, randomFile } from './timed.js';
 
@@ -24,13 +24,13 @@ const initrdSizes = [16, 100];
 const loadAddress = 0x100000n;
 
 export async function benchBoot(kernel: string, folder: string): Promise<string> {
+  const startKernel = requireFunction(await readKernelSymbols(kernel), 'start_kernel');
   const rows: string[] = [];
   for (const size of initrdSizes) {
     const initrd = randomFile(join(folder, 'initrd.img'), size * MiB);
     const out = join(folder, `boot-${basename(kernel)}-${size}`);
     buildPayload(kernel, initrd, out);
     const { debug } = await readManifest(out);
-    const startKernel = requireFunction(await readKernelSymbols(kernel), 'start_kernel');
     const plain = await bootOf(out, 'saveoops-plain', loadAddress, startKernel);
     const armed = await bootOf(out, 'saveoops', loadAddress + BigInt(debug.stub), startKernel);
     const row = (what: string, key: keyof BootCount, unit = 'M'): string =>
@@ -51,7 +51,7 @@ async function bootOf(out: string, label: string, entry: bigint, startKernel: bi
   const folder = join(out, label);
   mkdirSync(folder);
   const counted = await countInstructions(
-    { boot: { kind: 'disk', image: await bootImage(out, label, 'nokaslr', folder) } },
+    { boot: { kind: 'disk', image: await unattendedDisk(out, label, 'nokaslr', folder) } },
     folder,
     {
       places: [

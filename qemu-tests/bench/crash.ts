@@ -9,7 +9,7 @@ import { captureFile } from '../../src/compose/payload-files.js';
 import { readKernelSymbols, requireFunction } from '../../src/machine/kernel-functions.js';
 import { buildPayloadFolder } from '../harness/build.js';
 import { guestInitramfs } from '../harness/guest.js';
-import { bootImage } from './boot-image.js';
+import { unattendedDisk } from '../harness/unattended-disk.js';
 import { countInstructions, type Places } from './count-instructions.js';
 
 /** Byte offsets in a bzImage's protected-mode code: the 32-bit entry, and the 64-bit one (boot.rst). */
@@ -56,7 +56,7 @@ echo c >/proc/sysrq-trigger
   for (const { label, words } of ways) {
     const run = join(folder, String(counts.length));
     mkdirSync(run);
-    const image = await bootImage(dir, label, words, run);
+    const image = await unattendedDisk(dir, label, words, run);
     const { visits } = await countInstructions({ boot: { kind: 'disk', image } }, run, places);
     counts.push(Number((visits.at(-1)?.count ?? 0n) - (visits[0]?.count ?? 0n)));
   }

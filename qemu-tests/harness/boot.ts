@@ -8,13 +8,12 @@ import { copyFile, mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, expect } from '@jest/globals';
-import { logEnds } from '../../src/capture-initramfs/markers.js';
 import { unattendedConfig } from '../../src/image/boot-config.js';
 import { makeDiskImage } from '../../src/image/disk-image.js';
 import type { ImageFile } from '../../src/image/image-files.js';
 import { makeIsoImage } from '../../src/image/iso-image.js';
 import { readPayloadFolder, withConfig } from '../../src/image/payload-folder.js';
-import { judgeCapture, wrongEnds } from '../../src/machine/outcome.js';
+import { captureEnds, judgeCapture } from '../../src/machine/outcome.js';
 import type { BootSource, Firmware } from '../../src/machine/qemu-command.js';
 import { markedBlocks } from '../../src/machine/recovered-log.js';
 import { runScenario, type Scenario, type ScenarioResult } from '../../src/machine/scenario.js';
@@ -65,8 +64,6 @@ export interface BootOptions extends RunOptions {
 
 /** The serial console as `saveoops test` asks for it. */
 export const serialConsole = 'console=ttyS0,115200';
-
-const captureEnds = [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)];
 
 /** Media of this file's runs, by serial log. Those of runs with evidence stay: a reproduce line names them. */
 const media = new Map<string, string>();

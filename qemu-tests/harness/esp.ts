@@ -4,7 +4,7 @@ import { withTemporaryFolder } from '../../src/host/files.js';
 import type { ScenarioResult } from '../../src/machine/scenario.js';
 import { join } from 'node:path';
 import { bootFrom, type RunOptions } from './boot.js';
-import { makeEsp, type EspFile } from './make-esp.js';
+import { makeEsp, startedFile, type EspFile } from './make-esp.js';
 
 /** Boots such a disk. */
 export async function bootEsp(files: readonly EspFile[], options: RunOptions = {}): Promise<ScenarioResult> {
@@ -27,7 +27,7 @@ export async function bootEfiFile(
 ): Promise<ScenarioResult> {
   return await bootEsp(
     cmdline === undefined
-      ? [{ path: 'EFI/BOOT/BOOTX64.EFI', source: file }]
+      ? [{ path: startedFile, source: file }]
       : [
           { path: 'kernel.efi', source: file },
           { path: 'startup.nsh', source: { text: `fs0:\r\nkernel.efi ${cmdline}\r\n` } },

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { RunOptions } from './boot.js';
 import { cache } from './folders.js';
+import { startedFile, type EspFile } from './make-esp.js';
 
 export type Release = 'bookworm' | 'trixie' | 'sid';
 
@@ -18,7 +19,27 @@ export function grubFile(release: Release): string {
   return packageFile(release, 'grub-efi-amd64-unsigned', 'usr/lib/grub/x86_64-efi/monolithic/grubx64.efi');
 }
 
-export function systemdBootFile(release: Release): string {
+/** What GRUB does on a disk that has the kernel as /kernel. @param lines that load it */
+export function grubConfig(...lines: readonly string[]): EspFile {
+  const text = ['search --file --set=root /kernel', ...lines, 'boot', ''].join('\n');
+  return { path: 'EFI/debian/grub.cfg', source: { text } };
+}
+
+/** As firmware's boot loader, with that configuration. */
+export function grubFiles(release: Release, ...lines: readonly string[]): readonly EspFile[] {
+  return [{ path: startedFile, source: grubFile(release) }, grubConfig(...lines)];
+}
+
+/** As firmware's boot loader, with one entry of type 1. @param lines of the entry, beside its title */
+export function systemdBootFiles(release: Release, ...lines: readonly string[]): readonly EspFile[] {
+  const text = ['title a', 'linux /kernel', ...lines, ''].join('\n');
+  return [
+    { path: startedFile, source: systemdBootFile(release) },
+    { path: 'loader/entries/a.conf', source: { text } },
+  ];
+}
+
+function systemdBootFile(release: Release): string {
   return packageFile(release, 'systemd-boot-efi', 'usr/lib/systemd/boot/efi/systemd-bootx64.efi');
 }
 

@@ -7,6 +7,9 @@ import { host } from './disks.js';
 /** Bytes: FAT32 wants 33 MiB, and a composed image of two kernels takes 60. */
 export const espSize = 256 << 20;
 
+/** Where firmware looks for what to start on a disk. */
+export const startedFile = 'EFI/BOOT/BOOTX64.EFI';
+
 export interface EspFile {
   /** From the file system's root: "EFI/BOOT/BOOTX64.EFI". */
   readonly path: string;

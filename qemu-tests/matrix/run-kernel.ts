@@ -1,22 +1,20 @@
 /** One kernel of the matrix: built, booted to userspace, panicked early and late, its VMCOREINFO compared, started by UEFI. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { synthesiseVmcoreinfo } from '../../src/arm/vmcoreinfo.js';
-import { logEnds } from '../../src/capture-initramfs/markers.js';
 import { runTest } from '../../src/commands/test.js';
 import { SaveoopsError } from '../../src/errors.js';
-import { unattendedConfig } from '../../src/image/boot-config.js';
-import { makeDiskImage } from '../../src/image/disk-image.js';
-import { readManifest, readPayloadFolder } from '../../src/image/payload-folder.js';
+import { readManifest } from '../../src/image/payload-folder.js';
 import { loadKernel } from '../../src/kernel/load-kernel.js';
-import { judgeCapture, wrongEnds, type Outcome } from '../../src/machine/outcome.js';
+import { captureEnds, judgeCapture, type Outcome } from '../../src/machine/outcome.js';
 import type { Firmware } from '../../src/machine/qemu-command.js';
 import { markedBlocks } from '../../src/machine/recovered-log.js';
 import { runScenario } from '../../src/machine/scenario.js';
 import { buildPayloadFolder } from '../harness/build.js';
-import { makeEsp } from '../harness/make-esp.js';
+import { makeEsp, startedFile } from '../harness/make-esp.js';
 import { blockBegins, blockEnds, guestInitramfs } from '../harness/guest.js';
+import { unattendedDisk } from '../harness/unattended-disk.js';
 import { keyOf, printKcore, runTimeKeys, vmcoreinfoOf } from '../vmcoreinfo-lines.js';
 import type { KernelResult } from './report.js';
 
@@ -28,8 +26,6 @@ const passed = 'passed';
 const guestPanic = 'sysrq triggered crash';
 /** Of a kernel without a root file system. */
 const mountPanic = 'VFS: Unable to mount root fs';
-
-const captureEnds = [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)];
 
 export interface MatrixRun {
   /** Path of the primary's bzImage. */
@@ -93,7 +89,7 @@ async function test(dir: string, panic: string, firmware: Firmware = 'bios'): Pr
 /** The composed image as the file that firmware starts by itself; it has no command line, so the screen alone tells of the primary. */
 async function startByFirmware(composed: string, folder: string): Promise<string> {
   const image = join(folder, 'esp.img');
-  await makeEsp(image, [{ path: 'EFI/BOOT/BOOTX64.EFI', source: composed }]);
+  await makeEsp(image, [{ path: startedFile, source: composed }]);
   const run = await runScenario({
     machine: { boot: { kind: 'disk', image }, firmware: 'uefi' },
     folder,
@@ -109,14 +105,7 @@ async function bootToUserspace(
   folder: string,
   primary: string,
 ): Promise<Record<'boot' | 'late' | 'vmcoreinfo', string>> {
-  const { files, configText } = await readPayloadFolder(dir);
-  const config = join(folder, 'syslinux.cfg');
-  writeFileSync(config, unattendedConfig(configText, 'saveoops', 'console=ttyS0,115200'));
-  const image = join(folder, 'boot.img');
-  await makeDiskImage(
-    files.map(({ name, source }) => ({ name, source: name === 'syslinux.cfg' ? config : source })),
-    image,
-  );
+  const image = await unattendedDisk(dir, 'saveoops', 'console=ttyS0,115200', folder);
   const run = await runScenario({
     machine: { boot: { kind: 'disk', image } },
     folder,

@@ -3,12 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { logEnds } from '../../src/capture-initramfs/markers.js';
 import { readManifest } from '../../src/image/payload-folder.js';
 import type { Kernel } from '../../src/kernel/load-kernel.js';
 import { injectPanic } from '../../src/machine/inject-panic.js';
 import { functionAddress } from '../../src/machine/kernel-functions.js';
-import { judgeCapture, wrongEnds } from '../../src/machine/outcome.js';
+import { captureEnds, judgeCapture } from '../../src/machine/outcome.js';
 import type { Firmware } from '../../src/machine/qemu-command.js';
 import { runScenario } from '../../src/machine/scenario.js';
 import type { Manifest } from '../../src/payload/manifest.js';
@@ -64,7 +63,7 @@ export async function runPoint(sweep: Sweep, point: SweepPoint): Promise<SweepRe
       },
       folder,
       timeout,
-      endAt: [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)],
+      endAt: captureEnds,
       debug: async (gdb) => {
         await injectPanic(gdb, {
           functionName: point.name,

@@ -4,12 +4,13 @@
  * All libraries go to /lib and the dynamic loader to the path that the programs name, so the archive works
  * whatever the library folders of the build machine are called (init exports LD_LIBRARY_PATH=/lib).
  */
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { ELFCLASS64, EM_X86_64 } from '../formats/elf/elf-tables.js';
 import { type Elf, parseElf } from '../formats/elf/parse-elf.js';
 import { fileError, readInput } from '../host/files.js';
+import { exists } from '../host/presence.js';
 import { runTool } from '../host/run-tool.js';
 import { generator } from '../host/version.js';
 import { type ArchiveEntry } from './cpio-archive.js';
@@ -265,13 +266,6 @@ async function findLibrary(
 
 function isX86Elf64(elf: Elf): boolean {
   return elf.header.ei_class === ELFCLASS64 && elf.header.e_machine === EM_X86_64;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function aptLine(program: CaptureProgram): string {

@@ -1,9 +1,10 @@
 /** Finds the modules of a kernel on this machine: /lib/modules/RELEASE, or what lies in an unpacked package. */
-import { access, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { moduleNameOf, parseModulesDep } from '../formats/modules/modules-dep.js';
 import { fileError } from '../host/files.js';
+import { exists } from '../host/presence.js';
 
 export interface ModuleTree {
   readonly folder: string;
@@ -88,11 +89,4 @@ async function readList(path: string): Promise<string[]> {
   } catch (error) {
     throw fileError(path, 'a list of kernel modules', error);
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

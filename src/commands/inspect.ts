@@ -2,11 +2,11 @@
  * `saveoops inspect FILE`: what is in a payload, with every digest checked: of saveoops.c32 from the file alone; of
  * saveoops-efi.c32, the module for UEFI, with the saveoops.c32 beside it that it reads; of a folder both.
  */
-import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ByteView } from '../bytes/byte-reader.js';
 import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
+import { exists, isFolder } from '../host/presence.js';
 import { checkComposed, declaredEntries } from '../payload/check-composed.js';
 import { efiLoadTable, isSealed, payloadLoadTable, readManifest } from '../payload/com32-file.js';
 import { efiModuleFile, payloadFile } from '../compose/payload-files.js';
@@ -24,6 +24,7 @@ export interface InspectOptions {
 }
 
 const efiSuffix = '-efi.c32';
+const wantedPayload = `a ${payloadFile}`;
 
 /**
  * Throws `file`, `wrong-file`, `truncated`, `format` for a module and a payload of two builds, or, after the table, `digest`,
@@ -33,40 +34,46 @@ export async function runInspect(
   options: InspectOptions,
   io: { readonly out: (text: string) => void },
 ): Promise<void> {
-  const { payload, module } = await chooseFiles(options.file);
-  const bytes = await readInput(payload, 'a saveoops.c32');
-  const manifest = readManifest(bytes, payload);
+  const { payload, module } = await readFiles(options.file);
+  const { path, bytes } = payload;
+  const manifest = readManifest(bytes, path);
   const damaged = damagedRegions(bytes, manifest);
-  const isModuleGood = module === undefined || isGoodModule(module, { bytes, manifest, payload });
+  const isModuleGood = module === undefined || isGoodModule(module, payload, manifest);
   if (options.json) io.out(`${forJson(manifest, 1)}\n`);
   else {
     const names = new Set(damaged.map((region) => region.name));
     if (!isModuleGood) names.add(efiModuleFile);
     io.out(renderPayloadTable(manifest, names));
   }
-  refuseDamage(damaged, payload);
-  checkHeaders(bytes, manifest, payload);
+  refuseDamage(damaged, path);
+  checkHeaders(bytes, manifest, path);
   if (!isModuleGood) throw damage(module.path, `${basename(module.path)}: other bytes than were written`);
 }
 
-interface EfiModule {
+interface ReadFile {
   readonly path: string;
   readonly bytes: Uint8Array;
+}
+
+interface EfiModule extends ReadFile {
   readonly loadTable: Uint8Array;
 }
 
 /** Throws `file`, `wrong-file`, `truncated`, `format`. */
-async function chooseFiles(
+async function readFiles(
   path: string,
-): Promise<{ readonly payload: string; readonly module: EfiModule | undefined }> {
+): Promise<{ readonly payload: ReadFile; readonly module: EfiModule | undefined }> {
   if (await isFolder(path)) {
     const beside = join(path, efiModuleFile);
-    const module = (await exists(beside)) ? await readEfiModule(beside) : undefined;
-    return { payload: join(path, payloadFile), module };
+    const module = (await exists(beside)) ? asEfiModule(await read(beside)) : undefined;
+    return { payload: await read(join(path, payloadFile), wantedPayload), module };
   }
-  const module = await readEfiModule(path);
-  if (module === undefined) return { payload: path, module };
-  if (path.endsWith(efiSuffix)) return { payload: `${path.slice(0, -efiSuffix.length)}.c32`, module };
+  const file = await read(path);
+  const module = asEfiModule(file);
+  if (module === undefined) return { payload: file, module };
+  if (path.endsWith(efiSuffix)) {
+    return { payload: await read(`${path.slice(0, -efiSuffix.length)}.c32`, wantedPayload), module };
+  }
   throw new SaveoopsError('wrong-file', 'a module for UEFI under a name by which it finds no payload', {
     where: path,
     found: basename(path),
@@ -75,9 +82,12 @@ async function chooseFiles(
   });
 }
 
-/** undefined: another file. Throws `file`, `wrong-file`, `truncated`, `format`. */
-async function readEfiModule(path: string): Promise<EfiModule | undefined> {
-  const bytes = await readInput(path, `a ${payloadFile} or ${efiModuleFile}`);
+async function read(path: string, wanted = `a ${payloadFile} or ${efiModuleFile}`): Promise<ReadFile> {
+  return { path, bytes: await readInput(path, wanted) };
+}
+
+/** undefined: another file. Throws `wrong-file`, `truncated`, `format`. */
+function asEfiModule({ path, bytes }: ReadFile): EfiModule | undefined {
   const loadTable = efiLoadTable(bytes, path);
   return loadTable && { path, bytes, loadTable };
 }
@@ -85,37 +95,24 @@ async function readEfiModule(path: string): Promise<EfiModule | undefined> {
 /** Throws `format` when the module is not of the payload's build: it would find wrong sums, and boot the plain entry. */
 function isGoodModule(
   { path, bytes, loadTable }: EfiModule,
-  { bytes: payloadBytes, manifest, payload }: { bytes: Uint8Array; manifest: Manifest; payload: string },
+  payload: ReadFile,
+  { efiModule }: Manifest,
 ): boolean {
   const found = sha256Hex(bytes);
-  if (found === manifest.efiModule.sha256) return true;
-  const ofPayload = payloadLoadTable(payloadBytes, payload);
+  if (found === efiModule.sha256) return true;
+  const ofPayload = payloadLoadTable(payload.bytes, payload.path);
   if (!isSealed(loadTable) || Buffer.compare(loadTable, ofPayload) === 0) return false;
   throw new SaveoopsError('format', 'the module for UEFI and the payload are of two builds', {
     where: path,
-    found: `a load table for another file than ${payload}; SHA-256 ${found}`,
-    wanted: `SHA-256 ${manifest.efiModule.sha256}`,
+    found: `a load table for another file than ${payload.path}; SHA-256 ${found}`,
+    wanted: `SHA-256 ${efiModule.sha256}`,
     hint: 'copy both files from where they were built, or build again',
   });
 }
 
-async function isFolder(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (status) => status.isDirectory(),
-    () => false,
-  );
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 /** Reads a payload and checks every digest. Throws `file`, `wrong-file`, `truncated`, or `digest`. */
 export async function verifyPayload(file: string): Promise<void> {
-  const bytes = await readInput(file, 'a saveoops.c32');
+  const bytes = await readInput(file, wantedPayload);
   refuseDamage(damagedRegions(bytes, readManifest(bytes, file)), file);
 }
 

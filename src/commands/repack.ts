@@ -1,5 +1,4 @@
 /** `saveoops repack`: another command line or initramfs in a payload, without the work of a build. */
-import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { parseCrashSize } from '../config/parse-size.js';
 import { armedAppend, checkAppend, renderSyslinuxConfig } from '../config/syslinux-config.js';
@@ -7,6 +6,7 @@ import { SaveoopsError } from '../errors.js';
 import { efiConfig } from '../image/boot-config.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 import { makeFolder, permissionsOf, readInput, writeAtomic, writeTogether } from '../host/files.js';
+import { isFolder } from '../host/presence.js';
 import { digestInitrd, encodeManifest, type Com32File, type Initrd } from '../payload/com32-file.js';
 import type { Manifest } from '../payload/manifest.js';
 import { foreignCrashInitrd } from '../payload/build-payload.js';
@@ -159,13 +159,6 @@ function configOf(template: string, { primary, crash }: Manifest): string {
     crashInitrdFile: captureFile,
     crashAppend: crash.append,
   });
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (status) => status.isDirectory(),
-    () => false,
-  );
 }
 
 function report({ out, append }: RepackOptions, { size, manifest }: Com32File): string {

@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { logEnds } from '../capture-initramfs/markers.js';
 import { SaveoopsError } from '../errors.js';
 import { makeFolder, readInput, withTemporaryFolder } from '../host/files.js';
 import { unattendedConfig, type BootEntry } from '../image/boot-config.js';
@@ -17,7 +16,7 @@ import { readManifest, readPayloadFolder, withConfig, type PayloadFolder } from 
 import { machineNeeds, requireOnHost, uefiMachineNeeds } from '../image/requirements.js';
 import { injectPanic, type PanicInjection } from '../machine/inject-panic.js';
 import { functionAddress, readKernelSymbols, requireFunction } from '../machine/kernel-functions.js';
-import { bootPrompt, judgeCapture, outcomeExitCode, wrongEnds, type Outcome } from '../machine/outcome.js';
+import { bootPrompt, captureEnds, judgeCapture, outcomeExitCode, type Outcome } from '../machine/outcome.js';
 import { shellWord } from '../host/shell-word.js';
 import type { Firmware, MachineSpec } from '../machine/qemu-command.js';
 import { runScenario } from '../machine/scenario.js';
@@ -229,7 +228,7 @@ async function runInQemu(
     folder,
     timeout: options.timeout ?? testDefaults.timeout,
     // The end marker settles the run: what follows is the crash kernel's pause before it resets the machine.
-    endAt: [new RegExp(`${logEnds}\\s*$`), ...wrongEnds.map(({ pattern }) => pattern)],
+    endAt: captureEnds,
     endAtPrompt: [bootPrompt.pattern],
     ...(injection && {
       debug: async (gdb): Promise<void> => {

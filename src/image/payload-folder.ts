@@ -1,8 +1,9 @@
 /** The folder that `saveoops build` wrote: what `image` and `test` take from it. */
-import { readdir, stat, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { basename, join, posix } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
+import { exists } from '../host/presence.js';
 import { manifestBytes } from '../payload/com32-file.js';
 import type { Manifest } from '../payload/manifest.js';
 import { parseManifest } from '../payload/parse-manifest.js';
@@ -123,14 +124,5 @@ async function requireFiles(folder: string, names: readonly string[], why?: stri
       wanted: 'a folder that saveoops build wrote',
       hint: `saveoops build --kernel FILE --out ${folder}`,
     });
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch {
-    return false;
   }
 }

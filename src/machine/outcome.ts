@@ -1,4 +1,5 @@
 /** The judgement on one run in QEMU. Pure. */
+import { logEnds } from '../capture-initramfs/markers.js';
 import { emulatorFault } from './emulator-faults.js';
 import { recoveredLog, type RecoveredLog } from './recovered-log.js';
 import { serialParts, type SerialParts } from './serial-parts.js';
@@ -39,6 +40,12 @@ export const wrongEnds: readonly { readonly pattern: RegExp; readonly meaning: s
     pattern: /---\[ end Kernel panic/,
     meaning: 'a kernel halted after its panic, without capture',
   },
+];
+
+/** Lines that settle a capture run: the crash kernel has printed the whole log, or it will not. */
+export const captureEnds: readonly RegExp[] = [
+  new RegExp(`${logEnds}\\s*$`),
+  ...wrongEnds.map(({ pattern }) => pattern),
 ];
 
 /** Syslinux's prompt: a line without an end (Scenario.endAtPrompt). */

@@ -1,7 +1,8 @@
 /** Where the captures of this system are, when nobody says where. */
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { isFolder } from '../host/presence.js';
 
 const usual: readonly string[] = ['/boot/saveoops', '/boot/efi/saveoops', '/saveoops'];
 
@@ -21,7 +22,7 @@ const nameFolders: Readonly<Record<string, string>> = {
 export async function defaultPlaces(root = '/'): Promise<readonly string[]> {
   const named = await namedPlace(root);
   const places = [...(named === undefined ? [] : [named]), ...usual.map((place) => join(root, place))];
-  const exists = await Promise.all(places.map(isDirectory));
+  const exists = await Promise.all(places.map(isFolder));
   return [...new Set(places.filter((_, index) => exists[index] === true))];
 }
 
@@ -77,11 +78,4 @@ function unescape(path: string): string {
 
 async function text(path: string): Promise<string> {
   return await readFile(path, 'utf8').catch(() => '');
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (status) => status.isDirectory(),
-    () => false,
-  );
 }

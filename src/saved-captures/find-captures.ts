@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { fileError } from '../host/files.js';
+import { isFolder } from '../host/presence.js';
 import { parseCaptureName } from './capture-name.js';
 import { defaultPlaces } from './default-places.js';
 import { captureAt, capturesInFolder } from './folder-store.js';
@@ -103,11 +104,4 @@ async function statOf(path: string, wanted: string): ReturnType<typeof stat> {
   return await stat(path).catch((error: unknown) => {
     throw fileError(path, wanted, error);
   });
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (status) => status.isDirectory(),
-    () => false,
-  );
 }

@@ -208,7 +208,7 @@ int arm(void)
 		table->font = region + PLACE_FONT;
 		table->pixels = frame_buffer_of(screen);
 	}
-	if (!frame_buffer_of(screen).base && (screen[6] == 3 || screen[6] == 2)) {
+	if (is_text_mode(screen)) {
 		table->screen_columns = screen[7];
 		table->screen_lines = screen[0xe];
 	}

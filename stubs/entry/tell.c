@@ -22,7 +22,7 @@ void tell(const char *text)
 {
 	const u8 *screen = state.boot_params->screen_info;
 	struct frame_buffer pixels = frame_buffer_of(screen);
-	int text_mode = !pixels.base && (screen[6] == 3 || screen[6] == 2);
+	int text_mode = is_text_mode(screen);
 
 	say_serial(text);
 	say_screen(text, text_mode ? screen[7] : 0, text_mode ? screen[0xe] : 0);

@@ -50,4 +50,10 @@ static inline struct frame_buffer frame_buffer_of(const u8 *screen_info)
 	return screen;
 }
 
+/* Whether screen_info describes a VGA in text mode: orig_video_mode 2 or 3, which a loader may leave there beside a frame buffer. */
+static inline int is_text_mode(const u8 *screen_info)
+{
+	return !frame_buffer_of(screen_info).base && (screen_info[6] == 3 || screen_info[6] == 2);
+}
+
 #endif
