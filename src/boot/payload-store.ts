@@ -1,23 +1,23 @@
 /**
- * The payloads of an installed system, one folder for each kernel version V under /boot/saveoops:
+ * The payloads of an installed system, one folder for each kernel version V in the store, /boot/saveoops:
  *
- *   V       what the menu's armed entry boots
+ *   V       what the armed entry boots
  *   V.old   the payload before it
- *   V.new   being written; never named by the menu
+ *   V.new   being written; never named by a boot loader
  *
- * A folder holds saveoops.c32, saveoops.json, and update.json: the settings that the payload was built with.
+ * A folder holds the payload, as the loader boots it (loader.ts), saveoops.json, and update.json: the settings that the payload
+ * was built with.
  */
 import { constants } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256Hex } from '../bytes/digests.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, readInput } from '../host/files.js';
+import { fileError, readInput, writeAtomic } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import { readManifest } from '../image/payload-folder.js';
 import type { Manifest } from '../payload/manifest.js';
 
-export const payloadFile = 'saveoops.c32';
 export const settingsFile = 'update.json';
 
 export interface StoredPayload {
@@ -66,8 +66,14 @@ export interface NewFile {
 /**
  * Writes V.new and sees it onto the disk. When there is no room for all of it beside what is there, V.old goes.
  * Throws `no-space` before anything is written, or `file`.
+ * @param secret name of the file that only root can read: an initramfs may hold secrets, and a payload may hold an initramfs
  */
-export async function writeNew(store: string, version: string, files: readonly NewFile[]): Promise<void> {
+export async function writeNew(
+  store: string,
+  version: string,
+  files: readonly NewFile[],
+  secret: string,
+): Promise<void> {
   const folder = join(store, `${version}.new`);
   await removeStored(store, `${version}.new`);
   const need = files.reduce((sum, { chunks }) => sum + sizeOf(chunks), 0);
@@ -84,8 +90,7 @@ export async function writeNew(store: string, version: string, files: readonly N
   try {
     await mkdir(folder);
     for (const { name, chunks } of files) {
-      // An initramfs may hold secrets, and a payload holds an initramfs.
-      const file = await open(join(folder, name), 'wx', name === payloadFile ? 0o600 : 0o644);
+      const file = await open(join(folder, name), 'wx', name === secret ? 0o600 : 0o644);
       try {
         for (const chunk of chunks) await file.writeFile(chunk);
         await file.sync();
@@ -137,6 +142,12 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+/** latin1, so that whatever bytes a file holds are compared. Throws `file`. */
+export async function writeWhenDifferent(path: string, text: string): Promise<void> {
+  const there = await readFile(path, 'latin1').catch(() => undefined);
+  if (there !== text) await writeAtomic(path, [Buffer.from(text, 'latin1')]);
 }
 
 /** Folders, block rounding and the menu. */

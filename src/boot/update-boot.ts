@@ -1,33 +1,29 @@
 /**
- * Keeps the payloads and the menu of an installed system in step with its kernels.
+ * Keeps the payloads of an installed system, and what its boot loader offers, in step with its kernels.
  *
  * The order of the steps is what makes every moment a bootable one, a power cut or a kill included:
  *
- *   1. the menu no longer has the version armed; its plain entry, or an older kernel's armed one, is the default
+ *   1. the loader no longer offers the version armed; its plain entry, or an older kernel's armed one, is the default
  *   2. V.new is built, written, synced, and read back from the disk with every digest
  *   3. V becomes V.old, V.new becomes V
- *   4. the menu has the version armed again, with V.old as its previous payload
+ *   4. the loader offers the version armed again, with V.old as its previous payload
  *
- * What the menu offers is decided from the files alone, each time anew, so that a run after an interrupted one needs
+ * What is offered is decided from the files alone, each time anew, so that a run after an interrupted one needs
  * to know nothing of it: a payload is armed only while kernel and initramfs in /boot are those inside it.
  */
-import { readdir, readFile, realpath, rename, stat } from 'node:fs/promises';
-import { basename, dirname, join, posix } from 'node:path';
-import { menuFile } from '../capture-initramfs/in-a-row.js';
-import { renderBootMenu, withInclude, withoutInclude, type MenuKernel } from '../config/boot-menu.js';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { SaveoopsError } from '../errors.js';
-import { fileError, isTemporaryName, makeFolder, readInput, writeAtomic } from '../host/files.js';
 import { installedKernels, type InstalledKernel } from './installed-kernels.js';
+import type { Loader, Offer } from './loader.js';
 import {
   digestFile,
   fitOf,
   forgetCached,
-  payloadFile,
   promote,
   readStored,
   removeStored,
   settingsFile,
-  syncFolder,
   writeNew,
   type NewFile,
 } from './payload-store.js';
@@ -36,12 +32,7 @@ import {
 export interface BootFolder {
   /** With vmlinuz-V: /boot. */
   readonly boot: string;
-  /** The user's syslinux.cfg or extlinux.conf. */
-  readonly bootConfig: string;
-  /** Command lines of the plain and the armed entries. */
-  readonly append: string;
-  readonly armedAppend: string;
-  readonly initrdBeside: boolean;
+  readonly loader: Loader;
 }
 
 export interface Update extends BootFolder {
@@ -49,49 +40,18 @@ export interface Update extends BootFolder {
   readonly settings: string;
   /** Build even when nothing has changed. */
   readonly force: boolean;
-  /** Builds one payload: saveoops.c32 and saveoops.json. */
+  /** Builds one payload, in the loader's format. */
   readonly build: (kernel: InstalledKernel) => Promise<readonly NewFile[]>;
-  /** Checks a saveoops.c32. Throws when it is not what was built. */
-  readonly verify: (file: string) => Promise<void>;
   readonly say: (line: string) => void;
 }
 
-/** The same menu without any payload, ready to take the other's name when the disk has no room for a new file. */
-const spareMenuFile = 'syslinux-plain.cfg';
-
-/** Where payloads and menu are; made when it is not there. Throws `file`, or `unsupported` for another file system. */
-export async function openStore({
-  boot,
-  bootConfig,
-}: Pick<BootFolder, 'boot' | 'bootConfig'>): Promise<string> {
-  const store = join(boot, 'saveoops');
-  try {
-    await makeFolder(store);
-    const [here, there] = await Promise.all([stat(store), stat(bootConfig)]);
-    if (here.dev === there.dev) {
-      for (const name of await readdir(store)) if (isTemporaryName(name)) await removeStored(store, name);
-      return store;
-    }
-  } catch (error) {
-    throw fileError(store, `${store} and ${bootConfig}`, error);
-  }
-  throw new SaveoopsError(
-    'unsupported',
-    'the boot configuration is on another file system than the kernels',
-    {
-      where: bootConfig,
-      found: `${bootConfig} and ${store} on two file systems`,
-      wanted: 'one file system: Syslinux reads no other than the one it was started from',
-    },
-  );
-}
-
 /**
- * Builds the payload of one version if it does not fit, and writes the menu. Throws what `build` throws, `usage` for
- * a version that is not installed, `no-space`, `file`, `digest`; the menu is right then, too, if it can be written.
+ * Builds the payload of one version if it does not fit, and has it offered. Throws what `build` throws, `usage` for
+ * a version that is not installed, `no-space`, `file`, `digest`; what is offered is right then, too, if it can be written.
  */
 export async function updateVersion(update: Update, version: string): Promise<void> {
-  const store = await openStore(update);
+  const { loader } = update;
+  const store = await loader.open();
   const kernel = (await installedKernels(update.boot)).find((each) => each.version === version);
   if (kernel === undefined) {
     throw new SaveoopsError('usage', 'no such kernel', {
@@ -101,35 +61,36 @@ export async function updateVersion(update: Update, version: string): Promise<vo
     });
   }
   if (!update.force && (await isCurrent(update, store, kernel))) {
-    await writeMenu(update, store);
-    await joinBootConfig(update, store);
+    await offer(update, store);
+    await loader.join(store);
     update.say(`${version}: up to date`);
     return;
   }
   await disarm(update, store, version);
   try {
     const settings = { name: settingsFile, chunks: [Buffer.from(update.settings)] };
-    await writeNew(store, version, [...(await update.build(kernel)), settings]);
-    const file = join(store, `${version}.new`, payloadFile);
-    await forgetCached(file);
-    await update.verify(file);
+    const files = [...loader.payload.select(await update.build(kernel)), settings];
+    await writeNew(store, version, files, loader.payload.file);
+    const folder = join(store, `${version}.new`);
+    await forgetCached(join(folder, loader.payload.file));
+    await loader.payload.verify(folder);
     await promote(store, version);
   } catch (error) {
     // What went wrong is worth more to a person than what then goes wrong, too, on the same disk.
     await removeStored(store, `${version}.new`).catch(() => undefined);
     // The old payload may still fit, if only settings had changed.
-    await writeMenu(update, store).catch(() => undefined);
+    await offer(update, store).catch(() => undefined);
     throw error;
   }
-  await writeMenu(update, store);
+  await offer(update, store);
   // Not before a payload works: until then the user's own entries are what boots.
-  await joinBootConfig(update, store);
+  await loader.join(store);
   update.say(`${version}: armed`);
 }
 
 /** The files of this version are about to change or to go: it is no longer armed. Throws `file`. */
 export async function beforeChange(folder: BootFolder, version: string): Promise<void> {
-  await disarm(folder, await openStore(folder), version);
+  await disarm(folder, await folder.loader.open(), version);
 }
 
 /**
@@ -137,26 +98,21 @@ export async function beforeChange(folder: BootFolder, version: string): Promise
  * the next update brings its entries back. Throws `file`.
  */
 export async function removeVersion(folder: BootFolder, version: string): Promise<void> {
-  const store = await openStore(folder);
-  await writeMenu(folder, store, { without: version });
+  const store = await folder.loader.open();
+  await offer(folder, store, { without: version });
   await removePayloads(store, version);
 }
 
 /** Payload folders whose kernel is gone. */
-export async function orphans({ boot }: BootFolder): Promise<readonly string[]> {
+export async function orphans({ boot, loader }: BootFolder): Promise<readonly string[]> {
   const versions = new Set((await installedKernels(boot)).map(({ version }) => version));
-  return (await storedVersions(join(boot, 'saveoops'))).filter((version) => !versions.has(version));
+  return (await storedVersions(await loader.open())).filter((version) => !versions.has(version));
 }
 
-/**
- * Takes everything back: the INCLUDE line in the user's configuration, then menu and payloads. Captures stay.
- * Throws `file`.
- */
-export async function disable(folder: Pick<BootFolder, 'boot' | 'bootConfig'>): Promise<void> {
-  const store = await openStore(folder);
-  const { path, text, include } = await readBootConfig(folder, store);
-  await replaceBootConfig(path, text, withoutInclude(text, include));
-  for (const name of [menuFile, spareMenuFile]) await removeStored(store, name);
+/** Takes everything back: what the loader's configuration was given, then the payloads. Captures stay. Throws `file`. */
+export async function disable({ loader }: Pick<BootFolder, 'loader'>): Promise<void> {
+  const store = await loader.open();
+  await loader.leave(store);
   for (const version of await storedVersions(store)) await removePayloads(store, version);
 }
 
@@ -180,77 +136,46 @@ async function isCurrent(update: Update, store: string, kernel: InstalledKernel)
   const stored = await readStored(store, kernel.version);
   if (stored?.settings !== update.settings) return false;
   if ((await fitOf(stored, digests(update.boot, kernel))) !== 'all') return false;
-  return await update.verify(join(store, kernel.version, payloadFile)).then(
+  return await update.loader.payload.verify(join(store, kernel.version)).then(
     () => true,
     () => false,
   );
 }
 
-/** Does not fail for want of room: renaming needs none. Throws `file` when the menu cannot be changed at all. */
+/** Does not fail for want of room. Throws `file` when the version would still be booted armed. */
 async function disarm(folder: BootFolder, store: string, version: string): Promise<void> {
-  const menu = join(store, menuFile);
   try {
-    await writeMenu(folder, store, { disarmed: version });
+    await offer(folder, store, { disarmed: version });
   } catch (error) {
-    try {
-      await rename(join(store, spareMenuFile), menu);
-      await syncFolder(store);
-    } catch {
-      const text = await readFile(menu, 'latin1').catch(() => '');
-      if (text.includes(`/${version}/${payloadFile}`)) throw error;
-    }
+    await folder.loader.withdraw(store, version).catch(() => {
+      throw error;
+    });
   }
 }
 
-interface MenuExceptions {
+interface Exceptions {
   /** Has no armed entry, whatever its payload is; that payload may be offered as the previous one. */
   readonly disarmed?: string;
   /** This version is about to go: it has no entry at all. */
   readonly without?: string;
 }
 
-/** Writes the menu that the files call for, if it is not there already. */
-async function writeMenu(folder: BootFolder, store: string, except: MenuExceptions = {}): Promise<void> {
-  const configFolder = await realpath(dirname(folder.bootConfig));
-  const named = async (path: string): Promise<string> =>
-    posix.relative(configFolder, join(await realpath(dirname(path)), basename(path)));
-  const kernels: MenuKernel[] = [];
+/** Has the loader offer what the files call for. */
+async function offer(folder: BootFolder, store: string, except: Exceptions = {}): Promise<void> {
+  const offers: Offer[] = [];
   for (const kernel of await installedKernels(folder.boot)) {
-    if (kernel.version === except.without) continue;
-    const { armed, previous } = await offered(folder, store, kernel, except);
-    const path = (name: string | undefined): Promise<string> | undefined =>
-      name === undefined ? undefined : named(join(store, name, payloadFile));
-    const initrdFile =
-      kernel.initrd === undefined ? undefined : await named(join(folder.boot, kernel.initrd));
-    const beside = folder.initrdBeside && initrdFile !== undefined ? `initrd=${initrdFile} ` : '';
-    kernels.push({
-      version: kernel.version,
-      kernelFile: await named(join(folder.boot, kernel.kernel)),
-      initrdFile,
-      append: folder.append,
-      armedAppend: `${beside}${folder.armedAppend}`,
-      armed: await path(armed),
-      previous: await path(previous),
-    });
+    if (kernel.version !== except.without) offers.push(await fitting(folder, store, kernel, except));
   }
-  const plain = kernels.map((kernel) => ({ ...kernel, armed: undefined, previous: undefined }));
-  await writeWhenDifferent(join(store, spareMenuFile), renderBootMenu(plain));
-  await writeWhenDifferent(join(store, menuFile), renderBootMenu(kernels));
-  await syncFolder(store);
+  await folder.loader.offer(store, offers);
 }
 
-async function joinBootConfig(folder: BootFolder, store: string): Promise<void> {
-  const { path, text, include } = await readBootConfig(folder, store);
-  await replaceBootConfig(path, text, withInclude(text, include, folder.bootConfig));
-}
-
-/** Folders of the payloads that the menu may name. */
-async function offered(
+/** Folders of the payloads that may be offered. */
+async function fitting(
   { boot }: BootFolder,
   store: string,
   kernel: InstalledKernel,
-  { disarmed }: MenuExceptions,
-): Promise<{ armed?: string; previous?: string }> {
+  { disarmed }: Exceptions,
+): Promise<Offer> {
   const { version } = kernel;
   const digest = digests(boot, kernel);
   const fit = async (name: string): Promise<'all' | 'kernel' | 'nothing'> => {
@@ -258,9 +183,9 @@ async function offered(
     return stored === undefined ? 'nothing' : fitOf(stored, digest);
   };
   const [now, before] = [await fit(version), await fit(`${version}.old`)];
-  const older = before === 'nothing' ? {} : { previous: `${version}.old` };
-  if (now === 'all' && version !== disarmed) return { armed: version, ...older };
-  return now === 'nothing' ? older : { previous: version };
+  const older = before === 'nothing' ? undefined : `${version}.old`;
+  if (now === 'all' && version !== disarmed) return { kernel, armed: version, previous: older };
+  return { kernel, armed: undefined, previous: now === 'nothing' ? older : version };
 }
 
 /** Digests of the files in /boot, each taken once at most. */
@@ -276,32 +201,4 @@ function digests(
     taken.set(name, known);
     return await known;
   };
-}
-
-async function writeWhenDifferent(path: string, text: string): Promise<void> {
-  const there = await readFile(path, 'latin1').catch(() => undefined);
-  if (there !== text) await writeAtomic(path, [Buffer.from(text, 'latin1')]);
-}
-
-/** As latin1: whatever bytes the user's file holds, they are written back the same. */
-async function readBootConfig(
-  { bootConfig }: Pick<BootFolder, 'bootConfig'>,
-  store: string,
-): Promise<{ path: string; text: string; include: string }> {
-  const text = Buffer.from(await readInput(bootConfig, 'a Syslinux configuration')).toString('latin1');
-  // A symbolic link stays one: its target is replaced.
-  const path = await realpath(bootConfig);
-  const include = posix.join(
-    posix.relative(await realpath(dirname(bootConfig)), await realpath(store)),
-    menuFile,
-  );
-  return { path, text, include };
-}
-
-/** Throws `file`. */
-async function replaceBootConfig(path: string, before: string, after: string): Promise<void> {
-  if (after === before) return;
-  const { mode } = await stat(path);
-  await writeAtomic(path, [Buffer.from(after, 'latin1')], mode & 0o777);
-  await syncFolder(dirname(path));
 }

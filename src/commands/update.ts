@@ -2,6 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkVersion, installedKernels, type InstalledKernel } from '../boot/installed-kernels.js';
+import { extlinux } from '../boot/extlinux.js';
+import type { Loader } from '../boot/loader.js';
 import { withLock } from '../boot/lock.js';
 import { digestFile, type NewFile } from '../boot/payload-store.js';
 import {
@@ -63,16 +65,13 @@ export async function runUpdate(options: UpdateOptions, io: UpdateIo): Promise<v
   // The lock is on the folder of the payloads.
   await makeFolder(join(boot, 'saveoops'), 'a place that can be written');
   await withLock(join(boot, 'saveoops'), async () => {
-    if (options.disable) await disable({ boot, bootConfig });
+    if (options.disable) await disable({ loader: loaderOf(options, bootConfig) });
     else await act(options, await describe(options, bootConfig, io), io);
   });
 }
 
-async function describe(
-  { boot, build, force }: UpdateOptions,
-  bootConfig: string,
-  io: UpdateIo,
-): Promise<Update> {
+async function describe(options: UpdateOptions, bootConfig: string, io: UpdateIo): Promise<Update> {
+  const { boot, build, force } = options;
   const append = await commandLine(build.append);
   const wanted = {
     ...build,
@@ -88,18 +87,25 @@ async function describe(
   const settings = { generator, ...wanted, kernel: undefined, initrd: undefined, digests };
   return {
     boot,
-    bootConfig,
-    append,
-    armedAppend: armedAppend(wanted),
-    initrdBeside: wanted.initrdBeside,
+    loader: loaderOf({ ...options, build: wanted }, bootConfig),
     settings: `${JSON.stringify(settings, null, 1)}\n`,
     force,
     build: (kernel) => buildPayloadOf(kernel, boot, wanted),
-    verify: verifyPayload,
     say: (line) => {
       io.out(`saveoops: ${line}\n`);
     },
   };
+}
+
+function loaderOf({ boot, build }: Pick<UpdateOptions, 'boot' | 'build'>, bootConfig: string): Loader {
+  return extlinux({
+    boot,
+    bootConfig,
+    append: build.append,
+    armedAppend: armedAppend(build),
+    initrdBeside: build.initrdBeside,
+    verify: verifyPayload,
+  });
 }
 
 async function act(
@@ -163,6 +169,5 @@ async function buildPayloadOf(
     kernel: join(boot, kernel),
     initrd: initrd === undefined ? [] : [join(boot, initrd)],
   });
-  // The plain entry boots the files in /boot themselves.
-  return files.filter(({ name }) => name === 'saveoops.c32' || name === 'saveoops.json');
+  return files;
 }

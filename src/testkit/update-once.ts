@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { extlinux } from '../boot/extlinux.js';
 import { updateVersion } from '../boot/update-boot.js';
 import { verifyPayload } from '../commands/inspect.js';
 
@@ -12,10 +13,14 @@ const [boot = '', bootConfig = '', version = '', payload = ''] = process.argv.sl
 await updateVersion(
   {
     boot,
-    bootConfig,
-    append: 'root=/dev/sda1',
-    armedAppend: 'root=/dev/sda1',
-    initrdBeside: false,
+    loader: extlinux({
+      boot,
+      bootConfig,
+      append: 'root=/dev/sda1',
+      armedAppend: 'root=/dev/sda1',
+      initrdBeside: false,
+      verify: verifyPayload,
+    }),
     settings: await readFile(join(payload, 'update.json'), 'utf8'),
     force: false,
     build: async () =>
@@ -25,7 +30,6 @@ await updateVersion(
           chunks: [await readFile(join(payload, name))],
         })),
       ),
-    verify: verifyPayload,
     say: () => undefined,
   },
   version,

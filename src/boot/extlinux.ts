@@ -1,0 +1,145 @@
+/**
+ * Syslinux and EXTLINUX as a loader of armed kernels: a menu in the store, and one INCLUDE line for it at the end of the
+ * administrator's configuration. The payload is saveoops.c32. Plain entries are in the menu, too: the COM32 module looks for one
+ * there when a payload is damaged. Fallback after captures in a row: the menu's entry saveoops-fallback, by the sectors that
+ * Syslinux keeps for that (src/capture-initramfs/root/bin/boot-once).
+ */
+import { readdir, readFile, realpath, rename, stat } from 'node:fs/promises';
+import { basename, dirname, join, posix } from 'node:path';
+import { menuFile } from '../capture-initramfs/in-a-row.js';
+import { manifestFile, payloadFile } from '../compose/payload-files.js';
+import { renderBootMenu, withInclude, withoutInclude, type MenuKernel } from '../config/boot-menu.js';
+import { SaveoopsError } from '../errors.js';
+import { fileError, isTemporaryName, makeFolder, readInput, writeAtomic } from '../host/files.js';
+import type { Loader, Offer } from './loader.js';
+import { removeStored, syncFolder, writeWhenDifferent } from './payload-store.js';
+
+export interface ExtlinuxSystem {
+  /** With vmlinuz-V: /boot. */
+  readonly boot: string;
+  /** The user's syslinux.cfg or extlinux.conf. */
+  readonly bootConfig: string;
+  /** Command lines of the plain and the armed entries. */
+  readonly append: string;
+  readonly armedAppend: string;
+  readonly initrdBeside: boolean;
+  /** Checks a saveoops.c32. Throws when it is not what was built. */
+  readonly verify: (file: string) => Promise<void>;
+}
+
+/** The same menu without any payload, ready to take the other's name when the disk has no room for a new file. */
+const spareMenuFile = 'syslinux-plain.cfg';
+
+export function extlinux(system: ExtlinuxSystem): Loader {
+  return {
+    name: 'extlinux',
+    payload: {
+      format: 'com32',
+      file: payloadFile,
+      // The plain entry boots the files in /boot themselves.
+      select: (built) => built.filter(({ name }) => name === payloadFile || name === manifestFile),
+      verify: (folder) => system.verify(join(folder, payloadFile)),
+    },
+    open: () => open(system),
+    offer: (store, offers) => writeMenu(system, store, offers),
+    withdraw,
+    join: (store) => joinBootConfig(system, store),
+    leave: (store) => leave(system, store),
+  };
+}
+
+async function open({ boot, bootConfig }: ExtlinuxSystem): Promise<string> {
+  const store = join(boot, 'saveoops');
+  try {
+    await makeFolder(store);
+    const [here, there] = await Promise.all([stat(store), stat(bootConfig)]);
+    if (here.dev === there.dev) {
+      for (const name of await readdir(store)) if (isTemporaryName(name)) await removeStored(store, name);
+      return store;
+    }
+  } catch (error) {
+    throw fileError(store, `${store} and ${bootConfig}`, error);
+  }
+  throw new SaveoopsError(
+    'unsupported',
+    'the boot configuration is on another file system than the kernels',
+    {
+      where: bootConfig,
+      found: `${bootConfig} and ${store} on two file systems`,
+      wanted: 'one file system: Syslinux reads no other than the one it was started from',
+    },
+  );
+}
+
+async function writeMenu(system: ExtlinuxSystem, store: string, offers: readonly Offer[]): Promise<void> {
+  const configFolder = await realpath(dirname(system.bootConfig));
+  const named = async (path: string): Promise<string> =>
+    posix.relative(configFolder, join(await realpath(dirname(path)), basename(path)));
+  const kernels: MenuKernel[] = [];
+  for (const { kernel, armed, previous } of offers) {
+    const path = (name: string | undefined): Promise<string> | undefined =>
+      name === undefined ? undefined : named(join(store, name, payloadFile));
+    const initrdFile =
+      kernel.initrd === undefined ? undefined : await named(join(system.boot, kernel.initrd));
+    const beside = system.initrdBeside && initrdFile !== undefined ? `initrd=${initrdFile} ` : '';
+    kernels.push({
+      version: kernel.version,
+      kernelFile: await named(join(system.boot, kernel.kernel)),
+      initrdFile,
+      append: system.append,
+      armedAppend: `${beside}${system.armedAppend}`,
+      armed: await path(armed),
+      previous: await path(previous),
+    });
+  }
+  const plain = kernels.map((kernel) => ({ ...kernel, armed: undefined, previous: undefined }));
+  await writeWhenDifferent(join(store, spareMenuFile), renderBootMenu(plain));
+  await writeWhenDifferent(join(store, menuFile), renderBootMenu(kernels));
+  await syncFolder(store);
+}
+
+/** By renaming, which needs no room. */
+async function withdraw(store: string, version: string): Promise<void> {
+  const menu = join(store, menuFile);
+  try {
+    await rename(join(store, spareMenuFile), menu);
+    await syncFolder(store);
+  } catch (error) {
+    const text = await readFile(menu, 'latin1').catch(() => '');
+    if (text.includes(`/${version}/${payloadFile}`)) throw error;
+  }
+}
+
+async function joinBootConfig(system: ExtlinuxSystem, store: string): Promise<void> {
+  const { path, text, include } = await readBootConfig(system, store);
+  await replaceBootConfig(path, text, withInclude(text, include, system.bootConfig));
+}
+
+async function leave(system: ExtlinuxSystem, store: string): Promise<void> {
+  const { path, text, include } = await readBootConfig(system, store);
+  await replaceBootConfig(path, text, withoutInclude(text, include));
+  for (const name of [menuFile, spareMenuFile]) await removeStored(store, name);
+}
+
+/** As latin1: whatever bytes the user's file holds, they are written back the same. */
+async function readBootConfig(
+  { bootConfig }: Pick<ExtlinuxSystem, 'bootConfig'>,
+  store: string,
+): Promise<{ path: string; text: string; include: string }> {
+  const text = Buffer.from(await readInput(bootConfig, 'a Syslinux configuration')).toString('latin1');
+  // A symbolic link stays one: its target is replaced.
+  const path = await realpath(bootConfig);
+  const include = posix.join(
+    posix.relative(await realpath(dirname(bootConfig)), await realpath(store)),
+    menuFile,
+  );
+  return { path, text, include };
+}
+
+/** Throws `file`. */
+async function replaceBootConfig(path: string, before: string, after: string): Promise<void> {
+  if (after === before) return;
+  const { mode } = await stat(path);
+  await writeAtomic(path, [Buffer.from(after, 'latin1')], mode & 0o777);
+  await syncFolder(dirname(path));
+}
