@@ -51,6 +51,7 @@ describe('rules that TCG does not enforce', () => {
 const hook = 'hook/hook.S';
 const crash = 'crash/crash.S';
 const deadKernel = 'crash/dead-kernel.c';
+const hashBlocks = 'crash/hash-blocks.S';
 
 describe('a stub that breaks one of them is found out', () => {
   test.each<[string, string, RegExp | string, string, RegExp]>([
@@ -157,6 +158,23 @@ describe('a stub that breaks one of them is found out', () => {
       '$1',
       /before the loaded VMCSs/,
     ],
+    ['SHA extensions unasked', hashBlocks, /\tbtl\t\$29, %ebx.*\n\tjnc\t1f\n/, '', /the CPU may lack SHA/],
+    ['the bit of SHA the wrong way', hashBlocks, /(\$29, %ebx.*\n\t)jnc/, '$1jc', /the CPU may lack SHA/],
+    ['another bit for SHA', hashBlocks, '$29, %ebx', '$28, %ebx', /the CPU may lack SHA/],
+    ['SSSE3 unasked', hashBlocks, /\tbtl\t\$9, %ecx.*\n\tjnc\t1f\n/, '', /the CPU may lack SSSE3/],
+    ['SSE4.1 unasked', hashBlocks, /\tbtl\t\$19, %ecx.*\n\tjnc\t1f\n/, '', /the CPU may lack SSE4.1/],
+    ['CR0.TS left on', hashBlocks, 'CR0_EM_TS 0xc', 'CR0_EM_TS 0x4', /CR0.EM or TS may be on/],
+    ['OSFXSR left off', hashBlocks, 'CR4_OSFXSR_BIT 9', 'CR4_OSFXSR_BIT 10', /CR4.OSFXSR may be off/],
+    ['a vector register not saved', hashBlocks, '7, 8, 9, 10', '7, 8, 9', /xmm10 was not saved/],
+    [
+      'a vector register from the wrong place',
+      hashBlocks,
+      '16*\\n(%rsp), %xmm',
+      '160-16*\\n(%rsp), %xmm',
+      /xmm0 is not as the kernel had it/,
+    ],
+    ['CR0 not given back', hashBlocks, /\tmovq\t%r8, %cr0\n/, '', /CR0 is not as the kernel had it/],
+    ['CR4 not given back', hashBlocks, /\tmovq\t%r9, %cr4\n/, '', /CR4 is not as the kernel had it/],
     ['no last resort', 'crash/main.c', '\ttriple_fault();\n', '\tfor (;;)\n\t\t;\n', /no triple fault/],
     [
       'CET on where CR0.WP goes',

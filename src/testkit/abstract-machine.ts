@@ -101,6 +101,16 @@ for (let n = 8; n < 16; n++)
   ] as const)
     [full[`r${n}${suffix}`], widths[`r${n}${suffix}`]] = [`r${n}`, width];
 
+/** Vector registers: of one that is moved whole the origin is known. */
+export const vectorRegisters = Array.from({ length: 16 }, (_, n) => `xmm${n}`);
+for (const name of vectorRegisters) [full[name], widths[name]] = [name, 64];
+
+/** The registers in which CPUID says what there is, by leaf: names of origins, and of what a path has learned about them. */
+const cpuidLeaves: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  1: { rcx: 'cpuid1.ecx' },
+  7: { rbx: 'cpuid7.ebx' },
+};
+
 /** Registers that a function may change: System V ABI, AMD64. */
 const callerSaved = ['rax', 'rcx', 'rdx', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11'];
 const readsOnly =
@@ -127,6 +137,8 @@ export function interpret(
     readonly leave: (step: Step) => number | undefined;
     /** What a load from memory of known place gives that was not stored here. */
     readonly load: (from: string, offset: number) => Value;
+    /** Entries of functions that are not followed: C that computes and calls nothing, taken to keep the ABI. */
+    readonly computes?: ReadonlySet<number>;
   },
 ): Analysis {
   const complaints = new Set<string>();
@@ -161,7 +173,10 @@ export function interpret(
       say: (rule) => complaints.add(`0x${address.toString(16)} ${instruction.text}: ${rule}`),
     };
     hooks.rules(step);
-    const { mnemonic, target } = instruction;
+    const { target } = instruction;
+    const computes = hooks.computes?.has(address) === true;
+    const mnemonic = computes ? 'ret' : instruction.mnemonic;
+    if (computes) forgetCallerSaved(state);
     if (mnemonic.startsWith('call') || mnemonic.startsWith('jmp')) {
       const isCall = mnemonic.startsWith('call');
       const inside = target ?? listing.labels.get(instruction.symbol?.name ?? '');
@@ -187,8 +202,8 @@ export function interpret(
     } else if (target !== undefined) {
       // A conditional branch tells about the bit that was looked at.
       const taken = copy(state);
-      learn(taken, /^(jae|jnc|jnb)$/.test(mnemonic), /^je$|^jz$/.test(mnemonic));
-      learn(state, /^(jb|jc|jnae)$/.test(mnemonic), /^jne$|^jnz$/.test(mnemonic));
+      learn(taken, bitWhenTaken(mnemonic, state.flag));
+      learn(state, other(bitWhenTaken(mnemonic, state.flag)));
       taken.flag = undefined;
       state.flag = undefined;
       go(target, calls, taken);
@@ -201,10 +216,20 @@ export function interpret(
   return { complaints: [...complaints].sort(), reached };
 }
 
-/** After the branch that says that a bit is 0. */
-function learn(state: State, carryClear: boolean, zero: boolean): void {
+/** What the bit that was looked at is where a conditional branch leads. */
+function bitWhenTaken(mnemonic: string, flag: State['flag']): 0 | 1 | undefined {
+  if (flag === undefined) return undefined;
+  if ((flag.zeroFlag ? /^(je|jz)$/ : /^(jae|jnc|jnb)$/).test(mnemonic)) return 0;
+  return (flag.zeroFlag ? /^(jne|jnz)$/ : /^(jb|jc|jnae)$/).test(mnemonic) ? 1 : undefined;
+}
+
+const other = (bit: 0 | 1 | undefined): 0 | 1 | undefined =>
+  bit === undefined ? undefined : bit === 0 ? 1 : 0;
+
+/** After the branch that says what a bit is. */
+function learn(state: State, is: 0 | 1 | undefined): void {
   const { flag } = state;
-  if (flag === undefined || !(flag.zeroFlag ? zero : carryClear)) return;
+  if (flag === undefined || is === undefined) return;
   const { from, offset } = flag.value;
   if (from === undefined || offset !== 0 || flag.value.changed & flag.bit) return;
   const memory = new Map(state.memory);
@@ -212,8 +237,11 @@ function learn(state: State, carryClear: boolean, zero: boolean): void {
   for (const map of [state.registers, state.control, memory])
     for (const [name, value] of map) {
       if (value.from !== from || value.offset !== 0) continue;
-      if (!(value.changed & flag.bit)) map.set(name, { ...value, zeros: value.zeros | flag.bit });
-      else if (value.zeros & flag.bit) map.set(name, { ...value, changed: value.changed & ~flag.bit });
+      const { changed, zeros, ones } = value;
+      if (changed & flag.bit) {
+        if ((is === 0 ? zeros : ones) & flag.bit) map.set(name, { ...value, changed: changed & ~flag.bit });
+      } else if (is === 0) map.set(name, { ...value, zeros: zeros | flag.bit });
+      else map.set(name, { ...value, ones: ones | flag.bit });
     }
 }
 
@@ -325,9 +353,14 @@ function execute(
     if (known(narrowed(register(state, 'rcx'), 32)) === 0xc0000080n)
       state.longModeOff = clears(low, 8, 10, 11);
   }
+  const told = mnemonic === 'cpuid' ? cpuidLeaves[String(known(register(state, 'eax')))] : undefined;
   for (const [pattern, names] of implicit)
     if (pattern.test(mnemonic) && !(mnemonic.startsWith('imul') && operands.length > 1))
       for (const name of names) state.registers.set(name, unknown);
+  for (const [name, from] of Object.entries(told ?? {})) {
+    state.registers.set(name, origin(from));
+    state.control.set(from, origin(from)); // kept when the register is not
+  }
   if (/^rep (movs|stos)/.test(instruction.text)) state.registers.set('rcx', constant(0n));
   if (readsOnly.test(mnemonic) || operands.every((each) => each.kind === 'memory')) return;
   write(last, result(mnemonic, first, second, instruction, state, value), state);
@@ -343,7 +376,7 @@ function result(
   value: (operand: Operand | undefined) => Value,
 ): Value {
   const name = mnemonic.replace(/[lq]$/, '');
-  if (name === 'mov' || name === 'movabs') return value(first);
+  if (/^(mov|movabs|movups)$/.test(name)) return value(first);
   if (name === 'lea' && first?.kind === 'memory') {
     if (first.base === 'rip') {
       const { pointsAt, symbol } = instruction;
@@ -412,9 +445,13 @@ function write(operand: Operand | undefined, value: Value, state: State): void {
 
 /** What a function of the C ABI leaves. */
 export function afterCall(state: State): void {
-  for (const name of callerSaved) state.registers.set(name, unknown);
+  forgetCallerSaved(state);
   state.interrupts = 'any';
   state.directionClear = true;
+}
+
+function forgetCallerSaved(state: State): void {
+  for (const name of callerSaved) state.registers.set(name, unknown);
   state.flag = undefined;
 }
 

@@ -13,6 +13,7 @@ import {
   origin,
   register,
   unknown,
+  vectorRegisters,
   type State,
   type Step,
   type Value,
@@ -21,6 +22,9 @@ import type { Instruction, Listing } from './disassembly.js';
 import { fixmapTable } from '../arm/fixmap-window.js';
 import { regionPlaces } from '../stubs/shared-layout.js';
 
+const EM = 2;
+const TS = 3;
+const OSFXSR = 9;
 const PCIDE = 17;
 const CET = 23;
 const LASS = 27;
@@ -157,6 +161,45 @@ export function checkHook(listing: Listing): string[] {
   return [...new Set(complaints)];
 }
 
+/** Instructions that not every 64-bit CPU has: the leaf of CPUID and the bit that tell of them. */
+const extensions: readonly [RegExp, string, string, number][] = [
+  [/^sha256/, 'SHA', 'cpuid7.ebx', 29],
+  [/^(pshufb|palignr)/, 'SSSE3', 'cpuid1.ecx', 9],
+  [/^pblendw/, 'SSE4.1', 'cpuid1.ecx', 19],
+];
+
+/** Vector instructions: where they fault, what the CPU may lack, and the dead kernel's registers. */
+function checkVectors({ instruction, state, say }: Step): void {
+  const { mnemonic, operands } = instruction;
+  const named = operands.flatMap((each) =>
+    each.kind === 'register' && vectorRegisters.includes(each.name) ? [each.name] : [],
+  );
+  for (const [pattern, name, leaf, bit] of extensions)
+    if (pattern.test(mnemonic) && !hasBit(state.control.get(leaf), bit)) say(`the CPU may lack ${name}`);
+  if (named.length === 0) return;
+  if (!clears(state.control.get('cr0') ?? unknown, EM, TS)) say('CR0.EM or TS may be on');
+  if (!hasBit(state.control.get('cr4'), OSFXSR)) say('CR4.OSFXSR may be off');
+  const written = operands.at(-1);
+  if (written?.kind !== 'register') return;
+  const held = [...state.memory.values()].some((value) => isExactly(value, written.name));
+  if (isExactly(register(state, written.name), written.name) && !held) say(`${written.name} was not saved`);
+}
+
+function hasBit(value: Value | undefined, bit: number): boolean {
+  return (((value ?? unknown).ones >> BigInt(bit)) & 1n) === 1n;
+}
+
+/** What the dead kernel, or who reads its dump, finds of them. */
+function checkVectorsGivenBack({ state, say }: Step): void {
+  for (const name of vectorRegisters)
+    if (!isExactly(register(state, name), name)) say(`${name} is not as the kernel had it`);
+  const [cr0, cr4] = ['cr0', 'cr4'].map((name) => state.control.get(name) ?? unknown);
+  if (cr0?.from !== 'cr0' || cr0.changed & bits(EM, TS)) say('CR0 is not as the kernel had it');
+  if (cr4?.from !== 'cr4' || cr4.changed & bits(OSFXSR)) say('CR4 is not as the kernel had it');
+}
+
+const bits = (...list: number[]): bigint => list.reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n);
+
 /**
  * Rules for crash.elf, from crash_entry in the state in which the hook jumps there. Functions of the dead kernel may write
  * CR4, from the kernel's own copy of it, but for LASS: with that they could not return.
@@ -166,6 +209,7 @@ export function checkCrashStub(listing: Listing): string[] {
   const state = newState({
     registers: new Map([
       ...keptAsTheyWere(),
+      ...vectorRegisters.map((name): [string, Value] => [name, origin(name)]),
       ['rdx', origin('region')],
       ['r8', origin('cr3')],
       ['r9', origin('cr4')],
@@ -185,9 +229,11 @@ export function checkCrashStub(listing: Listing): string[] {
   const leaveVmx = listing.labels.get('leave_vmx');
   const off = (at: State, ...bits: number[]): boolean => clears(at.control.get('cr4') ?? unknown, ...bits);
 
-  const rules = ({ instruction, state: now, value, say }: Step): void => {
+  const rules = (step: Step): void => {
+    const { instruction, state: now, value, say } = step;
     const { mnemonic, operands, indirect } = instruction;
     const written = operands.at(-1);
+    checkVectors(step);
     const paging = !clears(now.control.get('cr0') ?? unknown, 31);
     if (indirect && !off(now, CET)) say('indirect branch while CR4.CET may be on');
     if (/^ret/.test(mnemonic) && now.interrupts !== 'off')
@@ -220,6 +266,7 @@ export function checkCrashStub(listing: Listing): string[] {
 
   const leave = (step: Step): number | undefined => {
     const { instruction, state: now, say } = step;
+    if (now.mode === 64) checkVectorsGivenBack(step);
     if (now.mode === 32) {
       if (!now.longModeOff) say('the crash kernel starts with EFER.LME, LMA or NXE');
       if (known(now.control.get('cr4')) !== 0n) say('the crash kernel starts with CR4 other than 0');
@@ -231,7 +278,7 @@ export function checkCrashStub(listing: Listing): string[] {
       if (!now.directionClear) say('the direction flag may be set in a call of the kernel');
       if ((register(now, 'rsp').zeros & 15n) !== 15n) say('the stack of a call of the kernel is not aligned');
       afterCall(now);
-      now.control.set('cr4', unknown);
+      now.control.set('cr4', origin('cr4'));
       now.control.set('vmcss', constant(0n));
       return instruction.next;
     }
@@ -251,6 +298,7 @@ export function checkCrashStub(listing: Listing): string[] {
     rules,
     leave,
     load,
+    computes: new Set([listing.labels.get('plain_blocks') ?? -1]),
   });
   const lastResort = instructions(listing).some(
     ({ mnemonic, address }) => mnemonic === 'int3' && reached.has(address),

@@ -68,7 +68,7 @@ static int all_intact(const struct crash_table *table)
 		const struct checked_range *range = &table->checked[i];
 		u8 digest[32];
 
-		sha256(at(range->start), range->size, digest);
+		digest_of(at(range->start), range->size, digest);
 		if (!memcmp(digest, range->sha256, 32))
 			continue;
 		tell(table, "saveoops: E30 not captured, SHA-256 differs: ", range->name);
