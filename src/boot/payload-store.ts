@@ -13,7 +13,7 @@ import { mkdir, open, readFile, rename, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256Hex } from '../bytes/digests.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, readInput, writeAtomic } from '../host/files.js';
+import { fileError, readInput, writeAtomic, writeNewFile } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import { readManifest } from '../image/payload-folder.js';
 import type { Manifest } from '../payload/manifest.js';
@@ -90,13 +90,7 @@ export async function writeNew(
   try {
     await mkdir(folder);
     for (const { name, chunks } of files) {
-      const file = await open(join(folder, name), 'wx', name === secret ? 0o600 : 0o644);
-      try {
-        for (const chunk of chunks) await file.writeFile(chunk);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
+      await writeNewFile(join(folder, name), { chunks, mode: name === secret ? 0o600 : 0o644 });
     }
     await syncFolder(folder);
     await syncFolder(store);

@@ -4,9 +4,9 @@ import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
 import { oracle } from '../testkit/command-line.js';
 import { sha256, sha256Hex, xxh32 } from './digests.js';
 
-/** Lengths around the block sizes of both digests (64 and 16 bytes), and one of some blocks. */
-const inputs = [0, 1, 15, 16, 17, 31, 55, 56, 63, 64, 65, 4097, 100_001].map((size) =>
-  Uint8Array.from({ length: size }, (_, i) => (i * 131 + (i >> 8)) & 0xff),
+/** Lengths around the block sizes of both digests (64 and 16 bytes) and the 64 KiB of a piece, and one of some blocks. */
+const inputs = [0, 1, 15, 16, 17, 31, 55, 56, 63, 64, 65, 4097, 65_535, 65_536, 65_537, 131_077, 100_001].map(
+  (size) => Uint8Array.from({ length: size }, (_, i) => (i * 131 + (i >> 8)) & 0xff),
 );
 
 describe('digests', () => {

@@ -105,7 +105,7 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
       const out = copyOf('killed');
       const had = filesOf(out);
       kill('fsync', 2, out);
-      expect(readdirSync(out).filter((name) => name.endsWith('.tmp'))).toHaveLength(2);
+      expect(readdirSync(out).filter((name) => name.endsWith('.tmp'))).toHaveLength(Object.keys(had).length);
       expect(filesOf(out)).toMatchObject(had);
       expect(runSaveoops(build(out))).toMatchObject({ status: 0, stderr: '' });
       expect(readdirSync(out).sort()).toEqual(Object.keys(had));

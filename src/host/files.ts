@@ -1,6 +1,6 @@
 /** Files at the edge of the program: reading with typed errors, and writing that never leaves half a file under a final name. */
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, rename, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, rename, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { withTemporaryNames } from './temporary-files.js';
@@ -21,7 +21,7 @@ export async function readInput(path: string, wanted: string): Promise<Uint8Arra
           wanted,
         });
       }
-      const bytes = await file.readFile();
+      const bytes = await readWhole(file, Number(before.size));
       const after = await file.stat({ bigint: true });
       if (after.mtimeNs !== before.mtimeNs || after.size !== before.size) throw changed(path, wanted);
       return bytes;
@@ -30,6 +30,28 @@ export async function readInput(path: string, wanted: string): Promise<Uint8Arra
     }
   } catch (error) {
     throw fileError(path, wanted, error);
+  }
+}
+
+/** One call of the system for each is enough: FileHandle's readFile() and writeFile() make one for each 512 KiB. */
+const mostAtOnce = 1 << 30;
+
+/** What there is of a file of `size` bytes, as it was a moment ago; all of one that has no size (/proc). */
+async function readWhole(file: FileHandle, size: number): Promise<Uint8Array> {
+  if (size === 0) return await file.readFile();
+  const bytes = Buffer.allocUnsafeSlow(size);
+  for (let done = 0; done < size;) {
+    const { bytesRead } = await file.read(bytes, done, Math.min(size - done, mostAtOnce), null);
+    if (bytesRead === 0) return bytes.subarray(0, done);
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+async function writeWhole(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await file.write(bytes, done, Math.min(bytes.length - done, mostAtOnce), null);
+    done += bytesWritten;
   }
 }
 
@@ -73,6 +95,7 @@ export interface NewFile {
  */
 export async function writeTogether(folder: string, files: readonly NewFile[]): Promise<void> {
   const path = ({ name }: NewFile): string => join(folder, name);
+  const wanted = 'a place that can be written';
   let current = folder;
   try {
     for (const file of files) {
@@ -82,11 +105,15 @@ export async function writeTogether(folder: string, files: readonly NewFile[]): 
         throw new Error('a directory of that name');
     }
     await withTemporaryNames(folder, files.length, async (temporary) => {
-      const inodes: bigint[] = [];
-      for (const [index, file] of files.entries()) {
-        current = path(file);
-        inodes.push(await writeNew(temporary[index] ?? '', file));
-      }
+      const inodes = await allOf(
+        files.map(async (file, index) => {
+          try {
+            return await writeNewFile(temporary[index] ?? '', file);
+          } catch (error) {
+            throw fileError(path(file), wanted, error);
+          }
+        }),
+      );
       for (const [index, file] of files.entries()) {
         current = path(file);
         await rename(temporary[index] ?? '', current);
@@ -94,15 +121,24 @@ export async function writeTogether(folder: string, files: readonly NewFile[]): 
       if (files.length > 1) await requireOwn(folder, files, inodes);
     });
   } catch (error) {
-    throw fileError(current, 'a place that can be written', error);
+    throw fileError(current, wanted, error);
   }
 }
 
-/** Gives the inode. */
-async function writeNew(path: string, { chunks, mode = 0o644 }: NewFile): Promise<bigint> {
+/** All results; the first failure once none is at work any more, so that what they have made can be removed. */
+async function allOf<T>(runs: readonly Promise<T>[]): Promise<readonly T[]> {
+  await Promise.allSettled(runs);
+  return await Promise.all(runs);
+}
+
+/** Writes a file that is not there yet and sees it onto the disk. Gives its inode. */
+export async function writeNewFile(
+  path: string,
+  { chunks, mode = 0o644 }: Omit<NewFile, 'name'>,
+): Promise<bigint> {
   const file = await open(path, 'wx', mode);
   try {
-    for (const chunk of chunks) await file.writeFile(chunk);
+    for (const chunk of chunks) await writeWhole(file, chunk);
     await file.sync();
     return (await file.stat({ bigint: true })).ino;
   } finally {

@@ -17,6 +17,21 @@ describe('runTool', () => {
     expect(Buffer.compare(await runTool('cat', [], { input }), input)).toBe(0);
   });
 
+  test.each([0, 1, 65_536, 65_537, (3 << 20) - 1, 3 << 20, 4 << 20])(
+    'gives all of the output when %i bytes of it are expected',
+    async (outputSize) => {
+      const input = new Uint8Array(3 << 20).map((_, index) => index * 7);
+      expect(Buffer.compare(await runTool('cat', [], { input, outputSize }), input)).toBe(0);
+    },
+  );
+
+  test('a tool that ends before it has read its input is judged by its status', async () => {
+    const input = new Uint8Array(3 << 20);
+    expect(Buffer.from(await runTool('echo', ['done'], { input })).toString()).toBe('done\n');
+    const error = await thrown(runTool('sh', ['-c', 'echo no >&2; exit 3'], { input }));
+    expect([error.kind, error.found]).toEqual(['tool', 'no']);
+  });
+
   test('a tool that is not there is an error with the package to install', async () => {
     const error = await thrown(runTool('lzop-that-is-not-there', []));
     expect([error.kind, error.hint]).toEqual(['tool', 'apt-get install lzop-that-is-not-there']);

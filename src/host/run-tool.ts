@@ -34,6 +34,8 @@ export interface ToolRun {
   readonly input?: Uint8Array;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Bytes of output that are expected: room for them is made once. The tool may give fewer or more. */
+  readonly outputSize?: number;
   /** Milliseconds before the tool is killed; default ten minutes. */
   readonly timeout?: number;
   /** Whether a word on standard error is a failure, too: mtools end with status 0 when the disk is full. */
@@ -49,25 +51,26 @@ export async function runTool(tool: string, args: readonly string[], run: ToolRu
     const child = execa(tool, [...args], {
       encoding: 'buffer',
       stripFinalNewline: false,
-      // Kernels are tens of megabytes: chunks are put together once, at the end.
+      // Kernels are tens of megabytes: they are copied once.
       buffer: { stdout: false, stderr: true },
       timeout: run.timeout ?? 600_000,
-      ...(run.input === undefined ? { stdin: 'ignore' as const } : { input: run.input }),
+      stdin: run.input === undefined ? 'ignore' : 'pipe',
       ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
       ...(run.env === undefined ? {} : { env: { ...run.env } }),
     });
-    const chunks: Buffer[] = [];
-    let size = 0;
+    // A tool that ends before it has read all says itself why.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(run.input);
+    const output = new Output(run.outputSize);
     child.stdout.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > largestOutput) child.kill('SIGKILL');
-      else chunks.push(chunk);
+      if (output.size + chunk.length > largestOutput) child.kill('SIGKILL');
+      output.add(chunk);
     });
     const { stderr } = await child.catch((error: unknown) => {
-      throw size > largestOutput ? tooMuch(tool, args) : error;
+      throw output.size > largestOutput ? tooMuch(tool, args) : error;
     });
     if (run.silent === true && stderr.length > 0) throw failed(tool, args, stderr, 'complaints');
-    return Buffer.concat(chunks);
+    return output.bytes();
   } catch (error) {
     throw error instanceof SaveoopsError ? error : toolError(tool, args, error);
   }
@@ -112,4 +115,28 @@ function failed(
     wanted: 'exit status 0',
     cause,
   });
+}
+
+/** What a tool has said so far. Pipes give 64 KiB at a time: each piece is copied once, and is free at once. */
+class Output {
+  size = 0;
+  /** What there is room for, in one. */
+  private readonly expected: Buffer;
+  private readonly more: Buffer[] = [];
+
+  constructor(expectedSize = 0) {
+    this.expected = Buffer.allocUnsafeSlow(expectedSize);
+  }
+
+  add(chunk: Buffer): void {
+    if (this.size + chunk.length > this.expected.length) this.more.push(chunk);
+    else this.expected.set(chunk, this.size);
+    this.size += chunk.length;
+  }
+
+  bytes(): Uint8Array {
+    const { expected, more } = this;
+    const kept = expected.subarray(0, this.size - more.reduce((sum, { length }) => sum + length, 0));
+    return more.length === 0 ? kept : Buffer.concat([kept, ...more]);
+  }
 }

@@ -24,9 +24,7 @@ export function checkComposed(
 ): Uint8Array {
   const setup = undoHeaderEdits(bytes.subarray(0, setupSize), edits, source);
   if (isPe(setup)) {
-    const before = Uint8Array.from(bytes);
-    before.set(setup);
-    checkEfiEntries(bytes, parsePe(before, source), parsePe(bytes, source).entry);
+    checkEfiEntries(bytes, parsePe(setup, source, bytes.length), parsePe(bytes, source).entry);
   }
   return setup;
 }

@@ -86,7 +86,10 @@ async function decompress(
     }
     const [tool, ...args] = compression.tool;
     // The appended size word is not part of the stream: xz and lz4 would take it for damage.
-    return await runTool(tool, args, { input: payload.subarray(0, payload.length - 4) });
+    return await runTool(tool, args, {
+      input: payload.subarray(0, payload.length - 4),
+      outputSize: size,
+    });
   } catch (error) {
     if (!(error instanceof SaveoopsError)) throw damaged(String(error), error);
     // A decompressor that ran and failed met bad data; one that did not run is a fault of the host.

@@ -80,10 +80,12 @@ export function isPe(bytes: Uint8Array): boolean {
 }
 
 /**
+ * @param bytes the file, or its beginning with all headers
  * @param source names the file in errors
+ * @param size of the whole file, bytes
  * Throws `wrong-file`, `truncated`, or `format` for sections that overlap, or lie outside file or image.
  */
-export function parsePe(bytes: Uint8Array, source: string): PeImage {
+export function parsePe(bytes: Uint8Array, source: string, size = bytes.length): PeImage {
   const view = new ByteView(bytes, source);
   const headerAt = isPe(bytes) ? view.u32(0x3c, 'e_lfanew') : -1;
   if (headerAt < 0 || view.u32(headerAt, 'PE signature') !== 0x4550) {
@@ -124,7 +126,7 @@ export function parsePe(bytes: Uint8Array, source: string): PeImage {
       readSection(view.slice(tableAt + index * PE_SECTION_SIZE, PE_SECTION_SIZE, `section ${index}`)),
     ),
   };
-  checkPlaces(image, view);
+  checkPlaces(image, size);
   return image;
 }
 
@@ -139,7 +141,7 @@ function readSection(entry: ByteView): PeSection {
   };
 }
 
-function checkPlaces(image: PeImage, view: ByteView): void {
+function checkPlaces(image: PeImage, size: number): void {
   const { source, sections, sizeOfImage, sizeOfHeaders, sectionAlignment, fileAlignment, tableEnd } = image;
   for (const [name, value] of [
     ['SectionAlignment', sectionAlignment],
@@ -161,7 +163,10 @@ function checkPlaces(image: PeImage, view: ByteView): void {
   let end = 0;
   for (const section of [...sections].sort((a, b) => a.virtualAddress - b.virtualAddress)) {
     const { name, virtualAddress, virtualSize, rawOffset, rawSize } = section;
-    view.check(rawOffset, rawSize, `section ${name}`);
+    if (rawOffset + rawSize > size) {
+      const found = `0x${rawOffset.toString(16)} to 0x${(rawOffset + rawSize).toString(16)}`;
+      throw refuse('truncated', source, `section ${name}`, found, `the ${size} bytes of the file`);
+    }
     const last = virtualAddress + Math.max(virtualSize, 1);
     if (virtualAddress < end || last > sizeOfImage) {
       const found = `0x${virtualAddress.toString(16)} to 0x${last.toString(16)}`;
@@ -184,7 +189,7 @@ export function sectionAt(image: PeImage, address: number): PeSection | undefine
 }
 
 function refuse(
-  kind: 'wrong-file' | 'format',
+  kind: 'wrong-file' | 'format' | 'truncated',
   source: string,
   where: string,
   found: string,
