@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** argv in, exit code out: the only place that prints errors and ends the process. */
-import yargs, { type Argv, type Options } from 'yargs';
-import { hideBin, Parser } from 'yargs/helpers';
+import type { Argv, Options } from 'yargs';
 import type { DumpLevel } from './capture-initramfs/save-words.js';
 import type { BuildFormat } from './compose/payload-files.js';
 import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
@@ -16,6 +15,7 @@ import { openOutput } from './host/output.js';
 import { version } from './host/version.js';
 
 const io = openOutput();
+const argumentsGiven = process.argv.slice(2);
 
 const parserConfiguration = { 'camel-case-expansion': false, 'greedy-arrays': false };
 
@@ -39,7 +39,7 @@ const optional = (values: Values, name: string): string | undefined => {
 };
 const flag = (values: Values, name: string): boolean => single(values, name) === true;
 /** Of a positional "-" yargs makes an empty text. */
-const orDash = (value: string): string => (value === '' && hideBin(process.argv).includes('-') ? '-' : value);
+const orDash = (value: string): string => (value === '' && argumentsGiven.includes('-') ? '-' : value);
 /** yargs would give NaN for what is no number, and nobody could tell what was typed. Throws `usage`. */
 function number(values: Values, name: string): number {
   const value = single(values, name);
@@ -205,6 +205,7 @@ async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefin
   const known = Object.values<CommandSpec>(commandSpecs).flatMap(({ options }) => Object.entries(options));
   const names = (type: string): string[] =>
     known.flatMap(([name, spec]) => (spec.type === type ? [name] : []));
+  const { Parser } = await import('yargs/helpers');
   const given: Values = Parser([...argv], {
     string: names('string'),
     boolean: [...names('boolean'), 'help'],
@@ -255,7 +256,7 @@ function addOptions(parser: Argv, spec: CommandSpec): Argv {
 
 function usage(message: string): SaveoopsError {
   return new SaveoopsError('usage', 'the command line is not understood', {
-    where: `saveoops ${hideBin(process.argv).join(' ')}`,
+    where: `saveoops ${argumentsGiven.join(' ')}`,
     found: message.replace(/\s*\n\s*/g, ' '),
     wanted: 'a command and its options',
     hint: 'saveoops --help, saveoops COMMAND --help',
@@ -263,8 +264,14 @@ function usage(message: string): SaveoopsError {
 }
 
 async function run(argv: readonly string[]): Promise<number> {
+  // Most of the start is yargs, and this needs none of it.
+  if (argv.length === 1 && argv[0] === '--version') {
+    io.out(`${version}\n`);
+    return 0;
+  }
   let exitCode = 0;
   const config = await readConfig(argv);
+  const { default: yargs } = await import('yargs');
   const parser = yargs([...argv])
     .scriptName('saveoops')
     .usage(
@@ -314,7 +321,7 @@ for (const [signal, number] of [
 }
 
 try {
-  process.exitCode = await run(hideBin(process.argv));
+  process.exitCode = await run(argumentsGiven);
 } catch (error) {
   const known = asSaveoopsError(error);
   process.exitCode = known === undefined ? 70 : exitCodeOf[known.kind];

@@ -56,6 +56,17 @@ test('no file imports itself by way of others', () => {
   expect(findCircle(imports)).toBeUndefined();
 });
 
+test('--version and --help wait for no command: what runs host tools is not among what cli.ts imports', () => {
+  const values = /^(?:import (?!type )|export (?!type ).*from |\} ).*'(\.[^']*)\.js';$/gm;
+  const reached = new Set(['cli.ts']);
+  for (const name of reached) {
+    const text = readFileSync(join(sources, name), 'utf8');
+    for (const [, path] of text.matchAll(values)) reached.add(`${join(dirname(name), path ?? '')}.ts`);
+  }
+  expect([...reached]).toEqual(expect.arrayContaining(['commands/options.ts', 'host/files.ts']));
+  expect([...reached].filter((name) => name === 'host/run-tool.ts')).toEqual([]);
+});
+
 test('every folder of src/ is a room of docs/design.md, and every room a folder', () => {
   const text = readFileSync(join(root, 'docs/design.md'), 'utf8');
   const rooms = [...text.matchAll(/^\| `src\/([\w-]+)`/gm)].map(([, room]) => room);

@@ -3,7 +3,7 @@ import type { OptionSpec } from '../config/option-spec.js';
 import { dumpLevels } from '../capture-initramfs/save-words.js';
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { buildFormats } from '../compose/payload-files.js';
-import { efiLoaders } from '../image/efi-disk.js';
+import { efiLoaders } from '../image/efi-loaders.js';
 
 export interface CommandSpec {
   readonly name: string;

@@ -5,7 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../host/files.js';
-import { efiLoaders, loaderNeeds, makeEfiDisk, type EfiLoader } from './efi-disk.js';
+import { loaderNeeds, makeEfiDisk } from './efi-disk.js';
+import { efiLoaders, type EfiLoader } from './efi-loaders.js';
 
 const commandLine = 'root=/dev/sda1 quiet x=a#b y="c d;e"';
 

@@ -5,14 +5,11 @@
 import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { shellWord } from '../host/shell-word.js';
+import type { EfiLoader } from './efi-loaders.js';
 import { fatGeometry, sectorSize } from './fat-geometry.js';
 import { sizeImageFiles, type ImageFile } from './image-files.js';
 import { makeFat, type FatFile } from './make-fat.js';
 import { mtoolsNeeds, requireOnHost, type Requirement } from './requirements.js';
-
-export const efiLoaders = ['firmware', 'grub', 'systemd-boot'] as const;
-/** `firmware`: none, the shell of OVMF starts the image with a command line. */
-export type EfiLoader = (typeof efiLoaders)[number];
 
 /** What the loader is given. */
 export interface KernelBoot {
