@@ -11,14 +11,16 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Manifest } from '../payload/manifest.js';
 import { comparePayloads, findPayloads } from '../system/installed-payloads.js';
-import { buildInto, runSaveoops, type CommandResult } from '../testkit/command-line.js';
+import { buildInto, oracle, runSaveoops, type CommandResult } from '../testkit/command-line.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
@@ -177,6 +179,50 @@ describe('a new initramfs', () => {
       expect(readFileSync(payload(after)).equals(built.bytes)).toBe(true);
     },
     limit,
+  );
+
+  /** By a PATH with what `update` itself runs and no more, so that a build ends at the first decompressor. */
+  const withoutTools = (boot: string): { status: number | null; stdout: string; stderr: string } => {
+    const bin = join(folder, 'bin');
+    mkdirSync(bin, { recursive: true });
+    for (const tool of ['dd', 'flock', 'cat']) {
+      const path = oracle('sh', ['-c', `command -v ${tool}`]).trim();
+      if (!existsSync(join(bin, tool))) symlinkSync(path, join(bin, tool));
+    }
+    return spawnSync(process.execPath, [cli, ...updateArgs(boot)], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: bin },
+    });
+  };
+
+  test(
+    'takes the armed kernel over from the payload before, when that is whole; else it is built anew',
+    () => {
+      const boot = copyOf(before, 'taken-over');
+      replaceInitrd(boot);
+      expect(withoutTools(boot)).toMatchObject({ status: 0, stdout: `saveoops: ${version}: armed\n` });
+      expect(readFileSync(payload(boot)).equals(readFileSync(payload(after)))).toBe(true);
+
+      const damaged = copyOf(before, 'not-taken-over');
+      replaceInitrd(damaged);
+      const bytes = readFileSync(payload(damaged));
+      const { regions } = JSON.parse(
+        readFileSync(join(stored(damaged), 'saveoops.json'), 'utf8'),
+      ) as Manifest;
+      const part = regions.find(({ name }) => name === 'crash-initrd');
+      const middle = (part?.offset ?? 0) + ((part?.size ?? 0) >> 1);
+      bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+      rmSync(payload(damaged));
+      writeFileSync(payload(damaged), bytes);
+      expect(withoutTools(damaged)).toMatchObject({
+        status: 69,
+        stderr: expect.stringContaining('not installed'),
+      });
+      expect(expectBootable(damaged)).toBe('plain');
+      expect(update(damaged)).toMatchObject({ status: 0, stderr: '' });
+      expect(expectBootable(damaged)).toBe('armed');
+    },
+    2 * limit,
   );
 
   test('is up to date for status, which passes over the previous payload', async () => {

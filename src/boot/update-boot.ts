@@ -40,8 +40,11 @@ export interface Update extends BootFolder {
   readonly settings: string;
   /** Build even when nothing has changed. */
   readonly force: boolean;
-  /** Builds one payload, in the loader's format. */
-  readonly build: (kernel: InstalledKernel) => Promise<readonly NewFile[]>;
+  /**
+   * Builds one payload, in the loader's format.
+   * @param previous folder of a payload from the same kernel and with the same settings, which has another initramfs
+   */
+  readonly build: (kernel: InstalledKernel, previous: string | undefined) => Promise<readonly NewFile[]>;
   readonly say: (line: string) => void;
 }
 
@@ -60,7 +63,9 @@ export async function updateVersion(update: Update, version: string): Promise<vo
       wanted: 'the version of an installed kernel',
     });
   }
-  if (!update.force && (await isCurrent(update, store, kernel))) {
+  const folder = join(store, version);
+  const fit = update.force ? 'nothing' : await fitOfBuilt(update, store, kernel);
+  if (fit === 'all' && (await isWhole(update, folder))) {
     await offer(update, store);
     await loader.join(store);
     update.say(`${version}: up to date`);
@@ -69,11 +74,10 @@ export async function updateVersion(update: Update, version: string): Promise<vo
   await disarm(update, store, version);
   try {
     const settings = { name: settingsFile, chunks: [Buffer.from(update.settings)] };
-    const files = [...loader.payload.select(await update.build(kernel)), settings];
-    await writeNew(store, version, files, loader.payload.file);
-    const folder = join(store, `${version}.new`);
-    await forgetCached(join(folder, loader.payload.file));
-    await loader.payload.verify(folder);
+    const built = await update.build(kernel, fit === 'kernel' ? folder : undefined);
+    await writeNew(store, version, [...loader.payload.select(built), settings], loader.payload.file);
+    await forgetCached(join(`${folder}.new`, loader.payload.file));
+    await loader.payload.verify(`${folder}.new`);
     await promote(store, version);
   } catch (error) {
     // What went wrong is worth more to a person than what then goes wrong, too, on the same disk.
@@ -132,11 +136,19 @@ async function removePayloads(store: string, version: string): Promise<void> {
   for (const name of [`${version}.new`, version, `${version}.old`]) await removeStored(store, name);
 }
 
-async function isCurrent(update: Update, store: string, kernel: InstalledKernel): Promise<boolean> {
+/** How well a payload fits what is in /boot and the settings of today. */
+async function fitOfBuilt(
+  update: Update,
+  store: string,
+  kernel: InstalledKernel,
+): Promise<'all' | 'kernel' | 'nothing'> {
   const stored = await readStored(store, kernel.version);
-  if (stored?.settings !== update.settings) return false;
-  if ((await fitOf(stored, digests(update.boot, kernel))) !== 'all') return false;
-  return await update.loader.payload.verify(join(store, kernel.version)).then(
+  if (stored?.settings !== update.settings) return 'nothing';
+  return await fitOf(stored, digests(update.boot, kernel));
+}
+
+async function isWhole({ loader }: Update, folder: string): Promise<boolean> {
+  return await loader.payload.verify(folder).then(
     () => true,
     () => false,
   );

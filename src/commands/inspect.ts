@@ -8,11 +8,12 @@ import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
 import { exists, isFolder } from '../host/presence.js';
 import { checkComposed, declaredEntries } from '../payload/check-composed.js';
+import { damage, damagedRegions, refuseDamage } from '../payload/check-digests.js';
 import { efiLoadTable, isSealed, payloadLoadTable, readManifest } from '../payload/com32-file.js';
 import { efiModuleFile, payloadFile } from '../compose/payload-files.js';
 import { sha256Hex } from '../bytes/digests.js';
 import { headerField } from '../payload/header-editor.js';
-import type { Manifest, ManifestRegion } from '../payload/manifest.js';
+import type { Manifest } from '../payload/manifest.js';
 import { forJson, forTerminal } from '../safe-text.js';
 
 /** Bytes that a unit of syssize stands for. */
@@ -37,7 +38,7 @@ export async function runInspect(
   const { payload, module } = await readFiles(options.file);
   const { path, bytes } = payload;
   const manifest = readManifest(bytes, path);
-  const damaged = damagedRegions(bytes, manifest);
+  const damaged = damagedRegions(bytes, manifest.regions);
   const isModuleGood = module === undefined || isGoodModule(module, payload, manifest);
   if (options.json) io.out(`${forJson(manifest, 1)}\n`);
   else {
@@ -113,13 +114,7 @@ function isGoodModule(
 /** Reads a payload and checks every digest. Throws `file`, `wrong-file`, `truncated`, or `digest`. */
 export async function verifyPayload(file: string): Promise<void> {
   const bytes = await readInput(file, wantedPayload);
-  refuseDamage(damagedRegions(bytes, readManifest(bytes, file)), file);
-}
-
-function damagedRegions(bytes: Uint8Array, { regions }: Manifest): readonly ManifestRegion[] {
-  return regions.filter(
-    (region) => sha256Hex(bytes.subarray(region.offset, region.offset + region.size)) !== region.sha256,
-  );
+  refuseDamage(damagedRegions(bytes, readManifest(bytes, file).regions), file);
 }
 
 /** The composed image's headers are those that the manifest declares. Throws `format` or `invariant`. */
@@ -129,20 +124,6 @@ function checkHeaders(bytes: Uint8Array, { regions, edits }: Manifest, file: str
   const image = bytes.subarray(setup.offset);
   const size = setup.size + sixteen * new ByteView(image, file).u32(headerField('syssize').offset, 'syssize');
   checkComposed(image.subarray(0, size), setup.size, edits, file);
-}
-
-function refuseDamage(damaged: readonly ManifestRegion[], file: string): void {
-  if (damaged.length === 0) return;
-  throw damage(file, damaged.map((region) => `${region.name}: other bytes than were written`).join(', '));
-}
-
-function damage(file: string, found: string): SaveoopsError {
-  return new SaveoopsError('digest', 'the payload is damaged', {
-    where: file,
-    found,
-    wanted: 'the SHA-256 that the manifest holds',
-    hint: 'build the payload again, or copy it again from where it was built',
-  });
 }
 
 /** What `inspect` shows, line by line. */

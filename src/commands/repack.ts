@@ -7,7 +7,7 @@ import { efiConfig } from '../image/boot-config.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 import { makeFolder, permissionsOf, readInput, writeAtomic, writeTogether } from '../host/files.js';
 import { isFolder } from '../host/presence.js';
-import { digestInitrd, encodeManifest, type Com32File, type Initrd } from '../payload/com32-file.js';
+import { encodeManifest, type Com32File, type Initrd } from '../payload/com32-file.js';
 import type { Manifest } from '../payload/manifest.js';
 import { foreignCrashInitrd } from '../payload/build-payload.js';
 import { repackPayload } from '../payload/repack-payload.js';
@@ -20,9 +20,9 @@ import {
   efiConfigFile,
   efiModuleFile,
   manifestFile,
-  namesBeside,
   payloadFile,
 } from '../compose/payload-files.js';
+import { readInitrds } from '../compose/read-initrds.js';
 
 /** undefined: as it was. */
 export interface RepackOptions {
@@ -51,14 +51,16 @@ export async function runRepack(
   if (crashAppend !== undefined) checkAppend('--crash-append', crashAppend);
   const crashSize = options.crashSize === undefined ? undefined : parseCrashSize(options.crashSize);
   const parts = takeApart(await readInput(options.payload, 'a saveoops.c32'), options.payload);
-  const { primary } = parts.manifest;
+  const { primary, crash } = parts.manifest;
   if (append !== undefined && primary.oopsPanic) checkOopsWord(append);
   const crashInitrd =
     options.crashInitrd === undefined
       ? undefined
       : foreignCrashInitrd(await readInput(options.crashInitrd, 'an initramfs for the crash kernel'));
   const initrds =
-    options.initrd === undefined ? undefined : await readInitrds(options.initrd, parts.manifest);
+    options.initrd === undefined
+      ? undefined
+      : await readInitrds(options.initrd, [primary.kernelFile, crash.kernelFile]);
   const { efiModule } = await loadStubObjects();
   const payload = repackPayload(parts, efiModule, {
     append: append === undefined ? undefined : { armed: armedAppend({ ...primary, append }), plain: append },
@@ -75,13 +77,6 @@ export async function runRepack(
     await writeFolder(options, parts, payload, initrds, crash);
   }
   io.out(report(options, payload));
-}
-
-async function readInitrds(paths: readonly string[], { primary, crash }: Manifest): Promise<Initrd[]> {
-  const names = namesBeside(paths, [primary.kernelFile, crash.kernelFile]);
-  return await Promise.all(
-    paths.map(async (path, index) => digestInitrd(names[index] ?? '', await readInput(path, 'an initramfs'))),
-  );
 }
 
 /** What the new payload is made of, for its permissions. */

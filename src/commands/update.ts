@@ -19,6 +19,8 @@ import { fallbackLabel } from '../config/boot-menu.js';
 import { armedAppend } from '../config/syslinux-config.js';
 import { composeFiles } from '../compose/compose-files.js';
 import type { ComposeOptions } from '../compose/compose-options.js';
+import { payloadFile } from '../compose/payload-files.js';
+import { reusePayload } from '../compose/reuse-payload.js';
 import { renderError, SaveoopsError } from '../errors.js';
 import { makeFolder } from '../host/files.js';
 import { generator } from '../host/version.js';
@@ -90,7 +92,7 @@ async function describe(options: UpdateOptions, bootConfig: string, io: UpdateIo
     loader: loaderOf({ ...options, build: wanted }, bootConfig),
     settings: `${JSON.stringify(settings, null, 1)}\n`,
     force,
-    build: (kernel) => buildPayloadOf(kernel, boot, wanted),
+    build: (kernel, previous) => buildPayloadOf(kernel, boot, wanted, previous),
     say: (line) => {
       io.out(`saveoops: ${line}\n`);
     },
@@ -163,11 +165,17 @@ async function buildPayloadOf(
   { kernel, initrd }: InstalledKernel,
   boot: string,
   build: ComposeOptions,
+  previous: string | undefined,
 ): Promise<readonly NewFile[]> {
-  const { files } = await composeFiles({
-    ...build,
-    kernel: join(boot, kernel),
-    initrd: initrd === undefined ? [] : [join(boot, initrd)],
-  });
+  const paths = initrd === undefined ? [] : [join(boot, initrd)];
+  if (previous !== undefined && build.format === 'com32') {
+    try {
+      return await reusePayload(join(previous, payloadFile), paths);
+    } catch (error) {
+      // A payload that is damaged or of another layout is built anew, as if there were none.
+      if (!(error instanceof SaveoopsError)) throw error;
+    }
+  }
+  const { files } = await composeFiles({ ...build, kernel: join(boot, kernel), initrd: paths });
   return files;
 }

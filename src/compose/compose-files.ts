@@ -10,7 +10,7 @@ import { generator } from '../host/version.js';
 import { efiConfig } from '../image/boot-config.js';
 import { loadKernel } from '../kernel/load-kernel.js';
 import { buildPayload, type InputFile, type Payload } from '../payload/build-payload.js';
-import { digestInitrd, encodeManifest, type Initrd } from '../payload/com32-file.js';
+import { encodeManifest, type Initrd } from '../payload/com32-file.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 import { readCapture, type Capture } from './capture-initramfs.js';
 import { checkComposeOptions, limitsRow, type ComposeOptions } from './compose-options.js';
@@ -25,6 +25,7 @@ import {
   namesBeside,
   payloadFile,
 } from './payload-files.js';
+import { readInitrds } from './read-initrds.js';
 
 /** The kernels, read but not yet looked into. */
 interface Kernels {
@@ -33,8 +34,8 @@ interface Kernels {
   readonly crashKernel: InputFile;
   /** uname -r of the crash kernel. */
   readonly release: string;
-  /** Names of the initrds beside the payload. */
-  readonly initrdNames: readonly string[];
+  /** Those that they have, or would have if they were two, beside the payload. */
+  readonly names: { readonly kernel: string; readonly crashKernel: string };
 }
 
 /**
@@ -51,13 +52,11 @@ export async function composeFiles(options: ComposeOptions): Promise<{
   const { kernel, crashKernel, release } = kernels;
   const crashAppend = crashCommandLine(options);
   // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
-  const [loaded, stubs, capture, ...initrds] = await Promise.all([
+  const [loaded, stubs, capture, initrds] = await Promise.all([
     loadKernel(kernel.bytes, kernel.name),
     loadStubObjects(),
     readCapture(options, release, crashAppend),
-    ...options.initrd.map(async (path, index) =>
-      digestInitrd(kernels.initrdNames[index] ?? '', await readInput(path, 'an initramfs')),
-    ),
+    readInitrds(options.initrd, [kernels.names.kernel, kernels.names.crashKernel]),
   ]);
   const payload = await buildPayload({
     generator,
@@ -94,15 +93,15 @@ async function readKernels(options: ComposeOptions): Promise<Kernels> {
   const given = crashBytes === undefined ? kernel : { name: names.crashKernel, bytes: crashBytes };
   const same = Buffer.compare(given.bytes, kernelBytes) === 0;
   const { release } = parseBzImage(given.bytes, given.name);
-  return { kernel, crashKernel: same ? kernel : given, release, initrdNames: names.initrds };
+  return { kernel, crashKernel: same ? kernel : given, release, names };
 }
 
-function nameFiles(options: ComposeOptions): { kernel: string; crashKernel: string; initrds: string[] } {
+function nameFiles(options: ComposeOptions): Kernels['names'] {
   const [kernel = ''] = namesBeside([options.kernel]);
   const [crashKernel = kernel] = namesBeside(options.crashKernel === undefined ? [] : [options.crashKernel], [
     kernel,
   ]);
-  return { kernel, crashKernel, initrds: namesBeside(options.initrd, [kernel, crashKernel]) };
+  return { kernel, crashKernel };
 }
 
 /** What the capture needs, then what the user adds: the last word of a name counts. Throws `usage` when it is too long. */
