@@ -36,7 +36,7 @@ const compiledParts = [
   {
     folder: 'src/capture-initramfs/programs',
     target: 'programs',
-    objects: ['draw-qr', 'read-log'],
+    objects: ['draw-qr', 'read-log', 'console-mode'],
     headers: ['/usr/include/qrcodegen/qrcodegen.h'],
   },
 ];

@@ -115,6 +115,26 @@ async function glyphsOfVgaBios(): Promise<Glyphs> {
   return glyphsOfFont(rom.subarray(at));
 }
 
+/**
+ * The rows of a screen as glyphsOfVgaBios() reads them: of a text screen with its cells of 9x16, else of cells of 8x16, which the last screen
+ * doubles on 1280x800 and more.
+ */
+export async function lettersOf(screen: Screen): Promise<readonly string[]> {
+  const glyphs = await glyphsOfVgaBios();
+  if (sizeOf(screen) === '720x400') return readTextScreen(screen, glyphs);
+  return readGraphicsScreen(screen.width >= 1280 ? halved(screen) : screen, glyphs);
+}
+
+/** Every second pixel of every second line. */
+function halved({ width, height, pixels }: Screen): Screen {
+  const [columns, lines] = [width >> 1, height >> 1];
+  const kept = Array.from({ length: columns * lines }, (_, i) => {
+    const at = 3 * (2 * Math.floor(i / columns) * width + 2 * (i % columns));
+    return pixels.subarray(at, at + 3);
+  });
+  return { width: columns, height: lines, pixels: Buffer.concat(kept) };
+}
+
 /** The lowest row of a frame buffer, where both stubs write, as glyphsOfVgaBios() reads it. */
 export async function lastRow(qmp: QmpClient, path: string): Promise<string | undefined> {
   return readGraphicsScreen(await screenOf(qmp, path), await glyphsOfVgaBios()).at(-1);

@@ -9,7 +9,12 @@ import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { withTemporaryFolder } from '../host/files.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 import type { GatherOptions } from './capture-files.js';
-import { buildCaptureInitramfs, type CaptureInitramfs, type CaptureOptions } from './build-initramfs.js';
+import {
+  buildCaptureInitramfs,
+  withFont,
+  type CaptureInitramfs,
+  type CaptureOptions,
+} from './build-initramfs.js';
 import { renderConstants } from './constants.js';
 import { writeCpioArchive } from './cpio-archive.js';
 import { logBegins, logEnds } from './markers.js';
@@ -302,7 +307,9 @@ describe('the scripts', () => {
       .map((path) => path.slice(root.length))
       .filter((path) => path !== 'bin/load-modules');
     const inside = built.files.filter(({ source }) => source === 'saveoops').map(({ path }) => path);
-    expect(inside.sort()).toEqual([...paths, 'bin/draw-qr', 'bin/read-log', 'etc/saveoops/generator'].sort());
+    expect(inside.sort()).toEqual(
+      [...paths, 'bin/console-mode', 'bin/draw-qr', 'bin/read-log', 'etc/saveoops/generator'].sort(),
+    );
     expect(readFileSync(join(root, 'lib/saveoops/constants.sh'), 'utf8')).toBe(renderConstants());
   });
 
@@ -340,6 +347,19 @@ describe('the scripts', () => {
     for (const link of links) expect(text).toContain(/bin\/(\S+)/.exec(link)?.[1]);
     expect(links.length).toBeLessThan(90);
   });
+});
+
+test('the font is in an archive behind the first, and costs its pages', async () => {
+  const font = Buffer.from(Array.from({ length: 4096 }, (_, i) => i % 251));
+  const both = await withFont(built, font);
+  expect(Buffer.from(both.bytes.subarray(0, built.bytes.length)).equals(built.bytes)).toBe(true);
+  const second = gunzipSync(both.bytes.subarray(built.bytes.length));
+  const names = oracle('cpio', ['-it', '--quiet'], second).trim().split('\n');
+  expect(names).toEqual(['lib', 'lib/saveoops', 'lib/saveoops/font']);
+  const text = execFileSync('cpio', ['-i', '--to-stdout', '--quiet', 'lib/saveoops/font'], { input: second });
+  expect(text.equals(font)).toBe(true);
+  expect(both.unpackedSize).toBe(built.unpackedSize + 4096);
+  expect(await withFont(built, new Uint8Array())).toBe(built);
 });
 
 test('init prints the shared markers', () => {

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { alignUp } from '../bytes/align.js';
 import { type CaptureFile, gatherCaptureFiles, type GatherOptions } from './capture-files.js';
+import { fontPath } from './constants.js';
 import { writeCpioArchive } from './cpio-archive.js';
 import { gatherModules, type ModuleChoice } from './gather-modules.js';
 
@@ -54,11 +55,33 @@ export async function buildCaptureInitramfs(options: CaptureOptions = {}): Promi
   const archive = await writeCpioArchive(gathered);
   const files = gathered.flatMap((file) => member(file) ?? []);
   return {
-    // Level 9 takes twice the time for 0.2 % less.
-    bytes: await promisify(gzip)(archive, { level: 6 }),
+    bytes: await packed(archive),
     unpackedSize: files.reduce((sum, file) => sum + alignUp(file.size, pageSize), 0),
     files,
   };
+}
+
+/**
+ * Adds the font for a VGA that has lost its own: as an archive behind the first, which the kernel unpacks as well
+ * (buffer-format.rst), because the primary kernel that it is from is still being read while the first one is made.
+ * @param font as fontBytes() gives it; without one nothing is added
+ */
+export async function withFont<T extends Pick<CaptureInitramfs, 'bytes' | 'unpackedSize'>>(
+  initramfs: T,
+  font: Uint8Array,
+): Promise<T> {
+  if (font.length === 0) return initramfs;
+  const archive = await writeCpioArchive([{ path: fontPath, mode: 0o644, kind: 'file', bytes: font }]);
+  return {
+    ...initramfs,
+    bytes: Buffer.concat([initramfs.bytes, await packed(archive)]),
+    unpackedSize: initramfs.unpackedSize + alignUp(font.length, pageSize),
+  };
+}
+
+/** Level 9 takes twice the time for 0.2 % less. */
+async function packed(archive: Uint8Array): Promise<Uint8Array> {
+  return await promisify(gzip)(archive, { level: 6 });
 }
 
 function member(file: CaptureFile): CaptureMember | undefined {

@@ -13,6 +13,9 @@ export const deadlineFile = '/run/capture/deadline';
 export const dumpKeyPath = 'etc/saveoops/dump-key';
 export const generatorPath = 'etc/saveoops/generator';
 
+/** 256 characters of 8x16 pixels, a byte a line; not there when the primary kernel has no such font. */
+export const fontPath = 'lib/saveoops/font';
+
 interface Constant {
   readonly value: string | number;
   /** Said beside it in constants.sh. */
@@ -31,6 +34,7 @@ const constants: Readonly<Record<string, Constant>> = {
     value: `/${dumpKeyPath}`,
     comment: 'public keys of age or SSH; without it dumps are not encrypted',
   },
+  FONT_FILE: { value: `/${fontPath}`, comment: "the primary kernel's font, for a VGA that has lost its own" },
   WATCHDOG_MODULES: { value: watchdogModules.join(' '), comment: 'drivers of hardware watchdogs' },
 
   CAPTURE_NAME: {
@@ -66,6 +70,10 @@ const constants: Readonly<Record<string, Constant>> = {
   CODE_ROW: {
     value: 10,
     comment: 'of the last screen, from which on it is the QR code: 16 rows are left for it',
+  },
+  CODE_VERSION: {
+    value: 23,
+    comment: 'of the QR code at most: 109 modules, 28 columns and 14 rows; draw-qr.c says why',
   },
   BASE_SECONDS: {
     value: 180,

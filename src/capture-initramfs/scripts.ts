@@ -11,7 +11,7 @@ import { fileError, readInput } from '../host/files.js';
 export const scriptFolder = fileURLToPath(new URL('root/', import.meta.url));
 
 /** Programs of Saveoops' own that are no scripts: programs/NAME.c beside this module. */
-export const compiledPrograms = ['draw-qr', 'read-log'] as const;
+export const compiledPrograms = ['draw-qr', 'read-log', 'console-mode'] as const;
 
 /** Where `npm run build` puts one of them. */
 export function compiledProgram(name: (typeof compiledPrograms)[number]): string {

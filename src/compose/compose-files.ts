@@ -1,4 +1,5 @@
 /** The one way through a build: inputs -> capture initramfs -> armed kernel -> image -> files. */
+import { withFont } from '../capture-initramfs/build-initramfs.js';
 import { captureCommandLine } from '../capture-initramfs/command-line.js';
 import { rowWords } from '../capture-initramfs/in-a-row.js';
 import { saveWords } from '../capture-initramfs/save-words.js';
@@ -8,7 +9,8 @@ import { permissionsOf, readInput, type NewFile } from '../host/files.js';
 import { signImage } from '../host/sign-image.js';
 import { generator } from '../host/version.js';
 import { efiConfig } from '../image/boot-config.js';
-import { loadKernel } from '../kernel/load-kernel.js';
+import { loadKernel, type Kernel } from '../kernel/load-kernel.js';
+import { findTextFont, fontBytes } from '../kernel/text-font.js';
 import { buildPayload, type InputFile, type Payload } from '../payload/build-payload.js';
 import { encodeManifest, type Initrd } from '../payload/com32-file.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
@@ -52,12 +54,13 @@ export async function composeFiles(options: ComposeOptions): Promise<{
   const { kernel, crashKernel, release } = kernels;
   const crashAppend = crashCommandLine(options);
   // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
-  const [loaded, stubs, capture, initrds] = await Promise.all([
+  const [loaded, stubs, read, initrds] = await Promise.all([
     loadKernel(kernel.bytes, kernel.name),
     loadStubObjects(),
     readCapture(options, release, crashAppend),
     readInitrds(options.initrd, [kernels.names.kernel, kernels.names.crashKernel]),
   ]);
+  const capture = await withPrimaryFont(read, options, loaded);
   const payload = await buildPayload({
     generator,
     kernel,
@@ -80,6 +83,17 @@ export async function composeFiles(options: ComposeOptions): Promise<{
     ? syslinuxFiles(options, kernels, initrds, capture, payload)
     : imageFile(options, payload));
   return { payload, files: [...files, manifest], capture };
+}
+
+/** The built-in initramfs with the primary's font; another one stays as it is. */
+async function withPrimaryFont(
+  capture: Capture,
+  { crashInitrd }: ComposeOptions,
+  kernel: Kernel,
+): Promise<Capture> {
+  if (crashInitrd !== undefined) return capture;
+  const font = fontBytes(kernel, findTextFont(kernel));
+  return { ...capture, initramfs: await withFont(capture.initramfs, font) };
 }
 
 /** Throws `file` and `format`. */

@@ -270,7 +270,7 @@ void crash_main(u64 region)
 	own_tables(table);
 	if (table->flags & PLAN_RESET_PIC)
 		reset_pic();
-	if (table->flags & PLAN_RESET_VGA)
+	if ((table->flags & PLAN_RESET_VGA) || text_is_hidden(table))
 		reset_vga(table);
 	if (!place_core_file(table, &regs))
 		tell(table, "saveoops: E35 the dump lacks memory that was added after the boot", "");

@@ -1,11 +1,12 @@
 /*
  * The VGA in mode 3, 80x25 characters of 9x16 pixels in 720x400, whatever mode the dead kernel left: standard VGA
- * registers, and the Bochs DISPI extension of QEMU, Bochs and VirtualBox. A mode that a driver has set through other
+ * registers, and the Bochs DISPI extension (dispi.h). A mode that a driver has set through other
  * registers of its adapter is not left by this.
  *
  * Registers and values: IBM VGA/XGA Technical Reference Manual (1992), "VGA Function"; J. D. Neal, "FreeVGA Project",
- * chapters of the same names; DISPI: "VBE Display API" of the Bochs project.
+ * chapters of the same names.
  */
+#include "dispi.h"
 #include "machine.h"
 #include "reset.h"
 
@@ -19,10 +20,11 @@
 #define CRTC 0x3d4
 #define INPUT_STATUS 0x3da
 
-#define DISPI_INDEX 0x1ce
-#define DISPI_DATA 0x1cf
-#define DISPI_ID 0              /* 0xb0c0 and up */
-#define DISPI_ENABLE 4
+/* Configuration mechanism 1 (PCI Local Bus Specification 2.1, 3.7.4.1). */
+#define PCI_ADDRESS 0xcf8
+#define PCI_DATA 0xcfc
+#define PCI_ENABLE 0x80000000u
+#define BOCHS_VGA 0x11111234u   /* 1234:1111 */
 
 #define FONT_PLANE 0xa0000
 #define TEXT 0xb8000
@@ -72,18 +74,6 @@ static void set_all(u16 port, const u8 *values, u8 count)
 
 	for (i = 0; i < count; i++)
 		set(port, i, values[i]);
-}
-
-/* An adapter without it does not answer at its ports; they are not written then. */
-static void leave_dispi_mode(void)
-{
-	if (inw(DISPI_INDEX) == 0xffff)
-		return;
-	outw(DISPI_ID, DISPI_INDEX);
-	if ((inw(DISPI_DATA) & 0xfff0) != 0xb0c0)
-		return;
-	outw(DISPI_ENABLE, DISPI_INDEX);
-	outw(0, DISPI_DATA);
 }
 
 static void set_registers(void)
@@ -149,7 +139,8 @@ static void clear_text(void)
 
 void reset_vga(struct crash_table *table)
 {
-	leave_dispi_mode();
+	if (in_dispi_mode())
+		set_dispi(DISPI_ENABLE, 0);
 	set_registers();
 	set_palette();
 	if (table->font)
@@ -159,4 +150,22 @@ void reset_vga(struct crash_table *table)
 	table->pixels.base = 0;
 	table->screen_columns = COLUMNS;
 	table->screen_lines = LINES;
+}
+
+/* Whether bus 0 has it: nobody has asked for this reset, so no port of another adapter is tried. */
+static int has_bochs_vga(void)
+{
+	u32 slot;
+
+	for (slot = 0; slot < 32; slot++) {
+		outl(PCI_ENABLE | slot << 11, PCI_ADDRESS);
+		if (inl(PCI_DATA) == BOCHS_VGA)
+			return 1;
+	}
+	return 0;
+}
+
+int text_is_hidden(const struct crash_table *table)
+{
+	return table->screen_columns == COLUMNS && table->screen_lines == LINES && has_bochs_vga() && in_dispi_mode();
 }

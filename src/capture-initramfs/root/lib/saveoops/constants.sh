@@ -11,6 +11,8 @@ DEADLINE_FILE='/run/capture/deadline'
 GENERATOR_FILE='/etc/saveoops/generator'
 # public keys of age or SSH; without it dumps are not encrypted
 DUMP_KEY='/etc/saveoops/dump-key'
+# the primary kernel's font, for a VGA that has lost its own
+FONT_FILE='/lib/saveoops/font'
 # drivers of hardware watchdogs
 WATCHDOG_MODULES='lpc_ich i2c_i801 iTCO_wdt wdat_wdt i6300esb sp5100_tco'
 # a capture directory: docs/capture.md, "The capture directory"
@@ -37,6 +39,8 @@ DEATH_LINES=200
 LAST_SCREEN_SECONDS=60
 # of the last screen, from which on it is the QR code: 16 rows are left for it
 CODE_ROW=10
+# of the QR code at most: 109 modules, 28 columns and 14 rows; draw-qr.c says why
+CODE_VERSION=23
 # everything but the log's size: mounts, extraction, start of the consoles
 BASE_SECONDS=180
 # from the start of saving until the log is safe; then it is printed, whatever saving does
