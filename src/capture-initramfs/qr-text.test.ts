@@ -23,8 +23,8 @@ afterAll(() => {
 
 const programs = fileURLToPath(new URL('../../programs', import.meta.url));
 
-/** The log that fits into the code; `words` of the last screen. */
-function lastScreen(log: string): { readonly text: string; readonly words: string } {
+/** The log that fits into the code, as `choose` chooses it; `words` of the last screen. */
+function lastScreen(log: string, choose = 'qr_text'): { readonly text: string; readonly words: string } {
   const state = join(folder, 'state');
   mkdirSync(state, { recursive: true });
   writeFileSync(join(state, 'log'), log);
@@ -37,8 +37,8 @@ function lastScreen(log: string): { readonly text: string; readonly words: strin
       [
         `state=${state} log=${state}/log after=reboot hold=10`,
         ...libraries.map((name) => `. ${scriptFolder}lib/saveoops/${name}.sh`),
-        'diagnose; echo "$message" >$state/message',
-        'qr_text && find_death && plain_words',
+        'diagnose; echo $kind >$state/kind; echo "$message" >$state/message',
+        `${choose} && find_death && plain_words`,
       ].join('\n'),
     ],
     { encoding: 'utf8', env: { PATH: `${folder}:${programs}`, LC_ALL: 'C' } },
@@ -73,6 +73,21 @@ describe('the QR code', () => {
       expect(words.split('\n')).toContain('The machine restarts in 10 seconds.');
     },
   );
+
+  test.each([
+    ['no-root', /^Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block/],
+    ['no-working-init', /^Kernel panic - not syncing: No working init found\./],
+    ['general-protection-fault', /^general protection fault, probably for non-canonical address /],
+    ['refcount', /^refcount_t: underflow; use-after-free\./],
+    // Of no message: its end.
+    ['early-exception', /^RIP: 0010:0xf/m],
+  ])('of half blocks on a text screen has how the death begins: %s', (name, begins) => {
+    const log = logs.find((each) => each.name === name && each.release.startsWith('6.1.'))?.text ?? '';
+    const { text } = lastScreen(log, 'code_version=6 && qr_start');
+    expect(text).toMatch(begins);
+    for (const line of text.trimEnd().split('\n')) expect(log).toContain(line);
+    if (name === 'no-root') expect(causeIn(text)?.message).toBe(causeIn(log)?.message);
+  });
 
   test('is never larger than the screen has room for, and holds the end of a log that tells nothing', () => {
     const noise = Array.from(

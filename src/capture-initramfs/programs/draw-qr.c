@@ -1,5 +1,5 @@
 /*
- * draw-qr PREFIX TEXT GZIP [TTY ROW COLUMN]: a QR code in the format of the kernel's drm_panic, drawn on a virtual terminal.
+ * draw-qr VERSION PREFIX TEXT GZIP [TTY ROW COLUMN [halves]]: a QR code, VERSION at most (1 to 23), in the format of the kernel's drm_panic, drawn on a virtual terminal.
  *
  * The code holds PREFIX, which ends in "z=", and decimal digits: the zlib stream (RFC 1950) of the file TEXT, 17 digits for
  * 7 bytes (drivers/gpu/drm/drm_panic_qr.rs since Linux 6.14). GZIP is TEXT as busybox's gzip has packed it; the deflate
@@ -7,7 +7,8 @@
  *
  * A text screen has no pixels, but its font can be changed. So the code is cut into cells, every cell becomes a
  * character of a font with 512, and the rest of the font stays ASCII. A cell of 8x16 pixels holds 4x8 modules; on a VGA's text
- * screen and on a frame buffer it is the same.
+ * screen and on a frame buffer it is the same. With "halves" the font stays as it is, and a cell holds two modules, one above the other:
+ * characters that code page 437 has, in UTF-8.
  *
  * Ends with status 0; 1 when the text does not fit into a code that the screen has room for; 2 when the terminal cannot
  * show it, with a line on standard error. Without TTY it only tells whether the text fits.
@@ -35,6 +36,7 @@ enum {
 	last_kept = 0x7e,
 	columns_wanted = 80,
 	rows_wanted = 25,
+	margin = 2, /* light modules around a code of halves */
 };
 
 static long syscall3(long number, long a, long b, long c)
@@ -226,7 +228,7 @@ static int cell_of(const unsigned char *code, unsigned column, unsigned row, con
 
 /* --- the terminal --- */
 
-static char out[16 << 10];
+static char out[32 << 10];
 static size_t out_size;
 
 static void put(const char *text)
@@ -260,6 +262,31 @@ static void put_character(unsigned n)
 	out[out_size++] = (char)(0x80 | (n & 0x3f));
 }
 
+static const char colours[] = "\033%G\033]P8000000\033]P7ffffff\033[30;47m"; /* UTF-8; black on white */
+
+static void show(long tty)
+{
+	put("\033[0m");
+	syscall3(__NR_write, tty, (long)out, (long)out_size);
+}
+
+static void draw_halves(const unsigned char *code, const char *path, unsigned row, unsigned column)
+{
+	static const char *const cell[] = { " ", "\u2580", "\u2584", "\u2588" }; /* upper half dark, lower half, both */
+	int end = qrcodegen_getSize(code) + margin;
+	long tty = syscall3(__NR_open, (long)path, O_RDWR | O_NOCTTY, 0);
+
+	if (tty < 0)
+		fail("draw-qr: no such terminal");
+	put(colours);
+	for (int y = -margin; y < end; y += 2) {
+		go_to(row++, column);
+		for (int x = -margin; x < end; x++)
+			put(cell[qrcodegen_getModule(code, x, y) + 2 * qrcodegen_getModule(code, x, y + 1)]);
+	}
+	show(tty);
+}
+
 /* --- a VGA's text screen --- */
 
 static void write_port(unsigned short port, unsigned char value)
@@ -280,11 +307,10 @@ static unsigned char read_port(unsigned short port)
  * IBM VGA, sequencer 1 (clocking mode), miscellaneous output, attribute controller 0x13 (pixel panning: 8 means none with 9
  * pixels, 0 with 8).
  */
+enum { attribute = 0x3c0, misc_write = 0x3c2, sequencer = 0x3c4, misc_read = 0x3cc, status = 0x3da };
+
 static void eight_pixels(void)
 {
-	enum { attribute = 0x3c0, misc_write = 0x3c2, sequencer = 0x3c4, misc_read = 0x3cc, status = 0x3da };
-	if (syscall3(__NR_ioperm, attribute, status + 1 - attribute, 1) < 0)
-		fail("draw-qr: the VGA's registers are not to be had");
 	unsigned char misc = read_port(misc_read);
 	write_port(sequencer, 0); /* stop */
 	write_port(sequencer + 1, 1);
@@ -313,6 +339,7 @@ static void draw(const unsigned char *code, const char *path, unsigned row, unsi
 	unsigned modules = (unsigned)qrcodegen_getSize(code);
 	unsigned columns = (modules + modules_x - 1) / modules_x, rows = (modules + modules_y - 1) / modules_y;
 	unsigned next = 0;
+	int has_pixels = syscall3(__NR_open, (long)"/dev/fb0", O_RDONLY, 0) >= 0;
 	long tty = syscall3(__NR_open, (long)path, O_RDWR | O_NOCTTY, 0);
 
 	if (tty < 0 || !font_op(tty, KD_FONT_OP_GET, &of) || syscall3(__NR_ioctl, tty, TIOCGWINSZ, (long)&size) < 0)
@@ -321,8 +348,11 @@ static void draw(const unsigned char *code, const char *path, unsigned row, unsi
 		double_font(&of);
 	if ((of.width != 8 && of.width != 16) || of.height % modules_y)
 		fail("draw-qr: cells of this size hold no whole modules");
+	/* Not on a machine that is locked down (Secure Boot). */
+	if (!has_pixels && syscall3(__NR_ioperm, attribute, status + 1 - attribute, 1) < 0)
+		fail("draw-qr: the VGA's registers are not to be had");
 
-	put("\033%G\033]P8000000\033]P7ffffff\033[30;47m");
+	put(colours);
 	for (unsigned y = 0; y < rows + 1; y++) {
 		go_to(row + y, column);
 		for (unsigned x = 0; x < columns + 2; x++) {
@@ -339,13 +369,12 @@ static void draw(const unsigned char *code, const char *path, unsigned row, unsi
 			put_character(next++);
 		}
 	}
-	put("\033[0m");
 	of.charcount = charcount;
 	if (!font_op(tty, KD_FONT_OP_SET, &of))
 		fail("draw-qr: this terminal does not take a font of 512 characters");
-	if (syscall3(__NR_open, (long)"/dev/fb0", O_RDONLY, 0) < 0)
+	if (!has_pixels)
 		eight_pixels();
-	syscall3(__NR_write, tty, (long)out, (long)out_size);
+	show(tty);
 }
 
 /* What the stack check of Debian's encoder reads at %fs:0x28. */
@@ -361,11 +390,12 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	unsigned char *stream, *end;
 
 	syscall3(__NR_arch_prctl, ARCH_SET_FS, (long)thread_area, 0);
-	if (argc != 4 && argc != 7)
-		fail("usage: draw-qr PREFIX TEXT GZIP [TTY ROW COLUMN]");
-	size_t length = read_file(argv[2], text, sizeof text);
-	size_t packed = read_file(argv[3], gzip, sizeof gzip);
-	if (length == sizeof text || packed == sizeof gzip || strlen(argv[1]) > sizeof byte_data)
+	unsigned version = argc > 1 ? number(argv[1]) : 0;
+	if ((argc != 5 && argc != 8 && argc != 9) || version < 1 || version > max_version)
+		fail("usage: draw-qr VERSION PREFIX TEXT GZIP [TTY ROW COLUMN [halves]]");
+	size_t length = read_file(argv[3], text, sizeof text);
+	size_t packed = read_file(argv[4], gzip, sizeof gzip);
+	if (length == sizeof text || packed == sizeof gzip || strlen(argv[2]) > sizeof byte_data)
 		leave(1);
 	end = zlib_of(&stream, gzip, packed, text, length);
 	if (!end)
@@ -374,13 +404,15 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	if (strlen(digits) > 4095)
 		leave(1);
 	struct qrcodegen_Segment segments[] = {
-		qrcodegen_makeBytes((const unsigned char *)argv[1], strlen(argv[1]), byte_data),
+		qrcodegen_makeBytes((const unsigned char *)argv[2], strlen(argv[2]), byte_data),
 		qrcodegen_makeNumeric(digits, digit_data),
 	};
-	if (!qrcodegen_encodeSegmentsAdvanced(segments, 2, qrcodegen_Ecc_LOW, 1, max_version, qrcodegen_Mask_AUTO, true, work, code))
+	if (!qrcodegen_encodeSegmentsAdvanced(segments, 2, qrcodegen_Ecc_LOW, 1, (int)version, qrcodegen_Mask_AUTO, true, work, code))
 		leave(1);
-	if (argc == 7)
-		draw(code, argv[4], number(argv[5]), number(argv[6]));
+	if (argc == 8)
+		draw(code, argv[5], number(argv[6]), number(argv[7]));
+	if (argc == 9)
+		draw_halves(code, argv[5], number(argv[6]), number(argv[7]));
 	leave(0);
 }
 

@@ -35,9 +35,9 @@ plain_words() {
   esac
 }
 
-# Beside the code: what it is, and the call trace.
+# Beside the code: that it holds $1, and the call trace.
 beside_code() {
-  echo "The QR code holds the end of the log. Take a"
+  echo "The QR code holds $1. Take a"
   echo "photograph; later: saveoops report PHOTO"
   echo
   sed -n '/^Call Trace:/,/^Modules linked in:/p' $state/death-text | grep -E '^Call Trace:|^ *[^ ?]*\+0x[0-9a-f]+/0x'

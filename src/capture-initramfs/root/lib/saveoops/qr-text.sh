@@ -1,10 +1,22 @@
 # The part of the dead kernel's log that goes into a QR code. docs/capture.md, "The last screen".
 
-# Whether the last $1 lines of the file qr-log fit; leaves them in qr-text, and packed in qr-gzip.
+# Whether $2 lines of the file qr-log fit into a code of version $code_version; leaves them in qr-text, and packed in qr-gzip.
+# $1: tail or head, which lines.
 fits() {
-  tail -n "$1" $state/qr-log >$state/qr-text
+  "$1" -n "$2" $state/qr-log >$state/qr-text
   gzip -9 <$state/qr-text >$state/qr-gzip
-  draw-qr "$(qr_prefix)" $state/qr-text $state/qr-gzip
+  draw-qr "$code_version" "$(qr_prefix)" $state/qr-text $state/qr-gzip
+}
+
+# The same for as many lines as fit, of which $2 are known to.
+as_many_as_fit() {
+  low=$2
+  high=$(($(wc -l <$state/qr-log) + 1))
+  while [ $((high - low)) -gt 1 ]; do
+    middle=$(((low + high) / 2))
+    if fits "$1" $middle; then low=$middle; else high=$middle; fi
+  done
+  [ "$low" -gt 0 ] && fits "$1" "$low"
 }
 
 # What stands before the digits, as the kernel's drm_panic has it.
@@ -24,15 +36,17 @@ lines_of_death() {
   }
 }
 
+registers='|\] (RSP: 00|R[A-Z0-9][A-Z0-9]: [0-9a-f]{16} |FS: |CS: |CR2: |DR[03]: |PKRU: |Code: )'
+modules='|\] Modules linked in: '
+unsure='|\]  \? '
+
 # As much of the end as fits, in qr-text and qr-gzip. The message and the call trace are worth more than what stands between them,
 # so where they would not fit this goes first: registers, then the list of modules, then what the unwinder is not sure of.
 qr_text() {
+  code_version=$CODE_VERSION
   count=$(lines_of_death)
   without='^$'
-  for more in '' \
-    '|\] (RSP: 00|R[A-Z0-9][A-Z0-9]: [0-9a-f]{16} |FS: |CS: |CR2: |DR[03]: |PKRU: |Code: )' \
-    '|\] Modules linked in: ' \
-    '|\]  \? '; do
+  for more in '' "$registers" "$modules" "$unsure"; do
     without=$without$more
     # What has gone from the end of death shortens it; before it nothing is dropped, for it is not reached.
     tail -n "$count" $state/log | grep -v -E "$without" >$state/death
@@ -41,16 +55,21 @@ qr_text() {
       cat $state/death
     } >$state/qr-log
     low=$(wc -l <$state/death)
-    if fits "$low"; then
+    if fits tail "$low"; then
       break
     fi
     low=0
   done
-  # The largest number of lines that fits, of those that are there.
-  high=$(($(wc -l <$state/qr-log) + 1))
-  while [ $((high - low)) -gt 1 ]; do
-    middle=$(((low + high) / 2))
-    if fits $middle; then low=$middle; else high=$middle; fi
-  done
-  [ "$low" -gt 0 ] && fits "$low"
+  as_many_as_fit tail "$low"
+}
+
+# For a small code: how the death begins, or the end of a log in which no message tells of one. Left out is what qr_text leaves out
+# when room is short, the machine's name, times, and what is beyond column 79: so one line always fits.
+qr_start() {
+  tail -n "$(lines_of_death)" $state/log | grep -v -E "^\$$registers$modules$unsure|\] (Hardware name: |-+\[ cut here)" |
+    sed 's/^\[ *[0-9.]*\] //' | cut -c 1-79 >$state/qr-log
+  case $(cat $state/kind) in
+    panic) as_many_as_fit head 0 ;;
+    *) as_many_as_fit tail 0 ;;
+  esac
 }
