@@ -21,6 +21,12 @@ export interface NextStepFacts {
 export function nextSteps({ kernel, at, where, capture }: NextStepFacts): readonly NextStep[] {
   const debug = debugPackage(kernel.release ?? undefined, kernel.banner ?? '');
   const vmlinux = debug?.vmlinux ?? 'VMLINUX';
+  const withSymbols = [
+    ...sourceLine(at, vmlinux, kernel.release),
+    ...(capture === undefined ? [] : dumpSteps(capture, where, vmlinux)),
+  ];
+  // Of no use when nothing that follows names it.
+  if (debug === undefined && !withSymbols.some(({ command }) => command !== null)) return withSymbols;
   return [
     debug === undefined
       ? {
@@ -31,8 +37,7 @@ export function nextSteps({ kernel, at, where, capture }: NextStepFacts): readon
           why: `Install the symbols of this kernel. ${debug.distribution}: from ${debug.where}`,
           command: debug.install,
         },
-    ...sourceLine(at, vmlinux, kernel.release),
-    ...(capture === undefined ? [] : dumpSteps(capture, where, vmlinux)),
+    ...withSymbols,
   ];
 }
 

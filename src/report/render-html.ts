@@ -76,7 +76,7 @@ ${section('Timeline', timeline === '' ? '' : `${timeline}<p class="unsure">Heigh
 ${report.before.length === 0 ? '' : section(cause === null ? 'The last lines' : `The ${report.before.length} lines before it`, pre(report.before.map(({ time, text }) => logLine(time, text))))}
 ${section('Also in this log', report.others.length === 0 ? '' : pre(report.others.map(({ time, text }) => logLine(time, text))))}
 ${savedSection(report)}
-${section('What to do next', `<ol>${report.next.map(({ why, command }) => `<li>${forHtml(why)}.${command === null ? '' : pre([forHtml(command)])}</li>`).join('')}</ol>`)}
+${report.next.length === 0 ? '' : section('What to do next', `<ol>${report.next.map(({ why, command }) => `<li>${forHtml(why)}.${command === null ? '' : pre([forHtml(command)])}</li>`).join('')}</ol>`)}
 ${section('Memory map', map === '' ? '' : map + regionText(report))}
 ${section('Registers', cause === null || Object.keys(cause.registers).length === 0 ? '' : registers(cause))}
 ${fullLog(report, lines)}

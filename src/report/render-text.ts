@@ -24,8 +24,7 @@ export function renderText(report: Report): string {
     ...(end === null || end.trace.length === 0 ? [] : trace('Call trace of the end', end.trace, end)),
     ...before(report),
     ...saved(report),
-    '',
-    'What to do next',
+    ...(report.next.length === 0 ? [] : ['', 'What to do next']),
     ...report.next.flatMap(({ why, command }) => [
       `  ${forTerminal(why)}${command === null ? '.' : ':'}`,
       ...(command === null ? [] : [`    ${forTerminal(command)}`]),

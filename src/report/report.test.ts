@@ -255,3 +255,15 @@ test('the HTML allows its own style sheet and nothing else', () => {
   // Before anything that a policy could stop.
   expect(html.indexOf('Content-Security-Policy')).toBeLessThan(html.indexOf('<style>'));
 });
+
+test.each([
+  ['of an unknown kernel without a place', '', false],
+  ['of an unknown kernel with one', '\n[    0.420001] RIP: 0010:timer_init+0x10/0x20', true],
+])('symbols are asked for where there is something to use them for: %s', (_, more, asked) => {
+  const made = reportOf(
+    `[    0.420000] BUG: unable to handle page fault for address: 0000000000000048${more}\n`,
+  );
+  expect(made.report.next.length > 0).toBe(asked);
+  expect(renderText(made.report).includes('What to do next')).toBe(asked);
+  expect(renderHtml(made, 'saveoops').includes('What to do next')).toBe(asked);
+});
