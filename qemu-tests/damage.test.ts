@@ -11,11 +11,19 @@ import { readManifest } from '../src/image/payload-folder.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import type { Manifest } from '../src/payload/manifest.js';
-import { offsetOf, partDef, planDef, regionPlaces, structSize } from '../src/stubs/shared-layout.js';
+import {
+  offsetOf,
+  partDef,
+  partNames,
+  planDef,
+  regionPlaces,
+  structSize,
+  type PartName,
+} from '../src/stubs/shared-layout.js';
 import { loadStubObjects, requireSymbol } from '../src/stubs/stub-objects.js';
 import { bootComposed } from './composed.js';
 import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
-import { payload } from './harness/payloads.js';
+import { payload, type Flavour } from './harness/payloads.js';
 import { damageRegion } from './harness/region.js';
 import { injectorFor } from './inject.js';
 import { readState, stateGuest } from './state-guest.js';
@@ -23,9 +31,9 @@ import { readState, stateGuest } from './state-guest.js';
 const limit = 240_000;
 
 /** A payload whose guest says how it was booted. The console is on every entry's line: the plain one talks too. */
-async function talkative(crashKernel?: string): Promise<string> {
+async function talkative(crashKernel?: Flavour, flavour?: Flavour): Promise<string> {
   return await payload({
-    flavour: crashKernel === undefined ? 'cloud-amd64' : 'amd64',
+    flavour: flavour ?? (crashKernel === undefined ? 'cloud-amd64' : 'amd64'),
     append: serialConsole,
     initrds: [await stateGuest()],
     name: 'damage',
@@ -70,13 +78,14 @@ const foundByHook = 'saveoops: E32 not captured: the crash stub or its tables ar
 
 describe('a damaged payload boots unarmed, through the entry stub', () => {
   test.each([
-    ['the armed kernel', 'vmlinux', 0, undefined],
-    ['a crash kernel of its own', 'crash-kernel', 1, 'cloud-amd64'],
-    ['the capture initramfs', 'crash-initrd', 2, undefined],
-  ])(
+    ['the kernel that is armed, when it is no LZ4', 'vmlinux', 0, undefined, 'amd64'],
+    ['a crash kernel of its own', 'crash-kernel', 1, 'cloud-amd64', undefined],
+    ['the capture initramfs', 'crash-initrd', 2, undefined, undefined],
+    ['the edits', 'edits', 9, undefined, undefined],
+  ] as const)(
     '%s',
-    async (_, region, part, crashKernel) => {
-      const dir = await talkative(crashKernel);
+    async (_, region, part, crashKernel, flavour) => {
+      const dir = await talkative(crashKernel, flavour);
       const result = await bootPayload(dir, { endAt: [], edit: (folder) => flip(folder, region) });
       check(result, () => {
         expect(saveoopsLines(result)).toEqual([
@@ -112,39 +121,67 @@ describe('a damaged payload boots unarmed, through the entry stub', () => {
   );
 });
 
-/**
- * Damages the last LZ4 block of the armed kernel and puts every checksum right again: the entry stub notices only
- * when it has moved into the crash region and written most of the kernel.
- */
-async function spoilLastBlock(image: Buffer, { debug }: Manifest): Promise<void> {
+/** The plan of a composed image, and one of its parts. */
+async function partOf(
+  image: Buffer,
+  { debug }: Manifest,
+  name: PartName,
+): Promise<{ plan: Buffer; part: Buffer; bytes: Buffer }> {
   const { entry } = await loadStubObjects();
   const start = 512 * (1 + image.readUInt8(0x1f1)); // setup_sects
   const planAt = start + debug.stub + Number(requireSymbol(entry.symbols, 'plan', 'entry.elf').value);
   const plan = image.subarray(planAt, planAt + structSize(planDef));
-  const part = plan.subarray(offsetOf(planDef, 'part')); // VMLINUX is the first
-  const vmlinuxAt = start + part.readUInt32LE(offsetOf(partDef, 'offset'));
-  const vmlinux = image.subarray(vmlinuxAt, vmlinuxAt + part.readUInt32LE(offsetOf(partDef, 'size')));
-  let last = 4; // behind the magic: each block is its size and so many bytes
-  for (let next = last; next < vmlinux.length; next += 4 + vmlinux.readUInt32LE(next)) last = next;
-  vmlinux.writeUInt32LE(vmlinux.readUInt32LE(last) + 1, last);
-  part.writeUInt32LE(xxh32(vmlinux), offsetOf(partDef, 'xxh32'));
+  const part = plan.subarray(offsetOf(planDef, 'part') + partNames.indexOf(name) * structSize(partDef));
+  const at = start + part.readUInt32LE(offsetOf(partDef, 'offset'));
+  return { plan, part, bytes: image.subarray(at, at + part.readUInt32LE(offsetOf(partDef, 'size'))) };
+}
+
+/** Puts the sums right again. */
+function seal({ plan, part, bytes }: { plan: Buffer; part: Buffer; bytes: Buffer }): void {
+  part.writeUInt32LE(xxh32(bytes), offsetOf(partDef, 'xxh32'));
   plan.writeUInt32LE(0, offsetOf(planDef, 'xxh32'));
   plan.writeUInt32LE(xxh32(plan), offsetOf(planDef, 'xxh32'));
 }
 
-test('an armed kernel that proves bad when it is unpacked already: the boot goes on unarmed', async () => {
-  const result = await bootComposed({
-    name: 'bad-block',
-    flavour: 'cloud-amd64',
-    initrd: await stateGuest(),
-    edit: spoilLastBlock,
-  });
-  check(result, () => {
-    expect(saveoopsLines(result)).toEqual(['saveoops: E08 not armed: the kernel image does not decompress']);
-    const { nodes } = readState(guestBlock(result, 'state'));
-    expect(nodes).toEqual([{ version: 1, reason: 8, regionSize: 0 }]);
-  });
-}, 240_000);
+/**
+ * Damages the last LZ4 block of the armed kernel and puts every checksum right again: the entry stub notices only
+ * when it has moved into the crash region and written most of the kernel.
+ */
+async function spoilLastBlock(image: Buffer, manifest: Manifest): Promise<void> {
+  const found = await partOf(image, manifest, 'VMLINUX');
+  const { bytes } = found;
+  let last = 4; // behind the magic: each block is its size and so many bytes
+  for (let next = last; next < bytes.length; next += 4 + bytes.readUInt32LE(next)) last = next;
+  bytes.writeUInt32LE(bytes.readUInt32LE(last) + 1, last);
+  seal(found);
+}
+
+/** The last edit expects other bytes than those of the kernel: the others are applied by then. */
+async function spoilLastEdit(image: Buffer, manifest: Manifest): Promise<void> {
+  const found = await partOf(image, manifest, 'EDITS');
+  flipBit(found.bytes, found.bytes.length - 16); // two pointers: before, after
+  seal(found);
+}
+
+describe('a kernel that proves bad when it is unpacked already: the boot goes on unarmed', () => {
+  test.each([
+    ['amd64', spoilLastBlock, 8, 'the kernel image does not decompress'],
+    ['cloud-amd64', spoilLastEdit, 14, 'the kernel image does not hold what the build has found in it'],
+  ] as const)(
+    '%s',
+    async (flavour, edit, reason, why) => {
+      const name = `unpacked-E${reason}`;
+      const result = await bootComposed({ name, flavour, initrd: await stateGuest(), edit });
+      check(result, () => {
+        const number = String(reason).padStart(2, '0');
+        expect(saveoopsLines(result)).toEqual([`saveoops: E${number} not armed: ${why}`]);
+        const { nodes } = readState(guestBlock(result, 'state'));
+        expect(nodes).toEqual([{ version: 1, reason, regionSize: 0 }]);
+      });
+    },
+    limit,
+  );
+});
 
 describe('a damaged payload boots the plain entry', () => {
   const checkPlain = async (dir: string, result: ScenarioResult): Promise<void> => {

@@ -34,7 +34,9 @@ export interface ArmedKernel {
   readonly end: bigint;
   /** Of symbols that the kernel has. */
   readonly symbols: ReadonlyMap<KernelSymbolName, bigint>;
+  /** What turns the kernel's image into `bytes`: as the manifest has it, and as bytes. */
   readonly edits: readonly KernelEdit[];
+  readonly edited: readonly EditedBytes[];
   readonly facts: readonly KernelFact[];
 }
 
@@ -80,6 +82,7 @@ export function armKernel(kernel: Kernel, hookObject: Uint8Array): ArmedKernel {
     end,
     symbols,
     edits: edits.map((each) => evidenceOf(kernel, each)),
+    edited: edits,
     facts: [...known.facts, hookSum],
   };
 }

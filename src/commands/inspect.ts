@@ -7,9 +7,11 @@ import { ByteView } from '../bytes/byte-reader.js';
 import { SaveoopsError } from '../errors.js';
 import { readInput } from '../host/files.js';
 import { exists, isFolder } from '../host/presence.js';
+import { checkEdits } from '../payload/check-edits.js';
 import { checkComposed, declaredEntries } from '../payload/check-composed.js';
 import { damage, damagedRegions, refuseDamage } from '../payload/check-digests.js';
 import { efiLoadTable, isSealed, payloadLoadTable, readManifest } from '../payload/com32-file.js';
+import { takeApart } from '../payload/take-apart.js';
 import { efiModuleFile, payloadFile } from '../compose/payload-files.js';
 import { sha256Hex } from '../bytes/digests.js';
 import { headerField } from '../payload/header-editor.js';
@@ -29,7 +31,8 @@ const wantedPayload = `a ${payloadFile}`;
 
 /**
  * Throws `file`, `wrong-file`, `truncated`, `format` for a module and a payload of two builds, or, after the table, `digest`,
- * naming every damaged region, and `format` or `invariant` for headers that are not those that the manifest declares.
+ * naming every damaged region, and `format` or `invariant` for headers that are not those that the manifest declares, or for a kernel
+ * that the payload's edits do not fit.
  */
 export async function runInspect(
   options: InspectOptions,
@@ -48,6 +51,7 @@ export async function runInspect(
   }
   refuseDamage(damaged, path);
   checkHeaders(bytes, manifest, path);
+  await checkEdits(takeApart(bytes, path), path);
   if (!isModuleGood) throw damage(module.path, `${basename(module.path)}: other bytes than were written`);
 }
 

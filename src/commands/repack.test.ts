@@ -216,10 +216,10 @@ describe('damage', () => {
   }, 60_000);
 
   test('elsewhere is still found afterwards', () => {
-    damagedAt(region('vmlinux').offset + 1000);
+    damagedAt(region('crash-initrd').offset + 1000);
     expect(repack('damaged', 'damaged', ['--append', 'x']).status).toBe(0);
     const { status, stderr } = runSaveoops(['inspect', at('damaged/saveoops.c32')]);
     expect(status).toBe(65);
-    expect(stderr).toContain('vmlinux: other bytes than were written');
+    expect(stderr).toContain('crash-initrd: other bytes than were written');
   });
 });

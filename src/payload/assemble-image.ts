@@ -45,8 +45,10 @@ export interface Assembly {
   /** With all fields set but those that say where parts lie. */
   readonly plan: StructureWriter;
   readonly parts: Readonly<Record<PartName, Part>>;
-  /** True when the crash kernel is the original. */
-  readonly samePrimary: boolean;
+  /** Parts that the original holds, and where, bytes: they are not stored again. */
+  readonly inside: Readonly<Partial<Record<PartName, number>>>;
+  /** Offset of image_checked in the entry stub. */
+  readonly checkedMark: number;
   readonly region: CrashRegion;
 }
 
@@ -65,6 +67,8 @@ export interface ComposedImage {
   readonly setupSize: number;
   /** Offset of the entry stub in the protected-mode part. */
   readonly stubOffset: number;
+  /** File offset of what the COM32 module sets once it has checked the leading bytes. */
+  readonly checkedMark: number;
   /** End of what the entry stub does not check itself (setup, original, stub), as a file offset. */
   readonly leadingSize: number;
   /** File offsets; disjoint, ascending, covering all but padding. */
@@ -73,7 +77,7 @@ export interface ComposedImage {
 }
 
 const purposes: Readonly<Record<PartName, string>> = {
-  VMLINUX: 'armed primary kernel and its relocation lists, LZ4',
+  VMLINUX: 'primary kernel and its relocation lists, LZ4',
   CRASH_KERNEL: 'crash kernel, protected-mode part',
   CRASH_INITRD: 'capture initramfs',
   CRASH_STUB: 'crash stub: from panic() to the crash kernel',
@@ -82,19 +86,20 @@ const purposes: Readonly<Record<PartName, string>> = {
   NOTES: 'ELF notes: VMCOREINFO; NT_PRSTATUS is added at the crash',
   FONT: 'font of the primary kernel, for messages on a frame buffer',
   FIXUPS: 'offsets of the addresses in the notes that KASLR moves',
+  EDITS: 'what arms the primary kernel: bytes that must be there, bytes for their place',
 };
 
 /** Throws a RangeError for a region that was planned for a smaller crash kernel: a bug. */
 export function assembleImage(assembly: Assembly): ComposedImage {
-  const { setup, original, entryStub, samePrimary, parts, region } = assembly;
+  const { setup, original, entryStub, inside, parts, region } = assembly;
   if (parts.CRASH_KERNEL.bytes.length > region.workOffset) throw new RangeError('region plan too old');
   const stubOffset = alignUp(original.bytes.length, page);
   let at = stubOffset + alignUp(entryStub.length, page);
   const placed = partNames.map((name) => {
-    const shared = name === 'CRASH_KERNEL' && samePrimary;
-    const offset = shared ? 0 : at;
-    if (!shared) at = alignUp(at + parts[name].bytes.length, page);
-    return { name, ...parts[name], offset, shared };
+    const shared = inside[name];
+    const offset = shared ?? at;
+    if (shared === undefined) at = alignUp(at + parts[name].bytes.length, page);
+    return { name, ...parts[name], offset, shared: shared !== undefined };
   });
   const setupSize = setup.length;
   const size = alignUp(setupSize + at, peFileAlignment) - setupSize;
@@ -124,7 +129,7 @@ export function assembleImage(assembly: Assembly): ComposedImage {
       name: 'primary',
       offset: setup.length,
       size: original.bytes.length,
-      purpose: `untouched primary kernel: unarmed fallback${samePrimary ? ' and crash kernel' : ''}`,
+      purpose: primaryPurpose(inside),
       sha256: original.sha256,
     },
     {
@@ -144,7 +149,16 @@ export function assembleImage(assembly: Assembly): ComposedImage {
         sha256: Buffer.from(part.sha256).toString('hex'),
       })),
   ];
-  return { bytes, setupSize, stubOffset, leadingSize, regions, headerEdits: header.edits };
+  const checkedMark = setupSize + stubOffset + assembly.checkedMark;
+  return { bytes, setupSize, stubOffset, checkedMark, leadingSize, regions, headerEdits: header.edits };
+}
+
+function primaryPurpose(inside: Assembly['inside']): string {
+  const also = [
+    ...(inside.VMLINUX === undefined ? [] : ['what is armed']),
+    ...(inside.CRASH_KERNEL === undefined ? [] : ['crash kernel']),
+  ];
+  return ['untouched primary kernel: unarmed fallback', ...also].join(' and ');
 }
 
 /** Name of a part's region in the manifest. */
@@ -172,6 +186,7 @@ function planPlaces(
   const places: Record<PartName, number> = {
     VMLINUX: 0,
     FIXUPS: 0,
+    EDITS: 0,
     CRASH_KERNEL: regionPlaces.CRASH_KERNEL,
     CRASH_INITRD: region.initrdOffset,
     CRASH_STUB: regionPlaces.CRASH_STUB,

@@ -1,11 +1,8 @@
 /** From input bytes to everything `saveoops build` writes. Runs host tools (decompressors, lz4) and nothing else. */
-import { alignUp } from '../bytes/align.js';
-import { ByteWriter } from '../bytes/byte-writer.js';
 import { armKernel } from '../arm/arm-kernel.js';
 import { synthesiseVmcoreinfo, vmcoreinfoFacts } from '../arm/vmcoreinfo.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { decompressPayload } from '../formats/bzimage/payload.js';
-import { runTool } from '../host/run-tool.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import { findTextFont, fontBytes, textFontFact } from '../kernel/text-font.js';
 import { planCrashRegion } from '../layout/crash-region.js';
@@ -16,6 +13,7 @@ import { moduleParts, writeCom32, type Com32File, type Initrd } from './com32-fi
 import { sha256Hex } from '../bytes/digests.js';
 import type { KernelFact } from '../kernel/evidence.js';
 import type { Manifest } from './manifest.js';
+import { storeKernel } from './stored-kernel.js';
 import type { StubObjects } from '../stubs/stub-objects.js';
 import { requireSymbol } from '../stubs/stub-objects.js';
 
@@ -65,25 +63,6 @@ export interface Payload {
   readonly manifest: Manifest;
 }
 
-/** Most of what higher levels save, in a fraction of their time: docs/design.md, "Why LZ4". */
-const lz4Level = '-3';
-/** Output of one block of a legacy frame, bytes (lz4_Frame_format.md, "Legacy frame"). */
-const lz4Block = 8 << 20;
-const lz4MagicSize = 4;
-
-/**
- * One LZ4 legacy frame of `bytes`. Its blocks do not depend on each other, so two lz4 processes make one half each;
- * the second half's magic number goes away.
- */
-async function compressLegacy(bytes: Uint8Array): Promise<Uint8Array> {
-  const middle = alignUp(bytes.length / 2, lz4Block);
-  const halves = [bytes.subarray(0, middle), bytes.subarray(middle)].filter((half) => half.length > 0);
-  const frames = await Promise.all(
-    halves.map((input) => runTool('lz4', ['-l', lz4Level, '-c', '-q', '-'], { input })),
-  );
-  return Buffer.concat(frames.map((frame, index) => (index === 0 ? frame : frame.subarray(lz4MagicSize))));
-}
-
 /** Throws whatever the formats, arming, layout and tools throw. */
 export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
   const kernel = inputs.loaded;
@@ -98,7 +77,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
   const armed = armKernel(kernel, inputs.stubs.hook);
   const vmcoreinfo = synthesiseVmcoreinfo(kernel);
   const font = findTextFont(kernel);
-  const compressed = await compressLegacy(withRelocations(armed.bytes, kernel));
+  const stored = await storeKernel(kernel);
   const region = planCrashRegion(
     {
       kernelSize: crashKernel.protectedMode.length,
@@ -107,8 +86,10 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
       unpackedSize: inputs.crashInitrd.unpackedSize,
       scratchSize: scratchSize({
         original: kernel.bzImage.protectedMode.length,
-        compressed: compressed.length,
+        compressed: stored.bytes.length,
         entryStub: inputs.stubs.entry.bytes.length,
+        samePrimary,
+        ownPayload: stored.inside !== undefined,
       }),
     },
     inputs.crashSize,
@@ -116,7 +97,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
   const image = composeImage({
     kernel,
     armed,
-    compressed,
+    stored,
     vmcoreinfo,
     crashKernel,
     samePrimary,
@@ -169,22 +150,6 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     },
   }));
   return { image, com32, manifest: com32.manifest };
-}
-
-/** The image and, behind it, its relocation lists in the order of struct plan: 64-bit, inverse 32-bit, 32-bit. */
-function withRelocations(image: Uint8Array, { relocations }: Kernel): Uint8Array {
-  const lists = [relocations.words64, relocations.inverse32, relocations.words32];
-  const entries = lists.reduce((sum, list) => sum + list.length, 0);
-  const writer = ByteWriter.ofSize(image.length + 4 * entries);
-  writer.put(0, image);
-  let at = image.length;
-  for (const list of lists) {
-    for (const place of list) {
-      writer.u32(at, place);
-      at += 4;
-    }
-  }
-  return writer.bytes;
 }
 
 function headerFacts({ bzImage, image, relocations }: Kernel): KernelFact[] {

@@ -297,6 +297,7 @@ function loadTable(
   table.set('head_size', head.length);
   table.set('head_xxh32', xxh32(head));
   table.set('offset', offset);
+  table.set('mark', image.checkedMark);
   const last = initrds.length - 1;
   const chunks = [
     {

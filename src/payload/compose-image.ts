@@ -7,7 +7,7 @@
  *   protected-mode part    the original's, untouched: what boots when anything fails, and, by default, the crash
  *                          kernel too
  *   entry stub             with struct plan in it
- *   parts                  in the order of partNames, each on a 4 KiB boundary
+ *   parts                  in the order of partNames, each on a 4 KiB boundary, but for those that the original holds
  *
  * UEFI enters by handover or as a PE image: efi-entries.ts. A loader that enters elsewhere (the 64-bit entry at 0x200)
  * finds the untouched kernel and boots it unarmed.
@@ -24,11 +24,13 @@ import type { Kernel } from '../kernel/load-kernel.js';
 import type { CrashRegion } from '../layout/crash-region.js';
 import { assembleImage, digestPart, loadAddress, type ComposedImage, type Part } from './assemble-image.js';
 import { crashBootParams } from './crash-boot-params.js';
-import { sha256Hex } from '../bytes/digests.js';
+import { sha256Hex, xxh32 } from '../bytes/digests.js';
 import type { EfiEntries } from './efi-entries.js';
+import { editsPart, type StoredKernel } from './stored-kernel.js';
 import { startupPattern, stubDecompresses } from './startup-pattern.js';
 import {
   kernelSymbolNames,
+  moveDef,
   planDef,
   planFlags,
   planMagic,
@@ -49,8 +51,7 @@ export interface DeviceResets {
 export interface ImageInputs {
   readonly kernel: Kernel;
   readonly armed: ArmedKernel;
-  /** The armed image and its relocation lists, LZ4 legacy frames. */
-  readonly compressed: Uint8Array;
+  readonly stored: StoredKernel;
   readonly vmcoreinfo: SynthesisedVmcoreinfo;
   readonly crashKernel: BzImage;
   /** True when crashKernel is the primary's own bzImage. */
@@ -69,14 +70,24 @@ export interface ImageInputs {
 export interface BootSizes {
   /** Protected-mode part of the primary's own bzImage. */
   readonly original: number;
-  /** The armed image, compressed. */
+  /** The kernel that is decompressed at boot. */
   readonly compressed: number;
   readonly entryStub: number;
+  /** Whether the bzImage is the crash kernel, too: then a copy of it lies in the region anyway. */
+  readonly samePrimary: boolean;
+  /** Whether what is decompressed is the bzImage's own payload. */
+  readonly ownPayload: boolean;
 }
 
 /** RAM in bytes that the entry stub needs as scratch at boot. */
-export function scratchSize({ original, compressed, entryStub }: BootSizes): number {
-  return alignUp(entryStub, page) + alignUp(compressed, page) + alignUp(original, page) + 16 * page;
+export function scratchSize(sizes: BootSizes): number {
+  const { original, compressed, entryStub, samePrimary, ownPayload } = sizes;
+  const copies = [
+    entryStub,
+    ...(samePrimary ? [] : [original]),
+    ...(samePrimary && ownPayload ? [] : [compressed]),
+  ];
+  return copies.reduce((sum, size) => sum + alignUp(size, page), 16 * page);
 }
 
 /** Throws `unsupported` or `no-space` when the parts do not fit the boot protocol's or the region's limits. */
@@ -85,7 +96,10 @@ export function composeImage(inputs: ImageInputs): ComposedImage {
   const { setup, protectedMode, header } = kernel.bzImage;
   checkLoadAddress(kernel);
   const contents = Object.entries(partContents(inputs)).map(([name, bytes]) => [name, digestPart(bytes)]);
-  const parts = Object.fromEntries(contents) as Record<PartName, Part>;
+  const parts = { ...Object.fromEntries(contents), VMLINUX: kernelPart(inputs.stored) } as Record<
+    PartName,
+    Part
+  >;
   const sha256 = samePrimary
     ? Buffer.from(parts.CRASH_KERNEL.sha256).toString('hex')
     : sha256Hex(protectedMode);
@@ -98,7 +112,11 @@ export function composeImage(inputs: ImageInputs): ComposedImage {
     efiEntries: efiEntries(stubs.entry),
     plan: planFacts(inputs),
     parts,
-    samePrimary,
+    inside: {
+      ...(samePrimary ? { CRASH_KERNEL: 0 } : {}),
+      ...(inputs.stored.inside === undefined ? {} : { VMLINUX: inputs.stored.inside }),
+    },
+    checkedMark: Number(requireSymbol(stubs.entry.symbols, 'image_checked', 'entry.elf').value),
     region,
   });
 }
@@ -106,6 +124,11 @@ export function composeImage(inputs: ImageInputs): ComposedImage {
 function efiEntries({ symbols }: FlatStub): EfiEntries {
   const offset = (name: string): number => Number(requireSymbol(symbols, name, 'entry.elf').value);
   return { handover: offset('efi_handover64'), pe: offset('efi_pe64'), textEnd: offset('text_end') };
+}
+
+/** Nothing of it is left at the crash: no digest for that. */
+function kernelPart({ bytes }: StoredKernel): Part {
+  return { bytes, xxh32: xxh32(bytes), sha256: new Uint8Array(32) };
 }
 
 /** The crash kernel's command line as stored. */
@@ -122,14 +145,13 @@ function checkLoadAddress({ bzImage, image }: Kernel): void {
   });
 }
 
-function partContents(inputs: ImageInputs): Record<PartName, Uint8Array> {
+function partContents(inputs: ImageInputs): Omit<Record<PartName, Uint8Array>, 'VMLINUX'> {
   const { vmcoreinfo, stubs } = inputs;
   const fixups = ByteWriter.ofSize(4 * vmcoreinfo.symbolDigits.length);
   vmcoreinfo.symbolDigits.forEach((offset, index) => {
     fixups.u32(4 * index, offset);
   });
   return {
-    VMLINUX: inputs.compressed,
     CRASH_KERNEL: inputs.crashKernel.protectedMode,
     CRASH_INITRD: inputs.crashInitrd,
     CRASH_STUB: stubs.crash.bytes,
@@ -138,19 +160,20 @@ function partContents(inputs: ImageInputs): Record<PartName, Uint8Array> {
     NOTES: vmcoreinfo.note,
     FONT: inputs.font,
     FIXUPS: fixups.bytes,
+    EDITS: editsPart(inputs.armed.edited),
   };
 }
 
 /** The plan but for what assembleImage() sets. */
 function planFacts(inputs: ImageInputs): StructureWriter {
   const { kernel, armed, samePrimary } = inputs;
+  const { unpacked } = inputs.stored;
   const { image, relocations, bzImage } = kernel;
   const { header } = bzImage;
   const plan = new StructureWriter(planDef);
   plan.set('magic', planMagic);
   plan.set('version', sharedVersion);
   const listEntries = relocations.words64.length + relocations.inverse32.length + relocations.words32.length;
-  const loaded = image.bytes.length + 4 * listEntries;
   const textToEnd = Number(armed.end - image.virtual);
   const relocatable = listEntries > 0 && header.relocatable_kernel !== 0;
   const level5 = XLF_5LEVEL | XLF_5LEVEL_ENABLED;
@@ -161,10 +184,21 @@ function planFacts(inputs: ImageInputs): StructureWriter {
   plan.set('link_text', image.virtual);
   plan.set('kernel_alignment', header.kernel_alignment);
   // As extract_kernel(): the larger of the loaded image and the running one, in whole 2 MiB pages.
-  plan.set('kernel_size', alignUp(Math.max(loaded, textToEnd), largePage));
+  plan.set('kernel_size', alignUp(Math.max(unpacked.size, textToEnd), largePage));
   plan.set('kernel_image_size', imageWindow(kernel));
   plan.set('flat_size', image.bytes.length);
   plan.set('entry_offset', image.entryOffset);
+  plan.set('unpacked_size', unpacked.size);
+  unpacked.moves.forEach(({ from, to, size }, index) => {
+    const move = new StructureWriter(moveDef);
+    move.set('from', from);
+    move.set('to', to);
+    move.set('size', size);
+    plan.put('move', move.bytes, index);
+  });
+  plan.set('relocs_64_at', unpacked.words64At);
+  plan.set('relocs_inverse_32_at', unpacked.inverse32At);
+  plan.set('relocs_32_at', unpacked.words32At);
   plan.set('relocs_64', relocations.words64.length);
   plan.set('relocs_inverse_32', relocations.inverse32.length);
   plan.set('relocs_32', relocations.words32.length);

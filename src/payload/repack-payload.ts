@@ -50,6 +50,8 @@ export function repackPayload(
         original: image.original.bytes.length,
         compressed: parts.VMLINUX.bytes.length,
         entryStub: image.entryStub.length,
+        samePrimary: manifest.crash.samePrimary,
+        ownPayload: image.inside.VMLINUX !== undefined,
       }),
     },
     asked,

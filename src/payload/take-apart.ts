@@ -73,12 +73,12 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
   const planAt = findPlan(entryStub.bytes, source);
   const plan = new ByteView(entryStub.bytes, source).slice(planAt, structSize(planDef), 'plan');
   const planField = (name: string): number => plan.u32(offsetOf(planDef, name), name);
-  const parts = partNames.map((name, index): [PartName, Part] => {
+  const parts = partNames.map((name, index): [PartName, Part, number] => {
     const at = offsetOf(planDef, 'part') + index * structSize(partDef);
     const field = (each: string): number => plan.u32(at + offsetOf(partDef, each), each);
     const content = file.slice(original.offset + field('offset'), field('size'), name).bytes;
     const sha256 = plan.slice(at + offsetOf(partDef, 'sha256'), 32, 'sha256').bytes;
-    return [name, { bytes: content, xxh32: field('xxh32'), sha256 }];
+    return [name, { bytes: content, xxh32: field('xxh32'), sha256 }, field('offset')];
   });
 
   const embedded = manifest.primary.initrdBeside ? [] : manifest.primary.initrdFiles;
@@ -98,8 +98,11 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
         textEnd: planField('text_end'),
       },
       plan: StructureWriter.of(planDef, plan.bytes),
-      parts: Object.fromEntries(parts) as Record<PartName, Part>,
-      samePrimary: manifest.crash.samePrimary,
+      parts: Object.fromEntries(parts.map(([name, part]) => [name, part])) as Record<PartName, Part>,
+      inside: Object.fromEntries(
+        parts.filter(([, , offset]) => offset < original.size).map(([name, , offset]) => [name, offset]),
+      ),
+      checkedMark: tableField('mark') - setup.size - planField('stub_offset'),
     },
     initrds: embedded.map((name, index) => {
       const { bytes: content, sha256 } = region(`initrd-${index}`);

@@ -36,7 +36,7 @@ export const partDef: StructDef = {
 
 /** Order of `plan.part`. */
 export const partNames = [
-  'VMLINUX', // the armed kernel image and its relocation lists, LZ4 legacy frames
+  'VMLINUX', // the primary kernel and its relocation lists, LZ4 legacy frame: its bzImage's own payload, or one made by the build
   'CRASH_KERNEL', // protected-mode part of the crash kernel's bzImage
   'CRASH_INITRD',
   'CRASH_STUB',
@@ -45,8 +45,32 @@ export const partNames = [
   'NOTES', // ELF notes: VMCOREINFO with room for what only the running machine knows
   'FONT', // 256 characters of 8x16 pixels for text on a frame buffer, from the primary kernel; empty: it has none
   'FIXUPS', // u32 offsets in NOTES of 16-digit hexadecimal addresses that KASLR moves
+  'EDITS', // struct edit each, then `size` bytes that must be there and `size` bytes for their place, padded to 4
 ] as const;
 export type PartName = (typeof partNames)[number];
+
+/** What arms the decompressed image: one record of PART_EDITS. */
+export const editDef: StructDef = {
+  name: 'edit',
+  comment: 'one run of bytes that arming changes; what was and what becomes of it follow',
+  fields: [
+    { name: 'offset', type: 'u32', comment: 'from _text, bytes' },
+    { name: 'size', type: 'u32', comment: 'bytes' },
+  ],
+};
+
+/** A run of the decompressed data that goes elsewhere, in order: nothing that is still to come is overwritten. */
+export const moveDef: StructDef = {
+  name: 'move',
+  comment: 'one segment of the kernel in what was decompressed',
+  fields: [
+    { name: 'from', type: 'u64', comment: 'where it was decompressed, from the start, bytes' },
+    { name: 'to', type: 'u64', comment: 'from _text, bytes; before `from`' },
+    { name: 'size', type: 'u64', comment: 'bytes; 0: none' },
+  ],
+};
+/** Kernels have four or five. */
+export const maxMoves = 8;
 
 /**
  * Kernel symbols whose run-time addresses the crash stub may need; a zero means the kernel has no such symbol.
@@ -106,9 +130,18 @@ export const planDef: StructDef = {
     },
     { name: 'flat_size', type: 'u64', comment: 'of the decompressed image without relocation lists, bytes' },
     { name: 'entry_offset', type: 'u64', comment: 'of startup_64 from _text, bytes' },
-    { name: 'relocs_64', type: 'u32', comment: 'entries of the 64-bit list, first after the image' },
-    { name: 'relocs_inverse_32', type: 'u32', comment: 'entries of the inverse 32-bit list, next' },
-    { name: 'relocs_32', type: 'u32', comment: 'entries of the 32-bit list, last' },
+    { name: 'unpacked_size', type: 'u64', comment: 'of what PART_VMLINUX decompresses to, bytes' },
+    {
+      name: 'move',
+      type: { struct: moveDef, count: maxMoves },
+      comment: 'that make the image of it; what lies between is zero. None: it is the image',
+    },
+    { name: 'relocs_64_at', type: 'u64', comment: 'of the 64-bit list in what was decompressed, bytes' },
+    { name: 'relocs_inverse_32_at', type: 'u64', comment: 'of the inverse 32-bit list, bytes' },
+    { name: 'relocs_32_at', type: 'u64', comment: 'of the 32-bit list, bytes' },
+    { name: 'relocs_64', type: 'u32', comment: 'entries of the 64-bit list' },
+    { name: 'relocs_inverse_32', type: 'u32', comment: 'entries of the inverse 32-bit list' },
+    { name: 'relocs_32', type: 'u32', comment: 'entries of the 32-bit list' },
     { name: 'flags', type: 'u32', comment: 'PLAN_*' },
     { name: 'hook_slots', type: 'u64', comment: 'of struct hook_slots from _text, bytes' },
     {
@@ -197,6 +230,11 @@ export const loadTableDef: StructDef = {
     { name: 'head_xxh32', type: 'u32', comment: 'of these bytes with this structure zero, seed 0' },
     { name: 'offset', type: 'u32', comment: 'of this structure in the file, bytes' },
     { name: 'xxh32', type: 'u32', comment: 'XXH32 of the whole structure with this field zero' },
+    {
+      name: 'mark',
+      type: 'u32',
+      comment: "of the entry stub's image_checked in the image, bytes: 1 goes there",
+    },
     { name: 'chunk', type: { struct: chunkDef, count: maxChunks }, comment: 'until CHUNK_END' },
   ],
 };
@@ -241,7 +279,7 @@ export const hookWindowPmd = 508;
 export const sharedVersion = xxh32(
   Buffer.from(
     JSON.stringify([
-      ...[planDef, loadTableDef, partNames, kernelSymbolNames, planFlags, regionPlaces],
+      ...[planDef, loadTableDef, editDef, partNames, kernelSymbolNames, planFlags, regionPlaces],
       hookWindowPmd,
     ]),
   ),
@@ -296,7 +334,7 @@ export function offsetOf(def: StructDef, name: string): number {
 
 /** The C header with the same structures. */
 export function renderHeader(): string {
-  const structs = [partDef, planDef, chunkDef, loadTableDef].map((def) => {
+  const structs = [partDef, editDef, moveDef, planDef, chunkDef, loadTableDef].map((def) => {
     const fields = def.fields.map(
       ({ name, type, comment }) => `\t${declare(name, type)}; /* ${comment} */\n`,
     );
@@ -318,7 +356,7 @@ export function renderHeader(): string {
     values('PLAN_', planFlags),
     values('CHUNK_', chunkKinds),
     values('PLACE_', regionPlaces),
-    `#define MAX_CHUNKS ${maxChunks}\n#define HOOK_WINDOW_PMD ${hookWindowPmd}\n#define STARTUP_PATTERN_SIZE ${startupPatternSize}\n`,
+    `#define MAX_CHUNKS ${maxChunks}\n#define MAX_MOVES ${maxMoves}\n#define HOOK_WINDOW_PMD ${hookWindowPmd}\n#define STARTUP_PATTERN_SIZE ${startupPatternSize}\n`,
     '#ifndef __ASSEMBLER__\n',
     names('PART_', partNames),
     names('KSYM_', kernelSymbolNames),

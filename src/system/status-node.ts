@@ -61,6 +61,7 @@ export const unarmedReasons: ReadonlyMap<number, { readonly why: string; readonl
         'leave ranges out with memmap=nn$ss, take less RAM with mem=nn',
       ],
       [13, "the loader's chain of setup_data cannot be followed", 'report the boot loader'],
+      [14, 'the kernel image does not hold what the build has found in it', 'test the memory of the machine'],
       [40, 'firmware has no memory below 4 GiB for a copy of the image', 'add RAM'],
       [41, 'firmware does not tell when its boot services end', 'report the machine'],
       [42, 'the kernel that its EFI stub starts was not found in memory', 'report the kernel package'],

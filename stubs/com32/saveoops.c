@@ -171,6 +171,7 @@ int main(int argc, char **argv)
 		if (chunk->kind == CHUNK_IMAGE) {
 			image = data;
 			image_size = chunk->size;
+			*(u32 *)((u8 *)data + load_table.mark) = 1;
 		} else if (initramfs_add_data(initrds, data, chunk->size, chunk->size, 4)) {
 			return fail(22, "not enough memory");
 		}

@@ -201,8 +201,10 @@ enter_delta:
 	.quad	0
 enter_boot_params:
 	.long	0
-	.globl saved_boot_params, image_base
+	.globl saved_boot_params, image_base, image_checked
 saved_boot_params:
+	.long	0
+image_checked:			/* the COM32 module writes 1 here once it has found the image to be whole */
 	.long	0
 image_base:
 	.long	0

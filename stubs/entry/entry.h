@@ -38,7 +38,7 @@ struct entry_state {
 	u64 rsdp;
 	u64 low_ram_end;
 	u64 saved_image; /* copy of what the primary may overwrite, or 0 */
-	u64 vmlinux;     /* compressed image in scratch memory */
+	u64 vmlinux;     /* compressed image, where it stays until it is decompressed */
 	u32 level5;
 	u32 original_entries; /* of E820, before the region was reserved */
 	u32 avoid_count;
@@ -53,6 +53,7 @@ struct entry_state {
 
 extern struct entry_state state;
 extern u32 image_base;   /* physical address of the image's protected-mode part */
+extern u32 image_checked; /* 1: the leading bzImage is known to be whole */
 extern struct plan plan; /* in entry.S, filled in by the build */
 extern u64 boot_pml4[512], boot_pml5[512], boot_pdpt[512], boot_pd[2048], extra_tables[512 * EXTRA_TABLES];
 extern char entry32[], stub_end[];
@@ -126,6 +127,7 @@ u64 address_limit(void);
 
 /* kernel-image.c */
 int decompress(void);
+int apply_edits(void);
 int relocate(void);
 
 /* arm.c */

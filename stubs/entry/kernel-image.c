@@ -1,16 +1,65 @@
-/* The primary kernel: decompressed, relocated. The kernel's own decompressor does the same. */
+/* The primary kernel: decompressed, edited, relocated. But for the edits the kernel's own decompressor does the same. */
 #include "entry.h"
 #include "lz4.h"
 #include "messages.h"
 
-/* The compressed image and its relocation lists, to where the kernel runs. */
+#define CR0_EM_TS 0xcull
+#define CR4_OSFXSR 0x200ull
+
+/* lz4.h copies by XMM0, in which nobody has anything yet. Firmware and loader need not have enabled it. */
+static int unpack(void)
+{
+	u64 cr0, cr4;
+	int failed;
+
+	__asm__ volatile("mov %%cr0, %0\n\tmov %%cr4, %1" : "=r"(cr0), "=r"(cr4));
+	__asm__ volatile("mov %0, %%cr0\n\tmov %1, %%cr4" : : "r"(cr0 & ~CR0_EM_TS), "r"(cr4 | CR4_OSFXSR) : "memory");
+	failed = lz4_legacy(at(state.vmlinux), plan.part[PART_VMLINUX].size, at(state.output), plan.unpacked_size);
+	__asm__ volatile("mov %0, %%cr0\n\tmov %1, %%cr4" : : "r"(cr0), "r"(cr4) : "memory");
+	return failed;
+}
+
+/* A bzImage's payload is an ELF file: each segment goes to its place, all of them down and in order. */
+static void place_segments(void)
+{
+	u64 end = 0;
+	int i;
+
+	for (i = 0; i < MAX_MOVES && plan.move[i].size; i++) {
+		const struct move *move = &plan.move[i];
+
+		memset(at(state.output + end), 0, move->to - end);
+		memcpy(at(state.output + move->to), at(state.output + move->from), move->size);
+		end = move->to + move->size;
+	}
+}
+
+/* To where the kernel runs; its relocation lists stay behind the image. */
 int decompress(void)
 {
-	u64 lists = 4ull * (plan.relocs_64 + plan.relocs_inverse_32 + plan.relocs_32);
+	if (unpack())
+		return refuse(BAD_LZ4, "the kernel image does not decompress");
+	place_segments();
+	return 0;
+}
 
-	if (!lz4_legacy(at(state.vmlinux), plan.part[PART_VMLINUX].size, at(state.output), plan.flat_size + lists))
-		return 0;
-	return refuse(BAD_LZ4, "the kernel image does not decompress");
+/* Arms the image. Nothing is written over bytes that are not those that the build has found there. */
+int apply_edits(void)
+{
+	const u8 *record = part_bytes(PART_EDITS), *end = record + plan.part[PART_EDITS].size;
+
+	while (record < end) {
+		struct edit edit;
+		const u8 *before = record + sizeof(edit);
+
+		memcpy(&edit, record, sizeof(edit));
+		if (edit.offset + (u64)edit.size > plan.flat_size || 2ull * edit.size > (u64)(end - before) ||
+		    memcmp(at(state.output + edit.offset), before, edit.size))
+			return refuse(NOT_AS_EXPECTED, "the kernel image does not hold what the build has found in it");
+		memcpy(at(state.output + edit.offset), before + edit.size, edit.size);
+		record = before + ((2 * edit.size + 3) & ~3u);
+	}
+	return 0;
 }
 
 /* Moves one word by the KASLR offset; -1 when it lies outside the image. */
@@ -35,12 +84,11 @@ static int relocate_list(const s64 sign, const u32 *list, u32 count, int wide)
 /* Applies the KASLR offset to the decompressed image. */
 int relocate(void)
 {
-	const u32 *words64 = at(state.output + plan.flat_size);
-	const u32 *inverse32 = words64 + plan.relocs_64, *words32 = inverse32 + plan.relocs_inverse_32;
+	u64 output = state.output;
 
-	if (!state.delta || !(relocate_list(1, words64, plan.relocs_64, 1) ||
-			      relocate_list(-1, inverse32, plan.relocs_inverse_32, 0) ||
-			      relocate_list(1, words32, plan.relocs_32, 0)))
+	if (!state.delta || !(relocate_list(1, at(output + plan.relocs_64_at), plan.relocs_64, 1) ||
+			      relocate_list(-1, at(output + plan.relocs_inverse_32_at), plan.relocs_inverse_32, 0) ||
+			      relocate_list(1, at(output + plan.relocs_32_at), plan.relocs_32, 0)))
 		return 0;
 	return refuse(BAD_RELOCATION, "a relocation lies outside the kernel image");
 }

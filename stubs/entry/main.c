@@ -52,6 +52,12 @@ static void give_up(void)
 		chain_status_node(place - PAGE, refusal.reason);
 }
 
+/* The primary's own payload serves: no second copy of it is in the image. */
+static int uses_own_payload(void)
+{
+	return plan.part[PART_VMLINUX].offset < plan.original_size;
+}
+
 int check_parts(void)
 {
 	int i;
@@ -61,6 +67,8 @@ int check_parts(void)
 
 		/* The leading bzImage is the loader's to check: it is what boots when anything here fails. */
 		if (i == PART_CRASH_KERNEL && !(plan.flags & PLAN_OWN_CRASH_KERNEL))
+			continue;
+		if (i == PART_VMLINUX && uses_own_payload() && image_checked)
 			continue;
 		if (xxh32(part_bytes(i), plan.part[i].size) == plan.part[i].xxh32)
 			continue;
@@ -92,18 +100,24 @@ static void move(void)
 {
 	u64 work = state.region + plan.work_offset, stub_size = (u64)(stub_end - entry32);
 	u64 copy = work;
-	int i;
+	u64 crash_kernel = state.region + plan.part[PART_CRASH_KERNEL].place;
+	int i, kept = !(plan.flags & PLAN_OWN_CRASH_KERNEL); /* the leading bzImage, as the crash kernel */
 
 	memset(at(state.region), 0, PLACE_CRASH_KERNEL);
 	for (i = PART_CRASH_KERNEL; i <= PART_FONT; i++)
 		memcpy(at(state.region + plan.part[i].place), part_bytes(i), plan.part[i].size);
 	work += (stub_size + PAGE - 1) & ~(PAGE - 1);
-	state.vmlinux = put(&work, part_bytes(PART_VMLINUX), plan.part[PART_VMLINUX].size);
+	if (kept && uses_own_payload())
+		state.vmlinux = crash_kernel + plan.part[PART_VMLINUX].offset;
+	else
+		state.vmlinux = put(&work, part_bytes(PART_VMLINUX), plan.part[PART_VMLINUX].size);
+	plan.part[PART_EDITS].offset =
+		(u32)(put(&work, part_bytes(PART_EDITS), plan.part[PART_EDITS].size) - image_base);
 	plan.part[PART_FIXUPS].offset =
 		(u32)(put(&work, part_bytes(PART_FIXUPS), plan.part[PART_FIXUPS].size) - image_base);
 	plan.part[PART_FONT].offset = (u32)(state.region + PLACE_FONT - image_base);
 	if (state.output < image_base + plan.stub_offset && image_base < state.output + plan.kernel_size)
-		state.saved_image = put(&work, at(image_base), plan.stub_offset);
+		state.saved_image = kept ? crash_kernel : put(&work, at(image_base), plan.original_size);
 	memcpy(at(copy), entry32, stub_size); /* last: all that is decided goes with it */
 	leave_image(copy);
 }
@@ -143,7 +157,7 @@ static void undo(void)
 {
 	release_region();
 	if (state.saved_image)
-		memcpy(at(image_base), at(state.saved_image), plan.stub_offset);
+		memcpy(at(image_base), at(state.saved_image), plan.original_size);
 	avoid(image_base, plan.stub_offset); /* the region, where this code runs, is avoided already */
 	give_up();
 }
@@ -153,7 +167,7 @@ void relocated_main(void)
 {
 	build_identity_map();
 	write_cr3((usize)boot_pml4);
-	if (decompress() || relocate() || arm()) {
+	if (decompress() || apply_edits() || relocate() || arm()) {
 		undo();
 		return;
 	}

@@ -17,6 +17,7 @@ enum reason {
 	/* 10 was RAM above 512 GiB */
 	BAD_MEMORY_WORDS = 12,
 	BAD_SETUP_DATA = 13,
+	NOT_AS_EXPECTED = 14,
 	NO_ROOM_FOR_IMAGE = 40,
 	NO_EVENT = 41,
 	KERNEL_NOT_FOUND = 42,

@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0x80c3f90d
+#define SHARED_VERSION 0x14e56154
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -40,6 +40,7 @@
 #define PLACE_CRASH_KERNEL 0x200000
 
 #define MAX_CHUNKS 16
+#define MAX_MOVES 8
 #define HOOK_WINDOW_PMD 508
 #define STARTUP_PATTERN_SIZE 64
 
@@ -55,7 +56,8 @@ enum {
 	PART_NOTES = 6,
 	PART_FONT = 7,
 	PART_FIXUPS = 8,
-	PART_COUNT = 9
+	PART_EDITS = 9,
+	PART_COUNT = 10
 };
 
 enum {
@@ -97,13 +99,28 @@ struct part {
 };
 _Static_assert(sizeof(struct part) == 48, "struct part");
 
+/* one run of bytes that arming changes; what was and what becomes of it follow */
+struct edit {
+	u32 offset; /* from _text, bytes */
+	u32 size; /* bytes */
+};
+_Static_assert(sizeof(struct edit) == 8, "struct edit");
+
+/* one segment of the kernel in what was decompressed */
+struct move {
+	u64 from; /* where it was decompressed, from the start, bytes */
+	u64 to; /* from _text, bytes; before `from` */
+	u64 size; /* bytes; 0: none */
+};
+_Static_assert(sizeof(struct move) == 24, "struct move");
+
 /* what the entry stub applies; written into its image by the build */
 struct plan {
 	u32 magic; /* "SvOp" */
 	u32 version; /* of this structure */
 	u32 xxh32; /* XXH32 of the whole structure with this field zero */
 	u32 stub_offset; /* of the entry stub in the protected-mode part, bytes */
-	struct part part[9]; /* indexed by PART_* */
+	struct part part[10]; /* indexed by PART_* */
 	u32 original_syssize; /* setup header field before composing, 16-byte units */
 	u32 original_init_size; /* setup header field before composing, bytes */
 	u64 load_physical_addr; /* lowest physical address of the kernel */
@@ -113,9 +130,14 @@ struct plan {
 	u64 kernel_image_size; /* KERNEL_IMAGE_SIZE: end of the virtual window, bytes */
 	u64 flat_size; /* of the decompressed image without relocation lists, bytes */
 	u64 entry_offset; /* of startup_64 from _text, bytes */
-	u32 relocs_64; /* entries of the 64-bit list, first after the image */
-	u32 relocs_inverse_32; /* entries of the inverse 32-bit list, next */
-	u32 relocs_32; /* entries of the 32-bit list, last */
+	u64 unpacked_size; /* of what PART_VMLINUX decompresses to, bytes */
+	struct move move[8]; /* that make the image of it; what lies between is zero. None: it is the image */
+	u64 relocs_64_at; /* of the 64-bit list in what was decompressed, bytes */
+	u64 relocs_inverse_32_at; /* of the inverse 32-bit list, bytes */
+	u64 relocs_32_at; /* of the 32-bit list, bytes */
+	u32 relocs_64; /* entries of the 64-bit list */
+	u32 relocs_inverse_32; /* entries of the inverse 32-bit list */
+	u32 relocs_32; /* entries of the 32-bit list */
 	u32 flags; /* PLAN_* */
 	u64 hook_slots; /* of struct hook_slots from _text, bytes */
 	u64 nosave_word; /* from _text, bytes: where the hook's sum is a second time, that hibernation does not restore */
@@ -143,7 +165,7 @@ struct plan {
 	u8 startup[64]; /* first bytes at startup_64 of the kernel, masked */
 	u8 startup_mask[64]; /* 0 for bytes that KASLR changes, else 0xff */
 };
-_Static_assert(sizeof(struct plan) == 992, "struct plan");
+_Static_assert(sizeof(struct plan) == 1264, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {
@@ -163,9 +185,10 @@ struct load_table {
 	u32 head_xxh32; /* of these bytes with this structure zero, seed 0 */
 	u32 offset; /* of this structure in the file, bytes */
 	u32 xxh32; /* XXH32 of the whole structure with this field zero */
+	u32 mark; /* of the entry stub's image_checked in the image, bytes: 1 goes there */
 	struct chunk chunk[16]; /* until CHUNK_END */
 };
-_Static_assert(sizeof(struct load_table) == 344, "struct load_table");
+_Static_assert(sizeof(struct load_table) == 348, "struct load_table");
 
 #endif
 #endif
