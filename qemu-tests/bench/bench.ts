@@ -1,4 +1,4 @@
-/** `npm run bench`: ratios, each taken in one run; nothing is asserted. Arguments: those wanted of build, repack, boot, crash. */
+/** `npm run bench`: ratios, each taken in one run, into docs/performance.md; nothing is asserted. Arguments: those wanted of build, repack, boot, crash, sha256. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -8,20 +8,31 @@ import { stockKernels } from '../../src/testkit/stock-kernels.js';
 import { benchBoot } from './boot.js';
 import { benchBuild } from './build.js';
 import { benchCrash } from './crash.js';
+import { keepFigures, showFigure } from './figures.js';
 import { benchRepack } from './repack.js';
+import { benchSha256 } from './sha256.js';
 
-const benches = { build: benchBuild, repack: benchRepack, boot: benchBoot, crash: benchCrash };
+const benches = {
+  build: benchBuild,
+  repack: benchRepack,
+  boot: benchBoot,
+  crash: benchCrash,
+  sha256: benchSha256,
+};
 
 const wanted = process.argv.slice(2);
 for (const { vmlinuz, flavour } of stockKernels()) {
   if (!/^(cloud-)?amd64$/.test(flavour)) continue;
   const compression = payloadCompression(parseBzImage(readFileSync(vmlinuz), vmlinuz).payload);
-  console.log(`\n${basename(vmlinuz)} (${compression ?? 'not compressed'})`);
+  const title = `${basename(vmlinuz)} (${compression ?? 'not compressed'})`;
+  console.log(`\n${title}`);
   for (const [name, bench] of Object.entries(benches)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
     const folder = mkdtempSync(join(tmpdir(), 'svo-'));
     try {
-      console.log(await bench(vmlinuz, folder));
+      const figures = await bench(vmlinuz, folder);
+      console.log(figures.map(showFigure).join('\n'));
+      keepFigures(title, name, figures);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -10,6 +10,7 @@ import { readKernelSymbols, requireFunction } from '../../src/machine/kernel-fun
 import { buildPayloadFolder } from '../harness/build.js';
 import { guestInitramfs } from '../harness/guest.js';
 import { unattendedDisk } from '../harness/unattended-disk.js';
+import type { Figure } from './figures.js';
 import { countInstructions, type Places } from './count-instructions.js';
 
 /** Byte offsets in a bzImage's protected-mode code: the 32-bit entry, and the 64-bit one (boot.rst). */
@@ -23,7 +24,7 @@ const ways = [
   { name: 'kexec -c -p', label: 'saveoops-plain', words: 'nokaslr crashkernel=192M guest.load=-c' },
 ];
 
-export async function benchCrash(kernel: string, folder: string): Promise<string> {
+export async function benchCrash(kernel: string, folder: string): Promise<readonly Figure[]> {
   // Twice: for its capture initramfs, then with a guest that gives kexec the same one.
   const first = join(folder, 'first');
   await buildPayloadFolder({ kernel, out: first });
@@ -60,14 +61,13 @@ echo c >/proc/sysrq-trigger
     const { visits } = await countInstructions({ boot: { kind: 'disk', image } }, run, places);
     counts.push(Number((visits.at(-1)?.count ?? 0n) - (visits[0]?.count ?? 0n)));
   }
-  const millions = (count: number): string => `${(count / 1e6).toFixed(0)} M`;
-  const [own = NaN] = counts;
-  return ways
-    .map(({ name }, index) => {
-      const count = counts[index] ?? NaN;
-      return index === 0
-        ? `  crash, guest instructions from panic() to the crash kernel's first: ${name} ${millions(count)}`
-        : `    ${name}: ${millions(count)}, ratio ${(own / count).toFixed(3)}`;
-    })
-    .join('\n');
+  const [own = NaN, ...others] = counts.map((count) => count / 1e6);
+  return others.map((anchored, index) => ({
+    what: "instructions from panic() to the crash kernel's first, no SHA extensions",
+    own,
+    anchor: ways[index + 1]?.name ?? '',
+    anchored,
+    unit: 'M',
+    goal: 0.1,
+  }));
 }

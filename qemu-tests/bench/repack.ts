@@ -2,6 +2,7 @@
  * Wall-clock time of `saveoops repack` to a file, against cp and sync of the same file, and against a Node process that starts, reads the
  * file, writes it and syncs. Alternating runs, medians.
  */
+import type { Figure } from './figures.js';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildPayload, cli, median, MiB, randomFile, sizeOf, timed } from './timed.js';
@@ -16,7 +17,7 @@ fs.writeFileSync(file, fs.readFileSync(from));
 fs.fsyncSync(file);
 `;
 
-export function benchRepack(kernel: string, folder: string): string {
+export function benchRepack(kernel: string, folder: string): readonly Figure[] {
   const initrd = randomFile(join(folder, 'initrd.img'), initrdSize);
   const out = join(folder, 'to-repack');
   buildPayload(kernel, initrd, out);
@@ -35,9 +36,9 @@ export function benchRepack(kernel: string, folder: string): string {
     }
   }
   const [repack, cp, node] = [median(runs.repack), median(runs.cp), median(runs.node)];
-  return (
-    `  repack, ${(sizeOf(payload) / MiB).toFixed(0)} MiB payload: ${repack.toFixed(2)} s; cp and sync: ${cp.toFixed(2)} s, ` +
-    `ratio ${(repack / cp).toFixed(2)}; the same copy in a Node process: ${node.toFixed(2)} s, ` +
-    `ratio ${(repack / node).toFixed(2)} (medians of ${pairs})`
-  );
+  const what = `repack of ${(sizeOf(payload) / MiB).toFixed(0)} MiB, median of ${pairs}`;
+  return [
+    { what, own: repack, anchor: 'cp and sync', anchored: cp, unit: 's' },
+    { what, own: repack, anchor: 'the same copy in a Node process', anchored: node, unit: 's' },
+  ];
 }
