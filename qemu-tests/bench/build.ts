@@ -1,7 +1,7 @@
 /**
  * `saveoops build` with a 100 MiB initrd against a floor (build-floor.ts) that writes the same files, and the same kernel with
  * another initrd (`repack --initrd`: what `update` does after update-initramfs) against copying it: copy-floor.ts. Alternating
- * runs; medians, and medians of the ratios of each pair. The goals are those of docs/testing.md.
+ * runs; medians, and medians of the ratios of each pair.
  */
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -112,6 +112,8 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
   const entrySymbol = (name: string): number =>
     Number(requireSymbol(inputs.stubs.entry.symbols, name, 'entry.elf').value);
   const { module, efiModule } = inputs.stubs;
+  const sha256 = sha256Hex(inputs.kernel.bytes);
+  const crashSha256 = samePrimary ? sha256 : sha256Hex(inputs.crashKernel.bytes);
   const com32 = writeCom32(moduleParts(module), efiModule, image, embedded, (digests) => ({
     format: 1,
     generator: inputs.generator,
@@ -123,7 +125,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
       append: inputs.append,
       plainAppend: inputs.plainAppend,
       oopsPanic: inputs.oopsPanic,
-      sha256: sha256Hex(inputs.kernel.bytes),
+      sha256,
     },
     crash: {
       release: crashKernel.release,
@@ -131,7 +133,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
       append: inputs.crashAppend,
       ownAppend: inputs.ownCrashAppend,
       samePrimary,
-      sha256: sha256Hex(inputs.crashKernel.bytes),
+      sha256: crashSha256,
     },
     reset: inputs.reset,
     memory: {

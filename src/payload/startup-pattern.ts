@@ -21,7 +21,8 @@ export function startupPattern({ image, relocations }: Kernel): StartupPattern {
     startupPatternSize,
     'startup_64',
   );
-  const start = image.virtual + BigInt(image.entryOffset);
+  // Low halves of kernel addresses: both differ from the full ones by the same upper half.
+  const start = Number(BigInt.asUintN(32, image.virtual + BigInt(image.entryOffset)));
   const mask = new Uint8Array(startupPatternSize).fill(0xff);
   for (const [list, size] of [
     [relocations.words64, 8],
@@ -29,8 +30,7 @@ export function startupPattern({ image, relocations }: Kernel): StartupPattern {
     [relocations.words32, 4],
   ] as const) {
     for (const low of list) {
-      // Low halves of kernel addresses: both differ from the full ones by the same upper half.
-      const at = low - Number(BigInt.asUintN(32, start));
+      const at = low - start;
       for (let i = Math.max(at, 0); i < Math.min(at + size, startupPatternSize); i++) mask[i] = 0;
     }
   }
