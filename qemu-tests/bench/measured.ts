@@ -8,12 +8,11 @@ export interface Cost {
   readonly wall: number;
   /** Seconds of user and system time, of the program and all processes that were waited for. */
   readonly cpu: number;
-  /** Most bytes of RAM that the processes had at one time, looked at every 20 ms. Shared pages count once for each. */
+  /** Most bytes of RAM that the processes had at one time, looked at every 20 ms; what several share counts once (PSS). */
   readonly peak: number;
 }
 
 const interval = 20;
-const pageSize = 4096;
 
 /** Runs a program to its end. Throws with what it said when it fails. */
 export async function measured(program: string, args: readonly string[]): Promise<Cost> {
@@ -42,13 +41,14 @@ export async function measured(program: string, args: readonly string[]): Promis
 /** Of a process and its descendants; those that end meanwhile do not count. */
 function residentBytes(pid: number): number {
   try {
-    const [, resident] = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ');
+    // Not RSS: a child that was forked and has not yet called execve() would count as a second Node.
+    const [, resident] = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')) ?? [];
     const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
       readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8')
         .split(' ')
         .filter((each) => each !== ''),
     );
-    return children.reduce((sum, child) => sum + residentBytes(Number(child)), Number(resident) * pageSize);
+    return children.reduce((sum, child) => sum + residentBytes(Number(child)), Number(resident ?? 0) * 1024);
   } catch {
     return 0;
   }
