@@ -115,7 +115,9 @@ describe('the composed image against the plain kernel, PE', () => {
 
   test('what it says later of EFI, TPM, screen and ROMs is the same', () => {
     const about = ({ dmesg }: Boot): readonly string[] =>
-      dmesg.filter((line) => /\befi|tpm|BGRT|fb0|Secure|\bROM\b|shadow/i.test(line) && !/^efi: mem/.test(line));
+      dmesg.filter(
+        (line) => /\befi|tpm|BGRT|fb0|Secure|\bROM\b|shadow/i.test(line) && !/^efi: mem/.test(line),
+      );
     const comparableLines = (from: Boot): readonly string[] =>
       about(from)
         .map((line) => line.replace(/INITRD=0x[0-9a-f]+/, 'INITRD='))
