@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -400,26 +401,34 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
   test(
     'while it writes the payload: the half one is never named, and goes with the next run',
     () => {
-      for (const n of [1, 2, 5]) {
+      let n = 1;
+      for (; ; n++) {
         const system = withPrevious('half');
         replaceInitrd(system);
         const half = payload(system, `${version}.new`);
-        expect(kill('write', n, system, half)).toBe(true);
+        const killed = kill('write', n, system, half);
+        if (!killed) break;
         expect(existsSync(half)).toBe(true);
         expect(expectBootable(system)).toBe('plain');
         expect(menu(system)).not.toContain('.new');
         settle(system);
         rmSync(system, { recursive: true });
       }
+      expect(n).toBeGreaterThan(1);
     },
     limit,
   );
 });
 
-/** Runs a script with a small file system of its own at $1 (no root rights: a user namespace); gives its output. */
-function onSmallDisk(script: string, mebibytes: number): string {
+/**
+ * Runs a script with a small file system of its own at $1 (no root rights: a user namespace); gives its output.
+ * @param room for so many payloads beside the system `before`, which has one
+ */
+function onSmallDisk(script: string, room: number): string {
+  const kernel = statSync(join(before, `vmlinuz-${version}`)).size;
+  const bytes = kernel + Math.round((1 + room) * statSync(payload(before)).size);
   const disk = mkdtempSync(join(folder, 'disk-'));
-  const mounted = `set -e; mount -t tmpfs -o size=${mebibytes}M none "$1"; cp -a "$2"/. "$1"; ${script}`;
+  const mounted = `set -e; mount -t tmpfs -o size=${bytes} none "$1"; cp -a "$2"/. "$1"; ${script}`;
   const args = ['--user', '--map-root-user', '--mount', 'sh', '-c', mounted, 'sh', disk, before];
   const run = spawnSync('unshare', args, {
     encoding: 'utf8',
@@ -441,7 +450,7 @@ const mountable =
   test(
     'without room for a second payload: refused by name of the sum, the plain entry boots',
     () => {
-      const out = onSmallDisk(`${newInitrd}; $UPDATE 2>&1 || echo "status $?"; ${take('full')}`, 70);
+      const out = onSmallDisk(`${newInitrd}; $UPDATE 2>&1 || echo "status $?"; ${take('full')}`, 0.5);
       expect(out).toMatch(/no room for a second payload[^]*MiB free[^]*status 67/);
       expect(expectBootable(join(folder, 'full'))).toBe('plain');
       expect(menu(join(folder, 'full'))).toContain(`COM32 ../saveoops/${version}/saveoops.c32\n`);
@@ -453,7 +462,7 @@ const mountable =
     'with room for a second one, but not for a third: the oldest goes',
     () => {
       const script = `cp -a "$1"/saveoops/${version} "$1"/saveoops/${version}.old; ${newInitrd}; $UPDATE; ${take('tight')}`;
-      expect(onSmallDisk(script, 110)).toBe(`saveoops: ${version}: armed\n`);
+      expect(onSmallDisk(script, 1.5)).toBe(`saveoops: ${version}: armed\n`);
       expect(expectBootable(join(folder, 'tight'))).toBe('armed');
     },
     limit,
@@ -463,7 +472,10 @@ const mountable =
     'full to the last byte: not even the menu can be written, and yet the plain entry boots',
     () => {
       const fill = 'cat /dev/zero > "$1"/fill 2>/dev/null || true';
-      const out = onSmallDisk(`${newInitrd}; ${fill}; $UPDATE 2>&1 || echo "status $?"; ${take('brim')}`, 70);
+      const out = onSmallDisk(
+        `${newInitrd}; ${fill}; $UPDATE 2>&1 || echo "status $?"; ${take('brim')}`,
+        0.5,
+      );
       expect(out).toMatch(/status (67|74)/);
       expect(expectBootable(join(folder, 'brim'))).toBe('plain');
     },
@@ -474,7 +486,7 @@ const mountable =
     'read-only: refused, and nothing changes',
     () => {
       const script = `mount -o remount,ro "$1"; $UPDATE --force 2>&1 || echo "status $?"; ${take('read-only')}`;
-      expect(onSmallDisk(script, 70)).toMatch(/read-only[^]*status 74/);
+      expect(onSmallDisk(script, 0.5)).toMatch(/read-only[^]*status 74/);
       expect(expectBootable(join(folder, 'read-only'))).toBe('armed');
     },
     limit,
