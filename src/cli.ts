@@ -64,6 +64,7 @@ function buildOptions(values: Values): ComposeOptions {
     crashSize: optional(values, 'crash-size'),
     resetVga: flag(values, 'reset-vga'),
     resetPic: flag(values, 'reset-pic'),
+    afterReset: flag(values, 'after-reset'),
     save: optional(values, 'save'),
     // yargs has checked it against the levels.
     dump: text(values, 'dump') as DumpLevel,
@@ -101,6 +102,7 @@ const handlers: Readonly<
         crashAppend: optional(values, 'crash-append'),
         crashInitrd: optional(values, 'crash-initrd'),
         crashSize: optional(values, 'crash-size'),
+        afterReset: values['after-reset'] === undefined ? undefined : flag(values, 'after-reset'),
       },
       io,
     );

@@ -12,6 +12,7 @@ const defaults: Omit<BuildOptions, 'kernel' | 'out'> = {
   crashAppend: '',
   crashSize: undefined,
   resetVga: false,
+  afterReset: false,
   resetPic: false,
   save: undefined,
   dump: 'none',

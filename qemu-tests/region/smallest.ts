@@ -68,6 +68,7 @@ async function imageWith(size: number): Promise<Uint8Array> {
     ownCrashAppend: '',
     crashSize: size * MiB,
     reset: { vga: false, pic: false },
+    afterReset: false,
   });
   return image.bytes;
 }

@@ -12,6 +12,7 @@ import { findEarlyHalt, type EarlyHalt } from './early-halt.js';
 import { findGaps, type Gap } from './find-gap.js';
 import { findFixmapWindow, fixmapTable } from './fixmap-window.js';
 import { findNosaveWord, nosaveEnd } from './nosave-word.js';
+import { findOrderlyEnd } from './orderly-end.js';
 import { unknownResources } from './resource-tree.js';
 import { unpublishedSymbols } from './vmcoreinfo.js';
 
@@ -112,6 +113,8 @@ export function findFacts(kernel: Kernel, size: number): ArmingFacts {
   const spared = findNosaveWord(kernel);
   if (spared !== undefined)
     facts.push({ name: 'nosave word', value: hex(spared), source: `kallsyms ${nosaveEnd}, image` });
+  const orderlyEnd = findOrderlyEnd(kernel, smpOps + BigInt(stopOffset));
+  if (orderlyEnd !== undefined) facts.push(orderlyEnd);
   const halt = findEarlyHalt(kernel);
   if (halt !== undefined) facts.push(...halt.facts);
   return {

@@ -52,6 +52,19 @@ const constants: Readonly<Record<string, Constant>> = {
   },
   MENU_FILE: { value: menuFile, comment: "the boot menu's part that an installed system includes" },
 
+  ORDERLY_END: {
+    value:
+      '^(reboot: (Restarting system|Power down|System halted)|kexec(_core)?: Starting new kernel' +
+      '|ACPI: (PM: )?Preparing to enter system sleep state S4' +
+      '|PM: (hibernation: )?(Image loading done|Image successfully loaded))',
+    comment:
+      'after a reset: in the last lines of the log, nothing died. A restart, a step to disk, the boot that read it back',
+  },
+  ORDERLY_LINES: {
+    value: 40,
+    comment: 'where it is looked for: devices and CPUs that go to sleep say something, too',
+  },
+
   EXTRACT_SECONDS: {
     value: 60,
     comment: 'vmcore-dmesg never ends on some broken notes; a sound log takes it less than a second',

@@ -79,6 +79,47 @@ describe('diagnose', () => {
   });
 });
 
+describe('diagnose after a reset', () => {
+  const diagnosed = (log: string): string => {
+    writeFileSync(join(folder, 'log'), log);
+    return sh(
+      `${library('diagnose')}\nlog=log\ndiagnose\ndiagnose_reset\necho "$kind, $uptime, $message"`,
+    ).trim();
+  };
+  const booted = '[    0.000000] Linux version 6.1\n[    2.500000] RIP: 0010:warned+0x1/0x2\n';
+
+  test.each([
+    // Its last words, whatever they are: an earlier warning is no death.
+    ['[   41.123456] pci 0000:00:01.0: enabling\n', 'reset, 41.123456, pci 0000:00:01.0: enabling'],
+    ['<6>[   41.123456][    T1] pci: enabling\n\n', 'reset, 41.123456, pci: enabling'],
+    // One that was not captured at the time.
+    [
+      '[    3.258552] Kernel panic - not syncing: No root\n[    4.0] Rebooting in 5 seconds..\n',
+      'panic, 4.0, Kernel panic - not syncing: No root',
+    ],
+    ['[    9.000000] reboot: Restarting system\n', 'orderly, 9.000000, reboot: Restarting system'],
+    ['[    9.000000] reboot: Power down\n', 'orderly, 9.000000, reboot: Power down'],
+    ['[    9.000000] reboot: System halted\n', 'orderly, 9.000000, reboot: System halted'],
+    [
+      '[    9.000000] kexec_core: Starting new kernel\n',
+      'orderly, 9.000000, kexec_core: Starting new kernel',
+    ],
+    [
+      '[    9.000000] ACPI: PM: Preparing to enter system sleep state S4\n[    9.1] Disabling non-boot CPUs ...\n',
+      'orderly, 9.1, ACPI: PM: Preparing to enter system sleep state S4',
+    ],
+    // S3 keeps memory: what hangs on waking up is a death.
+    [
+      '[    9.000000] ACPI: PM: Preparing to enter system sleep state S3\n',
+      'reset, 9.000000, ACPI: PM: Preparing to enter system sleep state S3',
+    ],
+    // What another says of it.
+    ['[    9.000000] systemd: reboot: Power down\n', 'reset, 9.000000, systemd: reboot: Power down'],
+  ])('of %j', (log, said) => {
+    expect(diagnosed(booted + log)).toBe(said);
+  });
+});
+
 describe('extract', () => {
   /** With programs of these texts as readers: verdict, log, what failed, what the readers said. */
   const extracted = (vmcoreDmesg: string, readLog: string, seconds = 60): readonly string[] => {
@@ -395,6 +436,7 @@ capture_json`);
       message: 'Kernel panic - not syncing: "quoted" \\ back?slash ??',
       primary: { release: null, banner: null, commandLine: null },
       crash: { release: expect.any(String), commandLine: expect.any(String) },
+      reset: null,
       cpu: null,
       memoryKiB: expect.any(Number),
       inARow: null,

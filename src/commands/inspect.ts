@@ -132,7 +132,7 @@ function checkHeaders(bytes: Uint8Array, { regions, edits }: Manifest, file: str
 
 /** What `inspect` shows, line by line. */
 export function renderPayloadTable(manifest: Manifest, damaged: ReadonlySet<string>): string {
-  const { primary, crash, reset, memory, regions, efiModule, edits } = manifest;
+  const { primary, crash, reset, afterReset, memory, regions, efiModule, edits } = manifest;
   const resets = [...(reset.vga ? ['VGA to text mode'] : []), ...(reset.pic ? ['PIC to BIOS vectors'] : [])];
   const rows = regions.map((region) => [
     region.name,
@@ -152,6 +152,7 @@ export function renderPayloadTable(manifest: Manifest, damaged: ReadonlySet<stri
     `primary   Linux ${primary.release}  ${primary.append}`,
     `crash     Linux ${crash.release}  ${crash.append}`,
     ...(resets.length > 0 ? [`resets    ${resets.join(', ')}`] : []),
+    ...(afterReset ? ['captures  after a reset, too'] : []),
     `reserves  ${(memory.size / (1 << 20)).toFixed(0)} MiB of RAM`,
     `entries   ${declaredEntries(edits).join(', ')}`,
     `edits     ${edits.length} runs of bytes in the primary: ${edits.map((edit) => edit.what).join(', ')}`,

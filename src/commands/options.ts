@@ -69,6 +69,11 @@ const namedSpecs = {
         type: 'boolean',
         describe: 'at a panic, give the 8259 interrupt controllers the vectors that the BIOS gave them',
       },
+      'after-reset': {
+        type: 'boolean',
+        describe:
+          'capture a kernel that hung until the machine was reset, or that was reset itself: Syslinux on BIOS only',
+      },
       save: {
         type: 'string',
         describe:
@@ -150,6 +155,10 @@ const namedSpecs = {
       },
       'crash-initrd': { type: 'string', describe: "the crash kernel's initramfs" },
       'crash-size': { type: 'string', describe: 'RAM to reserve' },
+      'after-reset': {
+        type: 'boolean',
+        describe: 'capture after a reset, or, with --no-after-reset, not any more',
+      },
     },
   },
   inspect: {

@@ -35,6 +35,7 @@ export interface RepackOptions {
   readonly crashAppend: string | undefined;
   readonly crashInitrd: string | undefined;
   readonly crashSize: string | undefined;
+  readonly afterReset: boolean | undefined;
 }
 
 /**
@@ -68,6 +69,7 @@ export async function runRepack(
     crashAppend,
     crashInitrd,
     crashSize,
+    afterReset: options.afterReset,
   });
   checkAppend('--crash-append', payload.manifest.crash.append);
   if (options.out.endsWith('.c32') && !(await isFolder(options.out))) {

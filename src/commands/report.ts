@@ -57,7 +57,8 @@ export async function runReport(
     await writeBundle(input, { file, redact, captureJson }, shown);
   }
   if (!made.report.source.understood) return reportExitCodes.notUnderstood;
-  return made.report.cause === null ? reportExitCodes.noDeath : reportExitCodes.death;
+  const { cause, reset } = made.report;
+  return cause === null && reset === null ? reportExitCodes.noDeath : reportExitCodes.death;
 }
 
 function redactAlone(): SaveoopsError {

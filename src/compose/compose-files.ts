@@ -76,6 +76,7 @@ export async function composeFiles(options: ComposeOptions): Promise<{
     ownCrashAppend: options.crashAppend,
     crashSize,
     reset: { vga: options.resetVga, pic: options.resetPic },
+    afterReset: options.afterReset,
     stubs,
   });
   const manifest = { name: manifestFile, chunks: [encodeManifest(payload.manifest)] };

@@ -20,6 +20,8 @@ export interface ComposeOptions extends SaveOptions, RowOptions {
   readonly crashSize: string | undefined;
   readonly resetVga: boolean;
   readonly resetPic: boolean;
+  /** Whether a kernel that is reset is captured by the next boot. */
+  readonly afterReset: boolean;
   /** File with public keys to which dumps are encrypted. */
   readonly dumpKey: string | undefined;
   readonly captureTools: string | undefined;
@@ -41,6 +43,7 @@ export function checkComposeOptions(options: ComposeOptions): { readonly crashSi
   checkAppend('--append', options.append);
   checkAppend('--crash-append', options.crashAppend);
   checkOopsPanic(options);
+  checkAfterReset(options);
   checkSaveOptions(options);
   checkRowOptions(options);
   checkCaptureOptions(options);
@@ -74,6 +77,16 @@ export function checkOopsWord(append: string): void {
   // The kernel knows no other value and would take oops=panic beside it.
   const other = append.split(' ').find((word) => word.startsWith('oops=') && word !== oopsPanicWord);
   if (other !== undefined) throw contradiction(`${other} in --append`, 'one of the two');
+}
+
+/** Only the COM32 module looks before anything is loaded. Throws `usage`. */
+function checkAfterReset({ afterReset, format }: Pick<ComposeOptions, 'afterReset' | 'format'>): void {
+  if (!afterReset || format === 'com32') return;
+  throw new SaveoopsError('usage', 'a contradiction', {
+    where: '--after-reset',
+    found: `--format ${format}`,
+    wanted: '--format com32: other loaders use memory before any of it was looked at',
+  });
 }
 
 function contradiction(found: string, wanted: string): SaveoopsError {

@@ -3,14 +3,24 @@
  * `build` has the parts from kernel and stubs, `repack` from an image that was built.
  */
 import { alignUp } from '../bytes/align.js';
+import { ByteView } from '../bytes/byte-reader.js';
 import { sha256, sha256Hex, xxh32 } from '../bytes/digests.js';
 import type { KernelEdit } from '../kernel/evidence.js';
 import type { CrashRegion } from '../layout/crash-region.js';
-import { partDef, partNames, regionPlaces, type PartName } from '../stubs/shared-layout.js';
+import {
+  offsetOf,
+  partDef,
+  partNames,
+  planDef,
+  planFlags,
+  regionPlaces,
+  type PartName,
+} from '../stubs/shared-layout.js';
 import { StructureWriter } from '../stubs/structure-writer.js';
 import { addEfiEntries, type EfiEntries, type EfiPlaces } from './efi-entries.js';
 import { checkOnlyDeclared } from './check-composed.js';
 import { HeaderEditor } from './header-editor.js';
+import { keptParts, type KeptRegion } from './kept-parts.js';
 
 const page = 4096;
 const sixteen = 16;
@@ -50,6 +60,8 @@ export interface Assembly {
   /** Offset of image_checked in the entry stub. */
   readonly checkedMark: number;
   readonly region: CrashRegion;
+  /** --after-reset: the entry stub leaves a mark, and the COM32 module looks for one. */
+  readonly afterReset: boolean;
 }
 
 export interface ImageRegion {
@@ -74,6 +86,8 @@ export interface ComposedImage {
   /** File offsets; disjoint, ascending, covering all but padding. */
   readonly regions: readonly ImageRegion[];
   readonly headerEdits: readonly KernelEdit[];
+  /** undefined: without --after-reset. */
+  readonly kept: KeptRegion | undefined;
 }
 
 const purposes: Readonly<Record<PartName, string>> = {
@@ -149,8 +163,16 @@ export function assembleImage(assembly: Assembly): ComposedImage {
         sha256: Buffer.from(part.sha256).toString('hex'),
       })),
   ];
-  const checkedMark = setupSize + stubOffset + assembly.checkedMark;
-  return { bytes, setupSize, stubOffset, checkedMark, leadingSize, regions, headerEdits: header.edits };
+  return {
+    bytes,
+    setupSize,
+    stubOffset,
+    checkedMark: setupSize + stubOffset + assembly.checkedMark,
+    leadingSize,
+    regions,
+    headerEdits: header.edits,
+    kept: keptRegion(assembly),
+  };
 }
 
 function primaryPurpose(inside: Assembly['inside']): string {
@@ -179,22 +201,41 @@ interface ImagePlaces {
   readonly efi: EfiPlaces;
 }
 
-function planPlaces(
-  { plan, region, setup, original, efiEntries }: Assembly,
-  { stubOffset, size, placed, efi }: ImagePlaces,
-): Uint8Array {
-  const places: Record<PartName, number> = {
+/** Offsets in the crash region, bytes; 0 for what does not lie there. */
+function placesInRegion({ initrdOffset }: CrashRegion): Record<PartName, number> {
+  return {
     VMLINUX: 0,
     FIXUPS: 0,
     EDITS: 0,
     CRASH_KERNEL: regionPlaces.CRASH_KERNEL,
-    CRASH_INITRD: region.initrdOffset,
+    CRASH_INITRD: initrdOffset,
     CRASH_STUB: regionPlaces.CRASH_STUB,
     BOOT_PARAMS: regionPlaces.BOOT_PARAMS,
     CMDLINE: regionPlaces.CMDLINE,
     NOTES: regionPlaces.NOTES,
     FONT: regionPlaces.FONT,
   };
+}
+
+function planField({ plan }: Assembly, name: string): number {
+  return new ByteView(plan.bytes, 'plan').u32(offsetOf(planDef, name), name);
+}
+
+function keptRegion(assembly: Assembly): KeptRegion | undefined {
+  const { parts, region, afterReset } = assembly;
+  if (!afterReset) return undefined;
+  return {
+    resetEntry: regionPlaces.CRASH_STUB + planField(assembly, 'reset_entry'),
+    regionSize: region.size,
+    parts: keptParts(parts, placesInRegion(region)),
+  };
+}
+
+function planPlaces(assembly: Assembly, { stubOffset, size, placed, efi }: ImagePlaces): Uint8Array {
+  const { plan, region, setup, original, efiEntries, afterReset } = assembly;
+  const places = placesInRegion(region);
+  const otherFlags = planField(assembly, 'flags') & ~planFlags.AFTER_RESET;
+  plan.set('flags', otherFlags | (afterReset ? planFlags.AFTER_RESET : 0));
   plan.set('stub_offset', stubOffset);
   placed.forEach((each, index) => {
     const part = new StructureWriter(partDef);

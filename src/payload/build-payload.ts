@@ -1,5 +1,6 @@
 /** From input bytes to everything `saveoops build` writes. Runs host tools (decompressors, lz4) and nothing else. */
 import { armKernel } from '../arm/arm-kernel.js';
+import { requireOrderlyEnd } from '../arm/orderly-end.js';
 import { synthesiseVmcoreinfo, vmcoreinfoFacts } from '../arm/vmcoreinfo.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { decompressPayload } from '../formats/bzimage/payload.js';
@@ -54,6 +55,8 @@ export interface PayloadInputs {
   /** --crash-size, bytes. */
   readonly crashSize: number | undefined;
   readonly reset: DeviceResets;
+  /** --after-reset. */
+  readonly afterReset: boolean;
   readonly stubs: StubObjects;
 }
 
@@ -75,6 +78,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     : await decompressPayload(crashKernel.payload, inputs.crashKernel.name);
   checkCrashKernel(crashKernel, crashVmlinux, inputs.crashKernel.name);
   const armed = armKernel(kernel, inputs.stubs.hook);
+  if (inputs.afterReset) requireOrderlyEnd(armed.facts, inputs.kernel.name);
   const vmcoreinfo = synthesiseVmcoreinfo(kernel);
   const font = findTextFont(kernel);
   const stored = await storeKernel(kernel);
@@ -105,6 +109,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     crashCommandLine: inputs.crashAppend,
     region,
     reset: inputs.reset,
+    afterReset: inputs.afterReset,
     font: fontBytes(kernel, font),
     stubs: inputs.stubs,
   });
@@ -136,6 +141,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
       sha256: crashSha256,
     },
     reset: inputs.reset,
+    afterReset: inputs.afterReset,
     memory: {
       size: region.size,
       asked: inputs.crashSize ?? null,

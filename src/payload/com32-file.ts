@@ -28,6 +28,7 @@ import { parseManifest } from './parse-manifest.js';
 import {
   chunkDef,
   chunkKinds,
+  keptPartDef,
   loadTableDef,
   loadTableMagic,
   maxChunks,
@@ -38,6 +39,7 @@ import {
 import { findModuleSymbol, moduleSymbolOffset } from '../stubs/stub-objects.js';
 import { StructureWriter, sumOf } from '../stubs/structure-writer.js';
 import type { ComposedImage } from './assemble-image.js';
+import type { KeptRegion } from './kept-parts.js';
 
 const page = 4096;
 const sectionPrefix = '.saveoops.';
@@ -327,7 +329,20 @@ function loadTable(
     table.put('chunk', chunk.bytes, index);
     at = end;
   });
+  if (image.kept !== undefined) tellOfReset(table, image.kept);
   return table.seal();
+}
+
+function tellOfReset(table: StructureWriter, { resetEntry, regionSize, parts }: KeptRegion): void {
+  table.set('reset_entry', resetEntry);
+  table.set('region_size', regionSize);
+  parts.forEach(({ place, size, sha256: digest }, index) => {
+    const part = new StructureWriter(keptPartDef);
+    part.set('place', place);
+    part.set('size', size);
+    part.put('sha256', digest);
+    table.put('kept', part.bytes, index);
+  });
 }
 
 /** What `inspect` finds in a file. Throws `wrong-file`, `digest` for a manifest whose own digest is wrong, `format`. */

@@ -61,6 +61,8 @@ export interface ImageInputs {
   readonly region: CrashRegion;
   /** What the crash stub resets before it starts the crash kernel. */
   readonly reset: DeviceResets;
+  /** --after-reset. */
+  readonly afterReset: boolean;
   /** The primary's own 8x16 font (src/kernel/text-font.ts); empty: it has none. */
   readonly font: Uint8Array;
   readonly stubs: StubObjects;
@@ -118,6 +120,7 @@ export function composeImage(inputs: ImageInputs): ComposedImage {
     },
     checkedMark: Number(requireSymbol(stubs.entry.symbols, 'image_checked', 'entry.elf').value),
     region,
+    afterReset: inputs.afterReset,
   });
 }
 
@@ -224,6 +227,8 @@ function planFacts(inputs: ImageInputs): StructureWriter {
     plan.set('symbol', armed.symbols.get(name) ?? 0n, index);
   });
   plan.set('sections_per_root', sectionsPerRoot(kernel));
+  const { symbols } = inputs.stubs.crash;
+  plan.set('reset_entry', requireSymbol(symbols, 'reset_entry', 'crash.elf').value);
   const startup = startupPattern(kernel);
   plan.put('startup', startup.bytes);
   plan.put('startup_mask', startup.mask);

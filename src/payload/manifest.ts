@@ -43,6 +43,8 @@ export interface Manifest {
   };
   /** Devices that the crash stub resets before it starts the crash kernel. */
   readonly reset: { readonly vga: boolean; readonly pic: boolean };
+  /** `--after-reset`: a kernel that is reset is captured by the next boot. */
+  readonly afterReset: boolean;
   /** RAM taken from the primary, bytes, and the sum that shows why. */
   readonly memory: {
     readonly size: number;

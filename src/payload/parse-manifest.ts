@@ -51,6 +51,7 @@ const shape: ShapeOf<Manifest> = {
     sha256: digest,
   },
   reset: { vga: flag, pic: flag },
+  afterReset: flag,
   memory: {
     size,
     asked: (value) => value === null || size(value),

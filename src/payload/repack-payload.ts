@@ -1,4 +1,5 @@
 /** A payload with another command line or initramfs, from the bytes of a built one: nothing is decompressed or armed. */
+import { requireOrderlyEnd } from '../arm/orderly-end.js';
 import { ByteView } from '../bytes/byte-reader.js';
 import { captureCommandLine } from '../capture-initramfs/command-line.js';
 import { planCrashRegion } from '../layout/crash-region.js';
@@ -21,11 +22,12 @@ export interface Changes {
   readonly crashInitrd?: CrashInitrd | undefined;
   /** --crash-size, bytes: replaces that of the build. */
   readonly crashSize?: number | undefined;
+  readonly afterReset?: boolean | undefined;
 }
 
 /**
  * @param efiModule the module for UEFI as it was linked
- * Throws `no-space` when the crash region is too small for what is new in it.
+ * Throws `no-space` when the crash region is too small for what is new in it, `unsupported` for a kernel without orderly end.
  */
 export function repackPayload(
   { manifest, module, image, initrds }: PayloadParts,
@@ -56,7 +58,9 @@ export function repackPayload(
     },
     asked,
   );
-  const composed = assembleImage({ ...image, parts, region });
+  const afterReset = changes.afterReset ?? manifest.afterReset;
+  if (afterReset) requireOrderlyEnd(manifest.facts, manifest.primary.kernelFile);
+  const composed = assembleImage({ ...image, parts, region, afterReset });
   const named = changes.initrds ?? initrds;
   const embedded = manifest.primary.initrdBeside ? [] : named;
   return writeCom32(module, efiModule, composed, embedded, (digests) => ({
@@ -72,6 +76,7 @@ export function repackPayload(
       append: crashAppend,
       ownAppend: changes.crashAppend ?? manifest.crash.ownAppend,
     },
+    afterReset,
     memory: { size: region.size, asked: asked ?? null, unpacked, parts: region.sum },
     ...digests,
     edits: [...composed.headerEdits, ...manifest.edits.filter((edit) => !isHeaderEdit(edit))],

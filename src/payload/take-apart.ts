@@ -103,6 +103,7 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
         parts.filter(([, , offset]) => offset < original.size).map(([name, , offset]) => [name, offset]),
       ),
       checkedMark: tableField('mark') - setup.size - planField('stub_offset'),
+      afterReset: manifest.afterReset,
     },
     initrds: embedded.map((name, index) => {
       const { bytes: content, sha256 } = region(`initrd-${index}`);

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { bytes, duration } from './duration.js';
-import { headline, moduleOf } from './render-text.js';
+import { headline, moduleOf, resetWords } from './render-text.js';
 import type { MadeReport, Report, ReportedDeath, ReportedEntry } from './report.js';
 import { forHtml } from '../safe-text.js';
 import { svgMemory } from './svg-memory.js';
@@ -58,7 +58,7 @@ export function renderHtml({ report, lines, deaths, memory }: MadeReport, genera
 <h1>${forHtml(headline(report))}</h1>
 ${report.source.cut ? '<p>The log is longer than what is read of it: its beginning is left out.</p>' : ''}
 ${report.remarks.map((remark) => `<p>${forHtml(remark)}.</p>`).join('\n')}
-${cause === null ? '' : deathSection(cause)}
+${resetSection(report)}${cause === null ? '' : deathSection(cause)}
 ${section(
   'The machine',
   table([
@@ -86,8 +86,16 @@ ${fullLog(report, lines)}
 `;
 }
 
-function title({ kernel, cause }: Report): string {
-  return `${cause === null ? 'No death' : cause.kind}: Linux ${kernel.release ?? 'unknown'}`;
+function resetSection(report: Report): string {
+  if (report.reset === null) return '';
+  const { last } = report.reset;
+  return `<div class="what">${last === null ? '' : pre([logLine(last.time, last.text)])}${resetWords(report)
+    .map((line) => `<p>${line}</p>`)
+    .join('')}</div>\n`;
+}
+
+function title({ kernel, cause, reset }: Report): string {
+  return `${reset !== null ? 'Hung or reset' : cause === null ? 'No death' : cause.kind}: Linux ${kernel.release ?? 'unknown'}`;
 }
 
 function section(name: string, content: string): string {

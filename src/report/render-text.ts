@@ -10,6 +10,7 @@ export function renderText(report: Report): string {
     ...(source.cut ? ['(The log is longer than what is read of it: its beginning is left out.)'] : []),
     ...report.remarks.map((remark) => `${forTerminal(remark)}.`),
     '',
+    ...reset(report),
     ...(cause === null ? [] : death(cause)),
     ...facts([
       ['kernel', kernel.banner],
@@ -33,12 +34,38 @@ export function renderText(report: Report): string {
   ].join('\n');
 }
 
-export function headline({ kernel, cause, uptime, source }: Report): string {
+export function headline({ kernel, cause, uptime, source, reset }: Report): string {
   const who = `Linux ${forTerminal(kernel.release ?? 'of an unknown version')}`;
   if (source.kind === 'none') return `${who}: there is no log, so nothing is known of what happened.`;
+  if (reset !== null)
+    return `${who} hung or was reset${uptime === null ? '' : ` ${duration(uptime)} after its start`}.`;
   if (cause === null && !source.understood) return `${who}: this text was not understood.`;
   if (cause === null) return `${who}: the log shows no death.`;
   return `${who} died${uptime === null ? '' : ` ${duration(uptime)} after its start`}.`;
+}
+
+/** Sentences, for text and HTML alike. */
+export function resetWords({ reset, cause }: Report): string[] {
+  if (reset === null) return [];
+  return [
+    'It did not panic: it hung until somebody or a watchdog reset the machine, or the machine reset itself (a triple fault). The next boot found its log in memory.',
+    ...(reset.last === null ? [] : ['What it was doing then is mostly what comes after its last message.']),
+    ...(reset.lostKiB === null
+      ? []
+      : [
+          `Firmware and boot loader had used the first ${reset.lostKiB} KiB of its memory by then: a dump lacks them, and registers.`,
+        ]),
+    ...(cause === null ? [] : ['Earlier it had said what follows; it need not have to do with the end.']),
+  ];
+}
+
+function reset(report: Report): string[] {
+  const last = report.reset?.last ?? null;
+  return [
+    ...(last === null ? [] : ['  The last thing that it said:', `  ${logLine(last)}`, '']),
+    ...resetWords(report).map((line) => `  ${line}`),
+    ...(report.reset === null ? [] : ['']),
+  ];
 }
 
 function death(death: ReportedDeath): string[] {

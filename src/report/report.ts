@@ -81,6 +81,13 @@ export interface Report {
     readonly commandLine: string | null;
     readonly hardware: string | null;
   };
+  /** The kernel hung or was reset, and the next boot captured it; null: it ended by itself. */
+  readonly reset: {
+    /** The last line of its log. */
+    readonly last: ReportedLine | null;
+    /** Its memory from 0 on that the boot loader had used by then, KiB. */
+    readonly lostKiB: number | null;
+  } | null;
   /** Seconds at the last panic, or at the end of the log. */
   readonly uptime: number | null;
   readonly cause: ReportedDeath | null;
@@ -152,7 +159,8 @@ export function makeReport(input: ReportInput): MadeReport {
     },
     remarks: remarksOn(kernel, understood),
     kernel,
-    uptime: uptimeOf(lines, end ?? cause),
+    reset: resetOf(lines, record),
+    uptime: record?.kind === 'reset' ? uptimeOf(lines, undefined) : uptimeOf(lines, end ?? cause),
     cause: cause === undefined ? null : reportedDeath(cause),
     end: end === undefined || end === cause ? null : reportedDeath(end),
     others: all
@@ -241,6 +249,16 @@ function remarksOn({ architecture, release }: Report['kernel'], understood: bool
         ]
       : []),
   ];
+}
+
+/** A panic in the log is told as such, even if the capture came after a reset. */
+function resetOf(lines: readonly LogLine[], record: CaptureRecord | undefined): Report['reset'] {
+  if (record?.kind !== 'reset') return null;
+  const last = lines.findLast(({ text }) => text.trim() !== '');
+  return {
+    last: last === undefined ? null : reportedLine(last),
+    lostKiB: record.reset?.lostKiB ?? null,
+  };
 }
 
 function uptimeOf(lines: readonly LogLine[], death: Death | undefined): number | null {

@@ -9,6 +9,8 @@ export interface CaptureRecord {
   readonly generator: Text;
   readonly kind: Text;
   readonly message: Text;
+  /** After a reset: KiB from 0 on that are missing, and seconds at the log's last line. null: the kernel panicked. */
+  readonly reset: { readonly lostKiB: number | null; readonly uptime: number | null } | null;
   readonly primary: { readonly release: Text; readonly banner: Text; readonly commandLine: Text };
   readonly crash: { readonly release: Text; readonly commandLine: Text };
   readonly cpu: number | null;
@@ -49,6 +51,9 @@ export function parseCaptureRecord(json: string): CaptureRecord | undefined {
     generator: text(value, 'generator'),
     kind: text(value, 'kind'),
     message: text(value, 'message'),
+    reset: isObject(value['reset'])
+      ? { lostKiB: number(value['reset'], 'lostKiB'), uptime: number(value['reset'], 'uptime') }
+      : null,
     primary: {
       release: text(primary, 'release'),
       banner: text(primary, 'banner'),

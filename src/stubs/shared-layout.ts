@@ -172,6 +172,7 @@ export const planDef: StructDef = {
     { name: 'sections_per_root', type: 'u64', comment: 'mem_section structures in a page: for VMCOREINFO' },
     { name: 'region_size', type: 'u64', comment: 'of the crash region, multiple of 2 MiB' },
     { name: 'work_offset', type: 'u64', comment: 'of boot-time scratch memory in the crash region, bytes' },
+    { name: 'reset_entry', type: 'u64', comment: 'of the crash stub after a reset, offset in it, bytes' },
     { name: 'setup_size', type: 'u32', comment: 'of the setup sectors, bytes' },
     { name: 'original_size', type: 'u32', comment: "of the primary kernel's own protected-mode part, bytes" },
     { name: 'image_size', type: 'u32', comment: 'of the composed protected-mode part, bytes' },
@@ -203,6 +204,7 @@ export const planFlags = {
   RESET_VGA: 8, // the crash stub puts the VGA into text mode
   RESET_PIC: 16, // the crash stub gives the 8259s the BIOS's vectors
   STUB_DECOMPRESSES: 32, // the kernel's EFI stub enters a kernel that it has decompressed, not the bzImage
+  AFTER_RESET: 64, // the entry stub leaves struct running, by which the COM32 module captures after a reset
 } as const;
 
 /** One run of bytes that the COM32 module reads from its own file, in file order. */
@@ -220,6 +222,29 @@ export const chunkDef: StructDef = {
 export const chunkKinds = { END: 0, IMAGE: 1, INITRD: 2 } as const;
 export const maxChunks = 16;
 
+/** A part as it lies in the crash region of a kernel that was running. */
+export const keptPartDef: StructDef = {
+  name: 'kept_part',
+  comment: 'what must be found in the crash region before it is believed after a reset',
+  fields: [
+    { name: 'place', type: 'u32', comment: 'offset in the crash region, bytes' },
+    { name: 'size', type: 'u32', comment: 'bytes' },
+    { name: 'sha256', type: { bytes: 32 }, comment: 'of these bytes' },
+  ],
+};
+
+/**
+ * Order of `load_table.kept`. The command line counts without its final NUL, as the entry stub adds words; boot_params with
+ * what the entry stub sets zero (src/payload/kept-parts.ts).
+ */
+export const keptPartNames = [
+  'CRASH_STUB',
+  'CRASH_KERNEL',
+  'CRASH_INITRD',
+  'BOOT_PARAMS',
+  'CMDLINE',
+] as const;
+
 export const loadTableDef: StructDef = {
   name: 'load_table',
   comment: 'what the COM32 module reads; written into its data by the build',
@@ -236,8 +261,44 @@ export const loadTableDef: StructDef = {
       comment: "of the entry stub's image_checked in the image, bytes: 1 goes there",
     },
     { name: 'chunk', type: { struct: chunkDef, count: maxChunks }, comment: 'until CHUNK_END' },
+    {
+      name: 'reset_entry',
+      type: 'u32',
+      comment: 'of the crash stub after a reset: offset in the region; 0: none, and nothing is looked for',
+    },
+    { name: 'region_size', type: 'u32', comment: 'of the crash region, bytes' },
+    {
+      name: 'kept',
+      type: { struct: keptPartDef, count: keptPartNames.length },
+      comment: 'indexed by KEPT_*',
+    },
   ],
 };
+
+/**
+ * What the entry stub leaves in the crash region to tell, after a reset, that a kernel was running: at
+ * regionPlaces.RUNNING. All that is known of that kernel otherwise is in struct crash_table.
+ */
+export const runningDef: StructDef = {
+  name: 'running',
+  comment: 'tells after a reset that a kernel was running, and has not ended in an orderly way',
+  fields: [
+    {
+      name: 'mark',
+      type: 'u64',
+      comment: 'RUNNING_MARK; 0 once the kernel has ended, or its death is captured',
+    },
+    { name: 'version', type: 'u32', comment: 'of this structure' },
+    { name: 'xxh32', type: 'u32', comment: 'XXH32 of the whole structure with this field and the mark zero' },
+    { name: 'region', type: 'u64', comment: 'physical address of the crash region' },
+    { name: 'sum', type: 'u64', comment: "the hook's: over the region's first PLACE_PAGE_TABLES_END bytes" },
+    { name: 'hook_slots', type: 'u64', comment: 'physical address of struct hook_slots in the kernel' },
+    { name: 'nosave_word', type: 'u64', comment: 'physical address of the word of plan.nosave_word' },
+  ],
+};
+
+/** Far from what a flipped bit makes of 0, and of what random RAM holds. */
+export const runningMark = 0x9b0d_3e67_c451_f82an;
 
 export const planMagic = 0x704f7653; // "SvOp"
 export const loadTableMagic = 0x644c7653; // "SvLd"
@@ -248,6 +309,7 @@ export const regionPlaces = {
   CRASH_TABLE: 0x10000, // struct crash_table (stubs/include/crash-table.h)
   PAGE_TABLES: 0x20000, // the stub's part of the address space: region and first 2 MiB one to one, its window
   PAGE_TABLES_END: 0x28000, // also the end of what the hook sums
+  RUNNING: 0x28000, // struct running, alone in its page
   STATE: 0x80000, // once-only flag, saved registers
   WINDOW_TABLE: 0x81000, // last-level table of the crash stub's window on any physical page
   // Even pages only: CR3 with bit 12 set is a user table to a kernel with page-table isolation.
@@ -280,7 +342,7 @@ export const sharedVersion = xxh32(
   Buffer.from(
     JSON.stringify([
       ...[planDef, loadTableDef, editDef, partNames, kernelSymbolNames, planFlags, regionPlaces],
-      hookWindowPmd,
+      ...[hookWindowPmd, runningDef, runningMark.toString(16), keptPartNames],
     ]),
   ),
 );
@@ -334,7 +396,10 @@ export function offsetOf(def: StructDef, name: string): number {
 
 /** The C header with the same structures. */
 export function renderHeader(): string {
-  const structs = [partDef, editDef, moveDef, planDef, chunkDef, loadTableDef].map((def) => {
+  const structs = [
+    ...[partDef, editDef, moveDef, planDef, chunkDef],
+    ...[keptPartDef, loadTableDef, runningDef],
+  ].map((def) => {
     const fields = def.fields.map(
       ({ name, type, comment }) => `\t${declare(name, type)}; /* ${comment} */\n`,
     );
@@ -357,8 +422,10 @@ export function renderHeader(): string {
     values('CHUNK_', chunkKinds),
     values('PLACE_', regionPlaces),
     `#define MAX_CHUNKS ${maxChunks}\n#define MAX_MOVES ${maxMoves}\n#define HOOK_WINDOW_PMD ${hookWindowPmd}\n#define STARTUP_PATTERN_SIZE ${startupPatternSize}\n`,
+    `#define RUNNING_MARK 0x${runningMark.toString(16)}\n`,
     '#ifndef __ASSEMBLER__\n',
     names('PART_', partNames),
+    names('KEPT_', keptPartNames),
     names('KSYM_', kernelSymbolNames),
     ...structs,
     '#endif\n#endif\n',

@@ -34,7 +34,7 @@ describe('the bare-metal objects', () => {
   });
 
   test('flat stubs are what objcopy makes of them', async () => {
-    const only = ['.text', '.rodata', '.data'].flatMap((name) => ['-j', name]);
+    const only = ['.text', '.reset', '.rodata', '.data'].flatMap((name) => ['-j', name]);
     const { entry, crash } = await loadStubObjects();
     await withTemporaryFolder(async (folder) => {
       for (const [name, stub] of [

@@ -31,4 +31,21 @@ int initramfs_add_data(struct initramfs *list, const void *data, usize data_size
 int syslinux_boot_linux(void *kernel, usize size, struct initramfs *initrd, void *setup_data, char *cmdline);
 int syslinux_run_command(const char *command);
 
+/* BIOS only: com32/include/syslinux/movebits.h and bootpm.h. */
+enum { MEMORY_END = -1, MEMORY_FREE = 1, MEMORY_RESERVED = 2 };
+struct syslinux_memmap {
+	u32 start;              /* the range ends where the next one starts */
+	int type;               /* MEMORY_* */
+	struct syslinux_memmap *next;
+};
+struct syslinux_pm_regs {
+	u32 eax, ecx, edx, ebx, esp, ebp, esi, edi, eip;
+};
+struct syslinux_memmap *syslinux_memory_map(void);
+int syslinux_add_memmap(struct syslinux_memmap **map, u32 start, u32 size, int type);
+void syslinux_force_text_mode(void);
+/* Shuts down PXE and what of the hardware is Syslinux's, and goes to regs->eip: 32-bit code, paging off, flat segments. */
+int syslinux_shuffle_boot_pm(void *moves, struct syslinux_memmap *map, unsigned short flags,
+			     const struct syslinux_pm_regs *regs);
+
 #endif

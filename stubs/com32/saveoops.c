@@ -8,6 +8,7 @@
  *
  * On any failure: one numbered line, then the configuration's plain entry, whose files lie beside this one.
  */
+#include "after-reset.h"
 #include "com32.h"
 #include "plan.h"
 #include "xxh32.h"
@@ -142,6 +143,7 @@ int main(int argc, char **argv)
 
 	if (argc < 1 || !initrds || !table_is_intact())
 		return fail(20, "the load table in the module is damaged");
+	capture_after_reset(&load_table);
 	total_size = load_table.head_size;
 	for (i = 0; i < MAX_CHUNKS && load_table.chunk[i].kind != CHUNK_END; i++)
 		total_size += load_table.chunk[i].stored_size;

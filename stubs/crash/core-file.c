@@ -4,13 +4,14 @@
 #include "core-file.h"
 #include "line.h"
 
-#define PAGE_OFFSET_BASE_L4 0xffff888000000000ull /* CONFIG_DYNAMIC_MEMORY_LAYOUT=n */
 #define NT_PRSTATUS 1
 #define PRSTATUS_SIZE 336       /* sizeof(struct elf_prstatus) on x86-64 */
 #define PRSTATUS_NOTE_SIZE (12 + 8 + PRSTATUS_SIZE)
 #define PR_PID 32               /* offsetof(struct elf_prstatus, pr_pid) */
 #define PR_REG 112              /* offsetof(struct elf_prstatus, pr_reg): 27 registers */
 #define MAX_CPUS 1024
+#define MOST_INFO 65536         /* bytes of VMCOREINFO that are believed */
+#define NOTE_HEAD 24             /* header and name of the note VMCOREINFO, bytes */
 #define MAX_RESOURCES 65536     /* more than any machine has: a list that was damaged may have no end */
 #define MAX_RESOURCE_DEPTH 16
 #define IORESOURCE_SYSTEM_RAM 0x01000200 /* include/linux/ioport.h */
@@ -62,13 +63,14 @@ static u64 place_vmcoreinfo(const struct crash_table *table, char *notes)
 {
 	u64 own = kernel_value(table, KSYM_vmcoreinfo_note, 8), info, size;
 	u64 bits = table->level5 ? 52 : 46; /* arch/x86/include/asm/sparsemem.h */
-	u32 *header = at(own);
+	u32 header[NOTE_HEAD / 4];
+	char *copy = notes + 2 * MOST_INFO; /* where the other notes come later */
 
-	if (own && mapped(table, own, 24) && header[0] == 11 && header[1] && header[1] < 65536 &&
-	    mapped(table, own, 24 + header[1])) {
-		size = 24 + ((header[1] + 3ull) & ~3ull);
+	if (read_kernel(table, own, header, sizeof(header)) && header[0] == 11 && header[1] && header[1] < MOST_INFO &&
+	    !memcmp(header + 3, "VMCOREINFO", 11) && read_kernel(table, own, copy, NOTE_HEAD + header[1])) {
+		size = NOTE_HEAD + ((header[1] + 3ull) & ~3ull);
 		memset(notes, 0, table->notes_size);
-		memcpy(notes, header, 24 + header[1]);
+		memcpy(notes, copy, NOTE_HEAD + header[1]);
 		return size;
 	}
 	info = kernel_value(table, KSYM_mem_section, 8);
@@ -177,7 +179,7 @@ static struct program_header load_segment(u64 vaddr, u64 paddr, u64 size)
  * RAM that came after the boot (DIMMs, virtio-mem, balloons), from the kernel's resource tree. Gives 0 when there is
  * more than fits, or the tree is damaged.
  */
-static int add_new_ram(const struct crash_table *table, struct program_header **p, u64 direct_map)
+static int add_new_ram(const struct crash_table *table, struct program_header **p, u64 virtual)
 {
 	const struct program_header *end = at(table->region + PLACE_NOTES);
 	u64 node = table->symbol[KSYM_iomem_resource];
@@ -192,7 +194,7 @@ static int add_new_ram(const struct crash_table *table, struct program_header **
 			continue;
 		if (*p + 1 > end || resource->end < resource->start)
 			return 0;
-		*(*p)++ = load_segment(direct_map + resource->start, resource->start,
+		*(*p)++ = load_segment(virtual + resource->start, resource->start,
 				       resource->end - resource->start + 1);
 	}
 	return 1;
@@ -206,12 +208,10 @@ static int place_elf_headers(const struct crash_table *table, u64 notes_size)
 {
 	struct elf_header *elf = at(table->region + PLACE_ELFCOREHDR);
 	struct program_header *p = (struct program_header *)(elf + 1);
-	u64 direct_map = kernel_value(table, KSYM_page_offset_base, 8);
+	u64 virtual = direct_map(table);
 	u32 i;
-	int complete;
+	int complete = 1;
 
-	if (!direct_map)
-		direct_map = PAGE_OFFSET_BASE_L4;
 	*elf = (struct elf_header){ .ident = { 0x7f, 'E', 'L', 'F', 2, 1, 1 }, .type = 4 /* ET_CORE */,
 				    .machine = 62 /* EM_X86_64 */, .version = 1, .phoff = sizeof(*elf),
 				    .ehsize = sizeof(*elf), .phentsize = sizeof(*p) };
@@ -221,16 +221,24 @@ static int place_elf_headers(const struct crash_table *table, u64 notes_size)
 	*p++ = load_segment(table->text_virtual, table->text_physical, table->kernel_size);
 	for (i = 0; i < table->ram_count; i++) {
 		struct ram_range ram = table->ram[i];
-		int saved = ram.start < table->backup_size;
+		int saved = !table->after_reset && ram.start < table->backup_size;
 
+		if (ram.start + ram.size <= table->lost)
+			continue;
+		if (ram.start < table->lost) {
+			ram.size -= table->lost - ram.start;
+			ram.start = table->lost;
+		}
 		if (saved)
 			ram.size = MIN(ram.size, table->backup_size - ram.start);
-		*p = load_segment(direct_map + ram.start, ram.start, ram.size);
+		*p = load_segment(virtual + ram.start, ram.start, ram.size);
 		if (saved)
 			p->offset += table->region + PLACE_BACKUP;
 		p++;
 	}
-	complete = add_new_ram(table, &p, direct_map);
+	/* The tree of resources hangs together by pointers: after a reset too much can be missing. */
+	if (!table->after_reset)
+		complete = add_new_ram(table, &p, virtual);
 	elf->phnum = (u16)(p - (struct program_header *)(elf + 1));
 	return complete;
 }
@@ -240,7 +248,9 @@ int place_core_file(const struct crash_table *table, const struct pt_regs *regs)
 	char *notes = at(table->region + PLACE_NOTES);
 	u64 used = place_vmcoreinfo(table, notes);
 
-	used += place_prstatus(table, notes + used, regs);
+	/* No register survives a reset: rather no note than one that is made up. */
+	if (regs)
+		used += place_prstatus(table, notes + used, regs);
 	memset(notes + used, 0, END_OF_NOTES);
 	return place_elf_headers(table, used + END_OF_NOTES);
 }

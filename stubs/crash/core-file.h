@@ -4,7 +4,7 @@
 #include "dead-kernel.h"
 
 /* In: the panicking CPU's registers, for as long as the kernel has no notes of its own. Needs its page
- * tables. Gives 0 when RAM that was added after the boot is missing. */
+ * tables. After a reset: NULL, and nothing below table->lost. Gives 0 when RAM that was added after the boot is missing. */
 int place_core_file(const struct crash_table *table, const struct pt_regs *regs);
 
 #endif

@@ -184,6 +184,59 @@ enter_crash_kernel_jump:
 	jmp	*%eax
 	.code64
 
+/*
+ * reset_entry: from the COM32 module, after a reset. 32-bit code, flat segments, paging and interrupts off. EBX = crash region,
+ * physical; ESI = below it firmware and boot loader have used memory, bytes. Goes on in reset_main(region, lost) in long
+ * mode, under the region's own tables and nothing else. A section of its own, as everything else here is 64-bit code.
+ */
+	.section .reset, "ax"
+	.code32
+	.globl reset_entry
+reset_entry:
+	cli
+	cld
+	leal	PLACE_STACK_TOP(%ebx), %esp
+	call	1f
+1:	popl	%ebp
+	leal	PLACE_SCRATCH_TABLES(%ebx), %edi
+	movl	$1024, %ecx
+	xorl	%eax, %eax
+	rep stosl
+	leal	PLACE_SCRATCH_TABLES(%ebx), %edi
+	leal	PLACE_PAGE_TABLES + 0x1063(%ebx), %eax	/* build_stub_tables(): the page behind the fifth level's */
+	movl	%eax, (%edi)
+	subl	$8, %esp
+	leal	(gdt - 1b)(%ebp), %eax
+	movw	$31, (%esp)
+	movl	%eax, 2(%esp)
+	lgdt	(%esp)
+	movl	$0x20, %eax		/* CR4.PAE */
+	movl	%eax, %cr4
+	movl	%edi, %cr3
+	movl	$0xc0000080, %ecx	/* EFER */
+	rdmsr
+	btsl	$8, %eax		/* LME */
+	wrmsr
+	pushl	$0x08
+	leal	(in_long_mode - 1b)(%ebp), %eax
+	pushl	%eax
+	movl	%cr0, %eax
+	orl	$0x80000001, %eax	/* PG, PE */
+	movl	%eax, %cr0
+	lret
+
+	.text
+	.code64
+in_long_mode:
+	movl	$0x18, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	%eax, %ss
+	movl	%ebx, %edi
+	leaq	PLACE_STACK_TOP(%rdi), %rsp
+	movl	%esi, %esi
+	call	reset_main
+
 	.section .rodata, "a"
 	.balign 16
 gdt:	flat_segments

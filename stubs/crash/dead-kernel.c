@@ -2,6 +2,7 @@
 #include "dead-kernel.h"
 
 #define ADDRESS_BITS 0x000ffffffffff000ull
+#define NOWHERE (~0ull)
 
 void call_kernel(u64 stack, u64 function, u64 argument); /* crash.S */
 
@@ -37,12 +38,63 @@ int mapped(const struct crash_table *table, u64 address, u64 size)
 	return 1;
 }
 
+/* Of an address in the kernel's image or direct map; NOWHERE: of what was RAM to it and is still there, it is none. */
+static u64 physical_of(const struct crash_table *table, u64 address)
+{
+	u64 physical = address - table->text_virtual;
+	u32 i;
+
+	if (physical < table->kernel_size)
+		return table->text_physical + physical;
+	physical = address - table->direct_map;
+	for (i = 0; i < table->ram_count; i++)
+		if (physical - table->ram[i].start < table->ram[i].size && physical >= table->lost)
+			return physical;
+	return NOWHERE;
+}
+
+static int read_after_reset(const struct crash_table *table, u64 address, u8 *to, u64 size)
+{
+	while (size) {
+		u64 physical = physical_of(table, address), part = MIN(size, PAGE - (address & (PAGE - 1))), i;
+		const volatile u8 *page;
+
+		if (physical == NOWHERE)
+			return 0;
+		page = window(table, physical, WINDOW_RAM);
+		for (i = 0; i < part; i++)
+			to[i] = page[(physical & (PAGE - 1)) + i];
+		address += part;
+		to += part;
+		size -= part;
+	}
+	return 1;
+}
+
+int read_kernel(const struct crash_table *table, u64 address, void *to, u64 size)
+{
+	if (!address)
+		return 0;
+	if (table->after_reset)
+		return read_after_reset(table, address, to, size);
+	if (!mapped(table, address, size))
+		return 0;
+	memcpy(to, at(address), size);
+	return 1;
+}
+
+u64 direct_map(const struct crash_table *table)
+{
+	u64 base = table->after_reset ? table->direct_map : kernel_value(table, KSYM_page_offset_base, 8);
+
+	return base ? base : PAGE_OFFSET_BASE_L4;
+}
+
 u64 kernel_value_at(const struct crash_table *table, u64 address, int size)
 {
 	u64 value = 0;
 
-	if (address && mapped(table, address, (u64)size))
-		memcpy(&value, at(address), (usize)size);
+	read_kernel(table, address, &value, (u64)size);
 	return value;
 }
 

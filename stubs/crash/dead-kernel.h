@@ -5,6 +5,7 @@
 #include "machine.h"
 
 #define PAGE 4096ull
+#define PAGE_OFFSET_BASE_L4 0xffff888000000000ull /* CONFIG_DYNAMIC_MEMORY_LAYOUT=n */
 
 /* The state page: crash.h has the offsets of what crash.S writes. */
 struct state {
@@ -39,6 +40,15 @@ volatile void *window(const struct crash_table *table, u64 physical, u64 flags);
 
 /* Whether every page of [address, address + size) is mapped now: a walk, since a fault here would lose the capture. */
 int mapped(const struct crash_table *table, u64 address, u64 size);
+
+/*
+ * Copies size bytes from an address of the dead kernel. 0 when they are not all there. After a reset its tables are not
+ * used: addresses of the image and of the direct map are known without them.
+ */
+int read_kernel(const struct crash_table *table, u64 address, void *to, u64 size);
+
+/* Where the kernel maps all RAM one to one. */
+u64 direct_map(const struct crash_table *table);
 
 /* The value of 1, 4 or 8 bytes at an address, or of a variable (KSYM_*); 0 when there is none. */
 u64 kernel_value_at(const struct crash_table *table, u64 address, int size);

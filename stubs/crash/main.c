@@ -2,6 +2,7 @@
  * Crash stub: from the dead kernel's panic() to the crash kernel. Follows crash_table; see stubs/README.md.
  * Everything up to point_of_no_return can still go back to panic(): crash_main() then returns.
  */
+#include "after-reset.h"
 #include "core-file.h"
 #include "draw-line.h"
 #include "hook-slots.h"
@@ -263,7 +264,8 @@ void crash_main(u64 region)
 		return;
 	}
 
-	/* point of no return */
+	/* point of no return: this death is captured now, by this way */
+	((struct running *)at(region + PLACE_RUNNING))->mark = 0;
 	panicking_registers(table, state, &regs);
 	quiesce(table, state, &regs);
 	mask_nmi(table);
@@ -276,5 +278,29 @@ void crash_main(u64 region)
 		tell(table, "saveoops: E35 the dump lacks memory that was added after the boot", "");
 	back_up_low_memory(table);
 	tell(table, "saveoops: kernel panic: starting the crash kernel", "");
+	enter_crash_kernel(table->code32_start, region + PLACE_BOOT_PARAMS);
+}
+
+/*
+ * The second entry, after a reset, from reset_entry in crash.S: nothing of the dead kernel runs. The COM32 module has checked all
+ * of the region that is used here, and has taken the mark back, so whatever fails ends in a boot as if nothing had been.
+ */
+void reset_main(u64 region, u64 lost)
+{
+	struct crash_table *table = table_of(region);
+	struct state *state = at(region + PLACE_STATE);
+
+	memset(at(region + PLACE_WINDOW_TABLE), 0, PAGE);
+	state->ended = 0;
+	state->panic_timeout = -1; /* a reset at once */
+	own_tables(table);
+	show_on_text_screen(table);
+	if (!kernel_survived(table)) {
+		tell(table, "saveoops: E36 not captured: the memory of the kernel that was reset is not what it was", "");
+		obey_panic_timeout(state->panic_timeout);
+	}
+	read_without_tables(table, lost);
+	place_core_file(table, NULL);
+	tell_crash_kernel(table);
 	enter_crash_kernel(table->code32_start, region + PLACE_BOOT_PARAMS);
 }

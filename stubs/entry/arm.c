@@ -5,6 +5,8 @@
 #include "hook-slots.h"
 #include "messages.h"
 #include "sha256.h"
+#include "text-mode.h"
+#include "xxh32.h"
 
 /* Page-table entries with accessed and dirty set: the hook sums these tables, so the CPU must not write them. */
 #define TABLE 0x63ull
@@ -56,22 +58,6 @@ static void check_later(struct crash_table *table, const char *name, u64 start, 
 		memcpy(range->sha256, digest, 32);
 	else
 		sha256(at(start), size, range->sha256);
-}
-
-/*
- * screen_info (include/uapi/linux/screen_info.h) as the kernel's setup code leaves it in mode 3, 80x25, on a VGA, the
- * cursor at the top left: what the crash kernel finds once the crash stub has reset the VGA. ext_mem_k stays.
- */
-static void describe_text_mode(u8 *screen)
-{
-	memset(screen, 0, 2);
-	memset(screen + 4, 0, 0x40 - 4);
-	screen[0x06] = 3;       /* orig_video_mode */
-	screen[0x07] = 80;      /* orig_video_cols */
-	screen[0x0a] = 3;       /* orig_video_ega_bx: 256 KiB */
-	screen[0x0e] = 25;      /* orig_video_lines */
-	screen[0x0f] = 1;       /* orig_video_isVGA */
-	screen[0x10] = 16;      /* orig_video_points */
 }
 
 /*
@@ -174,6 +160,46 @@ static void refuse_vga_reset(void)
 	tell("saveoops: E43 armed; --reset-vga is for machines that BIOS has started: left out\n");
 }
 
+/* reboot=force restarts and powers off without the step by which the hook knows an orderly end. Any word counts, as in the kernel. */
+static int reboots_by_force(void)
+{
+	const char *p = command_line();
+
+	for (; p && *p; p++) {
+		if ((p != command_line() && p[-1] != ' ') || length_of(p) < 7 || memcmp(p, "reboot=", 7))
+			continue;
+		for (p += 7; *p && *p != ' '; p++)
+			if (*p == 'f' && (p[-1] == '=' || p[-1] == ','))
+				return 1;
+	}
+	return 0;
+}
+
+/*
+ * What tells the next boot that a kernel was running, if this one was reset. Under UEFI nobody looks before other programs use
+ * the memory.
+ */
+static void leave_mark(u64 *slots)
+{
+	struct running *running = at(state.region + PLACE_RUNNING);
+
+	if (!(plan.flags & PLAN_AFTER_RESET))
+		return;
+	if (state.boot_params->efi_signature == EFI_SIGNATURE_64) {
+		tell("saveoops: E44 armed; --after-reset is for machines that BIOS has started: left out\n");
+		return;
+	}
+	if (reboots_by_force()) {
+		tell("saveoops: E45 armed; --after-reset does not go with reboot=force: left out\n");
+		return;
+	}
+	*running = (struct running){ .version = SHARED_VERSION, .region = state.region, .sum = slots[SLOT_SUM / 8],
+				     .hook_slots = (usize)slots, .nosave_word = state.output + plan.nosave_word };
+	running->xxh32 = xxh32(running, sizeof(*running));
+	running->mark = RUNNING_MARK;
+	slots[SLOT_MARK / 8] = RUNNING_MARK;
+}
+
 /* Builds what the crash stub needs and opens the hook. */
 int arm(void)
 {
@@ -231,5 +257,6 @@ int arm(void)
 	slots[SLOT_WORDS / 8] = PLACE_PAGE_TABLES_END / 8;
 	slots[SLOT_SUM / 8] = sum_words(at(region), PLACE_PAGE_TABLES_END / 8);
 	*(u64 *)at(state.output + plan.nosave_word) = slots[SLOT_SUM / 8];
+	leave_mark(slots);
 	return 0;
 }

@@ -13,6 +13,10 @@
  * region of the boot that read the image, made for another place of the kernel. The word before
  * __nosave_end is in no image, so it tells (src/arm/nosave-word.ts).
  *
+ * An orderly end (restart, power off, halt, kexec) is told by the same pointer: native_machine_shutdown() stops the other CPUs
+ * with wait = 1, and panic() with 0. Then the mark goes by which a reset is captured (src/arm/orderly-end.ts), and so it does
+ * where a kdump kernel takes over.
+ *
  * hook_crash_shutdown is reached only when the crash stub has put it into machine_ops, because panic() is to run its
  * notifiers first.
  *
@@ -37,15 +41,23 @@
 	.globl hook_stop, hook_crash_stop, hook_crash_shutdown, hook_halt, hook_slots
 hook_stop:
 	endbr64
-	movl	$HOOK_STOP, %esi
-	call	in_panic
-	jmp	native_stop_other_cpus
+	cmpl	$-1, panic_cpu(%rip)
+	jne	1f
+	cmpl	$1, %edi
+	jne	2f
+	call	take_mark_back
+	jmp	2f
+1:	movl	$HOOK_STOP, %esi
+	call	take_over
+2:	jmp	native_stop_other_cpus
 
 hook_crash_stop:
 	endbr64
+	cmpl	$-1, panic_cpu(%rip)
+	je	1f
 	movl	$HOOK_CRASH_STOP, %esi
-	call	in_panic
-	jmp	kdump_nmi_shootdown_cpus
+	call	take_over
+1:	jmp	kdump_nmi_shootdown_cpus
 
 /*
  * In machine_ops.crash_shutdown, called by __crash_kexec() after the notifiers: RDI = pt_regs. The kexec image that
@@ -90,12 +102,9 @@ say:
 	popq	%rdi
 9:	ret
 
-in_panic:
-	cmpl	$-1, panic_cpu(%rip)
-	je	9b
 take_over:
 	cmpq	$0, kexec_crash_image(%rip)
-	jne	9b
+	jne	take_mark_back
 take_over_now:
 	leaq	hook_slots(%rip), %r10
 	movq	SLOT_REGION(%r10), %rdx
@@ -175,6 +184,29 @@ come_back:
 	movq	%r9, %cr4
 	popfq
 	popq	%rsi
+	ret
+
+/* By the window of the sum, for one word. No check of the kernel comes first: that word must be the mark. */
+take_mark_back:
+	leaq	hook_slots(%rip), %r10
+	movq	SLOT_MARK(%r10), %rax
+	testq	%rax, %rax
+	jz	9b
+	movq	SLOT_REGION(%r10), %rdx
+	addq	$WINDOW_FLAGS, %rdx
+	xorl	%ecx, %ecx
+	movq	$WINDOW + PLACE_RUNNING, %rsi
+	leaq	level2_fixmap_pgt + 8 * HOOK_WINDOW_PMD(%rip), %r9
+	pushfq
+	cli
+	movq	%rdx, (%r9)
+	cmpq	%rax, (%rsi)
+	jne	1f
+	movq	%rcx, (%rsi)
+	clflush	(%rsi)			/* a reset may lose what is in the cache only */
+1:	movq	%rcx, (%r9)
+	invlpg	(%rsi)
+	popfq
 	ret
 
 not_captured:				/* KERN_EMERG: include/linux/kern_levels.h. The first character is the number's last. */

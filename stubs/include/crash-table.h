@@ -45,6 +45,8 @@ struct crash_table {
 	u64 task_pid;           /* offset of pid in struct task_struct */
 	u64 sections_per_root;  /* for VMCOREINFO */
 	u64 backup_size;        /* bytes of low memory to save */
+	u64 lost;               /* after a reset: below it firmware and boot loader have used memory */
+	u64 direct_map;         /* after a reset: where the kernel had mapped all RAM one to one */
 	u64 font;               /* FONT_SIZE bytes; 0: the kernel has none */
 	struct frame_buffer pixels; /* of a screen that firmware or loader has set up, if there is a font for it */
 	u32 flags;              /* PLAN_* */
@@ -52,6 +54,7 @@ struct crash_table {
 	u32 screen_lines;
 	u32 checked_count;
 	u32 ram_count;
+	u32 after_reset;        /* 1: the machine was reset meanwhile, so the kernel's tables are not in use; set by the crash stub */
 	u64 symbol[KSYM_COUNT]; /* virtual addresses, 0 if absent */
 	struct checked_range checked[MAX_CHECKED];
 	struct ram_range ram[MAX_RAM_RANGES];
@@ -59,6 +62,9 @@ struct crash_table {
 
 /* Bit 12 of CR3 means a user table to a kernel with page-table isolation (PTI_USER_PGTABLE_BIT, arch/x86/mm/pti.c). */
 _Static_assert(!(PLACE_SCRATCH_TABLES & 0x1fff), "the stub's top-level table lies on an odd page");
+/* 32-bit code, the COM32 module, reads it, too: no field may depend on how a u64 is aligned. */
+_Static_assert(!(__builtin_offsetof(struct crash_table, symbol) & 7) && !(__builtin_offsetof(struct crash_table, flags) & 7),
+	       "alignment of struct crash_table");
 _Static_assert(sizeof(struct crash_table) <= PLACE_PAGE_TABLES - PLACE_CRASH_TABLE, "crash table");
 
 #endif

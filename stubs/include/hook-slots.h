@@ -7,13 +7,15 @@
  *  16     8    quadwords that the sum covers
  *  24     8    the sum over them; also in plan.nosave_word
  *  32     8    the bit of CR3 that tells an encrypted kernel (AMD SME), 0 where the processor has no such thing
+ *  40     8    RUNNING_MARK, which an orderly end takes out of struct running; 0: none was left there
  */
 #define SLOT_REGION 0
 #define SLOT_FIRST_ENTRY 8
 #define SLOT_WORDS 16
 #define SLOT_SUM 24
 #define SLOT_ENCRYPTION 32
-#define SLOTS_SIZE 40
+#define SLOT_MARK 40
+#define SLOTS_SIZE 48
 
 /* The sum: sum = (sum xor word) * SUM_FACTOR for each quadword; any change within one word changes it. */
 #define SUM_FACTOR 0x9e3779b97f4a7c15

@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0x14e56154
+#define SHARED_VERSION 0xa17c3490
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -14,6 +14,7 @@
 #define PLAN_RESET_VGA 0x8
 #define PLAN_RESET_PIC 0x10
 #define PLAN_STUB_DECOMPRESSES 0x20
+#define PLAN_AFTER_RESET 0x40
 
 #define CHUNK_END 0x0
 #define CHUNK_IMAGE 0x1
@@ -23,6 +24,7 @@
 #define PLACE_CRASH_TABLE 0x10000
 #define PLACE_PAGE_TABLES 0x20000
 #define PLACE_PAGE_TABLES_END 0x28000
+#define PLACE_RUNNING 0x28000
 #define PLACE_STATE 0x80000
 #define PLACE_WINDOW_TABLE 0x81000
 #define PLACE_SCRATCH_TABLES 0x82000
@@ -44,6 +46,8 @@
 #define HOOK_WINDOW_PMD 508
 #define STARTUP_PATTERN_SIZE 64
 
+#define RUNNING_MARK 0x9b0d3e67c451f82a
+
 #ifndef __ASSEMBLER__
 
 enum {
@@ -58,6 +62,15 @@ enum {
 	PART_FIXUPS = 8,
 	PART_EDITS = 9,
 	PART_COUNT = 10
+};
+
+enum {
+	KEPT_CRASH_STUB = 0,
+	KEPT_CRASH_KERNEL = 1,
+	KEPT_CRASH_INITRD = 2,
+	KEPT_BOOT_PARAMS = 3,
+	KEPT_CMDLINE = 4,
+	KEPT_COUNT = 5
 };
 
 enum {
@@ -152,6 +165,7 @@ struct plan {
 	u64 sections_per_root; /* mem_section structures in a page: for VMCOREINFO */
 	u64 region_size; /* of the crash region, multiple of 2 MiB */
 	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
+	u64 reset_entry; /* of the crash stub after a reset, offset in it, bytes */
 	u32 setup_size; /* of the setup sectors, bytes */
 	u32 original_size; /* of the primary kernel's own protected-mode part, bytes */
 	u32 image_size; /* of the composed protected-mode part, bytes */
@@ -165,7 +179,7 @@ struct plan {
 	u8 startup[64]; /* first bytes at startup_64 of the kernel, masked */
 	u8 startup_mask[64]; /* 0 for bytes that KASLR changes, else 0xff */
 };
-_Static_assert(sizeof(struct plan) == 1264, "struct plan");
+_Static_assert(sizeof(struct plan) == 1272, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {
@@ -177,6 +191,14 @@ struct chunk {
 };
 _Static_assert(sizeof(struct chunk) == 20, "struct chunk");
 
+/* what must be found in the crash region before it is believed after a reset */
+struct kept_part {
+	u32 place; /* offset in the crash region, bytes */
+	u32 size; /* bytes */
+	u8 sha256[32]; /* of these bytes */
+};
+_Static_assert(sizeof(struct kept_part) == 40, "struct kept_part");
+
 /* what the COM32 module reads; written into its data by the build */
 struct load_table {
 	u32 magic; /* "SvLd" */
@@ -187,8 +209,23 @@ struct load_table {
 	u32 xxh32; /* XXH32 of the whole structure with this field zero */
 	u32 mark; /* of the entry stub's image_checked in the image, bytes: 1 goes there */
 	struct chunk chunk[16]; /* until CHUNK_END */
+	u32 reset_entry; /* of the crash stub after a reset: offset in the region; 0: none, and nothing is looked for */
+	u32 region_size; /* of the crash region, bytes */
+	struct kept_part kept[5]; /* indexed by KEPT_* */
 };
-_Static_assert(sizeof(struct load_table) == 348, "struct load_table");
+_Static_assert(sizeof(struct load_table) == 556, "struct load_table");
+
+/* tells after a reset that a kernel was running, and has not ended in an orderly way */
+struct running {
+	u64 mark; /* RUNNING_MARK; 0 once the kernel has ended, or its death is captured */
+	u32 version; /* of this structure */
+	u32 xxh32; /* XXH32 of the whole structure with this field and the mark zero */
+	u64 region; /* physical address of the crash region */
+	u64 sum; /* the hook's: over the region's first PLACE_PAGE_TABLES_END bytes */
+	u64 hook_slots; /* physical address of struct hook_slots in the kernel */
+	u64 nosave_word; /* physical address of the word of plan.nosave_word */
+};
+_Static_assert(sizeof(struct running) == 48, "struct running");
 
 #endif
 #endif

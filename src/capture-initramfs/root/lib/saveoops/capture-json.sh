@@ -28,6 +28,15 @@ files_json() {
   done
 }
 
+# What is known of a death that was captured after a reset.
+reset_json() {
+  if [ -n "$reset" ]; then
+    echo "{ \"lostKiB\": $reset, \"uptime\": $(number_or_null "$uptime") }"
+  else
+    echo null
+  fi
+}
+
 # of_log PATTERN: what follows its first match in a line of the dead kernel's log, that included.
 of_log() {
   grep -m 1 -o "$1.*" $state/log
@@ -43,6 +52,7 @@ capture_json() {
   "generator": $(cat $GENERATOR_FILE | quoted),
   "kind": "$(cat $state/kind)",
   "message": $(quoted <$state/message),
+  "reset": $(reset_json),
   "primary": {
     "release": $(echo "$release" | quoted),
     "banner": $(of_log 'Linux version ' | quoted),

@@ -25,6 +25,10 @@ IN_A_ROW_FILE='in-a-row'
 FALLBACK_WORD='saveoops.fallback='
 # the boot menu's part that an installed system includes
 MENU_FILE='syslinux-saveoops.cfg'
+# after a reset: in the last lines of the log, nothing died. A restart, a step to disk, the boot that read it back
+ORDERLY_END='^(reboot: (Restarting system|Power down|System halted)|kexec(_core)?: Starting new kernel|ACPI: (PM: )?Preparing to enter system sleep state S4|PM: (hibernation: )?(Image loading done|Image successfully loaded))'
+# where it is looked for: devices and CPUs that go to sleep say something, too
+ORDERLY_LINES=40
 # vmcore-dmesg never ends on some broken notes; a sound log takes it less than a second
 EXTRACT_SECONDS=60
 # of the log on a console, at a time

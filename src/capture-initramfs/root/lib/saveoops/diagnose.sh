@@ -16,3 +16,22 @@ diagnose() {
   kind=unknown
   [ -z "$message" ] || kind=exception
 }
+
+# plain_lines: standard input without what stands before each line's text.
+plain_lines() {
+  sed -E 's/^(<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? //'
+}
+
+# After a reset (saveoops.reset=). A panic in the log that nobody captured is told as one. Else kind is "reset", the message the
+# last line of the log; or "orderly": the system had ended as it should, only the mark that tells so was not taken back, and
+# nothing is to be kept. Sets $uptime, seconds, empty when the log has none.
+diagnose_reset() {
+  uptime=$(sed -n -E 's/^(<[0-9]+>)?\[ *([0-9]+\.[0-9]+)\].*/\2/p' $log | tail -n 1)
+  [ "$kind" != panic ] || return 0
+  kind=reset
+  message=$(grep . $log | tail -n 1 | plain_lines)
+  last=$(tail -n $ORDERLY_LINES $log | plain_lines | grep -E "$ORDERLY_END" | tail -n 1)
+  [ -n "$last" ] || return 0
+  kind=orderly
+  message=$last
+}

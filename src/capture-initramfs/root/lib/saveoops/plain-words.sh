@@ -20,7 +20,9 @@ where_it_died() {
 
 plain_words() {
   seconds=$(sed -n -E 's/^(<[0-9]+>)?\[ *([0-9]+\.[0-9]).*/\2/p' $state/log | tail -n 1)
-  echo "Linux $(dead_release | printable) died${seconds:+ $seconds s after its start}."
+  how=died
+  [ "$(cat $state/kind)" != reset ] || how='hung or was reset'
+  echo "Linux $(dead_release | printable) $how${seconds:+ $seconds s after its start}."
   {
     head -n 1 $state/death-text
     sed 's/^$/There is no panic message in the log./' $state/message | printable

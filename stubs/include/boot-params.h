@@ -1,4 +1,4 @@
-/* The fields of boot_params that the entry stub touches (Documentation/arch/x86/zero-page.rst, boot.rst). */
+/* The fields of boot_params that bare-metal code touches (Documentation/arch/x86/zero-page.rst, boot.rst). */
 #ifndef SAVEOOPS_BOOT_PARAMS_H
 #define SAVEOOPS_BOOT_PARAMS_H
 #include "types.h"

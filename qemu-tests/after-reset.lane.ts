@@ -1,0 +1,203 @@
+/**
+ * Resets of many kinds, and ends that are none (`npm run test:reset`): what dies without a word is captured, up to its last
+ * line; what ends as it should is not, and neither is what does not hold together.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { readManifest } from '../src/image/payload-folder.js';
+import type { GdbRemote } from '../src/machine/gdb-remote.js';
+import type { Machine } from '../src/machine/machine.js';
+import { serialLines } from '../src/machine/serial-text.js';
+import { regionPlaces } from '../src/stubs/shared-layout.js';
+import { check, type BootOptions } from './harness/boot.js';
+import { modulesOf } from './harness/kernel-modules.js';
+import { regionBase } from './harness/region.js';
+import { injectorFor } from './inject.js';
+import {
+  buttonWhenUp,
+  expectCaptured,
+  expectNoCapture,
+  lastOnSerial,
+  lastWords,
+  resetPayload,
+} from './reset-machine.js';
+
+const limit = 15 * 60_000;
+
+/** A promise and the call that settles it. */
+function signal(): { readonly given: Promise<void>; readonly give: () => void } {
+  let give: () => void = () => undefined;
+  const given = new Promise<void>((resolve) => (give = resolve));
+  return { given, give };
+}
+
+/** Stops the primary at a function, and presses the button there. */
+async function buttonAt(dir: string, name: string): Promise<Pick<BootOptions, 'debug' | 'meanwhile'>> {
+  const injector = await injectorFor(dir);
+  const { given, give } = signal();
+  return {
+    debug: async (gdb) => {
+      await (await injector.debuggerOf(gdb)).arriveAt(name);
+      give();
+      await gdb.detach();
+    },
+    meanwhile: async (_, connect) => {
+      const qmp = await connect();
+      await given;
+      await qmp.systemReset();
+    },
+  };
+}
+
+describe('is captured, up to the last line:', () => {
+  test.each(['rest_init', 'pci_subsys_init', 'populate_rootfs'])(
+    'a kernel that was reset at %s',
+    async (name) => {
+      const dir = await resetPayload();
+      await expectCaptured(dir, await buttonAt(dir, name), lastOnSerial);
+    },
+    limit,
+  );
+
+  test.each([
+    ['1 GiB', 1024],
+    ['8 GiB', 8192],
+  ])(
+    'a system that was reset with 4 CPUs and %s',
+    async (_, memory) => {
+      await expectCaptured(await resetPayload(), { memory, cpus: 4, meanwhile: buttonWhenUp });
+    },
+    limit,
+  );
+
+  test(
+    'a triple fault',
+    async () => {
+      await expectCaptured(await resetPayload(), { words: 'guest.do=sysrq-b reboot=t' }, 'sysrq: Resetting');
+    },
+    limit,
+  );
+
+  test(
+    'a system whose hardware watchdog nobody feeds',
+    async () => {
+      const modules = modulesOf('amd64', 'i6300esb');
+      const paths = [...new Set(modules.map(({ path }) => path))];
+      const arm = `  *guest.do=watchdog*)
+    for module in ${paths.join(' ')}; do insmod /$module; done
+    watchdog -T 20 -t 1 /dev/watchdog0
+    sleep 3
+    killall -9 watchdog
+    echo "${lastWords}" >/dev/kmsg
+    ;;
+`;
+      await expectCaptured(await resetPayload(modules, arm), {
+        words: 'guest.do=watchdog',
+        extra: ['-device', 'i6300esb', '-action', 'watchdog=reset'],
+      });
+    },
+    limit,
+  );
+});
+
+describe('is not captured:', () => {
+  test(
+    'a restart with reboot=force: no mark is left',
+    async () => {
+      const run = await expectNoCapture(await resetPayload(), { words: 'guest.do=reboot reboot=warm,force' });
+      check(run, () => {
+        expect(serialLines(run.serial)).toContain(
+          'saveoops: E45 armed; --after-reset does not go with reboot=force: left out',
+        );
+      });
+    },
+    limit,
+  );
+
+  test(
+    'a system that was halted, and then reset',
+    async () => {
+      await expectNoCapture(await resetPayload(), { words: 'guest.do=halt' }, async (machine, qmp) => {
+        await machine.waitForLine([/reboot: System halted/], { timeoutMs: limit });
+        await qmp.systemReset();
+      });
+    },
+    limit,
+  );
+
+  test(
+    'a cold start with RAM full of what is random',
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'svo-'));
+      try {
+        const file = join(folder, 'random');
+        // Seeded: a failure comes back.
+        const bytes = Buffer.alloc(64 << 20);
+        for (let at = 0, value = 1; at < bytes.length; at += 4) {
+          value = (Math.imul(value, 1664525) + 1013904223) >>> 0;
+          bytes.writeUInt32LE(value, at);
+        }
+        writeFileSync(file, bytes);
+        const extra = ['-device', `loader,file=${file},addr=0x10000000,force-raw=on`];
+        await expectNoCapture(await resetPayload(), { extra, words: 'guest.do=reboot' });
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+    limit,
+  );
+
+  /** Flips a bit of the region of a system that is up, and presses the button. */
+  async function flip(place: number): Promise<void> {
+    const dir = await resetPayload();
+    const { memory } = await readManifest(dir);
+    const started = signal();
+    const flipped = signal();
+    let gdbOf: GdbRemote | undefined;
+    let base = 0;
+    const debug = async (gdb: GdbRemote): Promise<void> => {
+      gdbOf = gdb;
+      gdb.continue();
+      await started.given;
+      gdb.interrupt();
+      await gdb.waitForStop(60_000);
+      await gdb.setPhysicalMemory(true);
+      const at = BigInt(base + place);
+      const [byte = 0] = await gdb.readMemory(at, 1);
+      await gdb.writeMemory(at, Buffer.of(byte ^ 0x10));
+      await gdb.setPhysicalMemory(false);
+      await gdb.detach();
+      flipped.give();
+    };
+    const leave = async (machine: Machine, qmp: { systemReset: () => Promise<void> }): Promise<void> => {
+      base = await regionBase(machine, memory.size);
+      started.give();
+      await flipped.given;
+      await qmp.systemReset();
+    };
+    await expectNoCapture(dir, { debug }, leave);
+    expect(gdbOf).toBeDefined();
+  }
+
+  test.each([
+    ['the mark', regionPlaces.RUNNING],
+    ['the version', regionPlaces.RUNNING + 8],
+    ['the address of the region', regionPlaces.RUNNING + 19],
+    ['the sum', regionPlaces.RUNNING + 24],
+    ['the crash stub', regionPlaces.CRASH_STUB + 0x200],
+    ['the crash table', regionPlaces.CRASH_TABLE + 0x40],
+    ['a page table', regionPlaces.PAGE_TABLES + 0x3000],
+    ["the crash kernel's boot_params", regionPlaces.BOOT_PARAMS + 0x230],
+    ["the crash kernel's command line", regionPlaces.CMDLINE + 5],
+    ['VMCOREINFO', regionPlaces.NOTES + 0x100],
+    ['the crash kernel', regionPlaces.CRASH_KERNEL + 0x12345],
+  ])(
+    'a system whose region has a flipped bit in %s',
+    async (_, place) => {
+      await flip(place);
+    },
+    limit,
+  );
+});

@@ -1,0 +1,118 @@
+/** Machines that are reset while a kernel runs, and what the next boot makes of that: for after-reset.test.ts and its lane. */
+import { expect } from '@jest/globals';
+import type { Machine } from '../src/machine/machine.js';
+import type { QmpClient } from '../src/machine/qmp.js';
+import type { ScenarioResult } from '../src/machine/scenario.js';
+import { serialLines } from '../src/machine/serial-text.js';
+import { bootPayload, captured, check, serialConsole, type BootOptions } from './harness/boot.js';
+import { guestInitramfs, type GuestFile } from './harness/guest.js';
+import { payload } from './harness/payloads.js';
+
+/** What the COM32 module says. */
+const capturing = 'saveoops: the system before ended without a word: capturing its log';
+/** In the dead kernel's log, its last line. */
+export const lastWords = 'guest: the last words';
+const up = /^guest: up$/;
+const patience = 150_000;
+
+/** A system that does what `guest.do=` on its command line says, once it is up. */
+async function resetGuest(files: readonly GuestFile[], more: string): Promise<string> {
+  return await guestInitramfs(
+    `
+echo "${lastWords}" >/dev/kmsg
+echo "guest: up"
+case $(cat /proc/cmdline) in
+  *guest.do=reboot*) reboot -f ;;
+  *guest.do=force*) echo 1 >/sys/kernel/reboot/force && reboot -f ;;
+  *guest.do=halt*) halt -f ;;
+  *guest.do=sysrq-b*) echo b >/proc/sysrq-trigger ;;
+${more}esac
+sleep 10000
+`,
+    files,
+  );
+}
+
+export async function resetPayload(files: readonly GuestFile[] = [], more = ''): Promise<string> {
+  return await payload({
+    flavour: 'amd64',
+    initrds: [await resetGuest(files, more)],
+    append: 'sysrq_always_enabled',
+    afterReset: true,
+    crashAppend: 'saveoops.hold=0',
+    name: 'after-reset',
+  });
+}
+
+export type ResetOptions = Omit<BootOptions, 'endAt' | 'extraAppend'> & {
+  /** For the primary: `guest.do=` and what else it is to get. */
+  readonly words?: string;
+};
+
+const options = ({ words = '', extra = [], ...more }: ResetOptions): BootOptions => ({
+  memory: 512,
+  timeout: 400,
+  extraAppend: `${serialConsole} ${words}`,
+  // The harness' default is that a reset ends the run.
+  extra: ['-action', 'reboot=reset', ...extra],
+  ...more,
+});
+
+/** For expectCaptured(): the last line that the kernel printed on the serial port before it was reset. */
+export const lastOnSerial = Symbol('last line on the serial port');
+
+function lastLine(run: ScenarioResult, last: string | symbol): string {
+  if (typeof last === 'string') return last;
+  const lines = serialLines(run.serial);
+  return lines.slice(0, lines.indexOf(capturing)).findLast((line) => /^\[ *\d+\.\d+\] /.test(line)) ?? '';
+}
+
+/** Runs until the next boot has captured; the log's last line is what the kernel had said last. */
+export async function expectCaptured(
+  dir: string,
+  more: ResetOptions,
+  last: string | symbol = lastWords,
+): Promise<ScenarioResult> {
+  const run = await bootPayload(dir, options(more));
+  const log = captured(run, lastLine(run, last));
+  check(run, () => {
+    expect(serialLines(run.serial)).toContain(capturing);
+    expect(log.trimEnd().split('\n').at(-1)).toContain(lastLine(run, last));
+  });
+  return run;
+}
+
+/** Runs until the system is up a second time; the first boot ends by `leave`, or by itself. */
+export async function expectNoCapture(
+  dir: string,
+  more: ResetOptions,
+  leave?: (machine: Machine, qmp: QmpClient) => Promise<void>,
+): Promise<ScenarioResult> {
+  const run = await bootPayload(dir, {
+    ...options(more),
+    endAt: [],
+    meanwhile: async (machine, connect) => {
+      const first = await machine.waitForLine([up], { timeoutMs: patience });
+      if (first.kind !== 'line') return;
+      const qmp = await connect();
+      await leave?.(machine, qmp);
+      const second = await machine.waitForLine([up, new RegExp(capturing)], {
+        timeoutMs: patience,
+        from: first.index + 1,
+      });
+      if (second.kind === 'line') await qmp.quit();
+    },
+  });
+  check(run, () => {
+    const lines = serialLines(run.serial);
+    expect(lines.filter((line) => up.test(line)).length).toBe(2);
+    expect(lines).not.toContain(capturing);
+  });
+  return run;
+}
+
+/** For `meanwhile`: presses the button once the system is up. */
+export const buttonWhenUp: NonNullable<BootOptions['meanwhile']> = async (machine, connect) => {
+  const found = await machine.waitForLine([up], { timeoutMs: patience });
+  if (found.kind === 'line') await (await connect()).systemReset();
+};
