@@ -10,6 +10,7 @@
 #include "crash-table.h"
 #include "hook-slots.h"
 #include "sha256.h"
+#include "stub-tables.h"
 #include "xxh32.h"
 
 #define LARGE_PAGE 0x200000u
@@ -161,6 +162,8 @@ static void start_crash_stub(const struct load_table *own, struct syslinux_memma
 	u32 lost = ((u32)_end + ROOM_BEHIND_MODULE + GRAIN - 1) & ~(GRAIN - 1);
 	struct syslinux_pm_regs regs = { .ebx = region, .esi = lost, .eip = region + own->reset_entry };
 
+	/* Under these the crash stub runs before anything of it can check them: not those that root could have written. */
+	write_stub_tables(region, own->region_size, 0);
 	syslinux_force_text_mode();
 	printf("\nsaveoops: the system before ended without a word: capturing its log\n");
 	/* Syslinux needs memory for the step itself. It would take it where there is most: from the dead kernel. */

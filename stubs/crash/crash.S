@@ -203,7 +203,7 @@ reset_entry:
 	xorl	%eax, %eax
 	rep stosl
 	leal	PLACE_SCRATCH_TABLES(%ebx), %edi
-	leal	PLACE_PAGE_TABLES + 0x1063(%ebx), %eax	/* build_stub_tables(): the page behind the fifth level's */
+	leal	PLACE_PAGE_TABLES + 0x1063(%ebx), %eax	/* write_stub_tables(): the page behind the fifth level's */
 	movl	%eax, (%edi)
 	subl	$8, %esp
 	leal	(gdt - 1b)(%ebp), %eax

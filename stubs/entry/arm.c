@@ -5,33 +5,9 @@
 #include "hook-slots.h"
 #include "messages.h"
 #include "sha256.h"
+#include "stub-tables.h"
 #include "text-mode.h"
 #include "xxh32.h"
-
-/* Page-table entries with accessed and dirty set: the hook sums these tables, so the CPU must not write them. */
-#define TABLE 0x63ull
-#define LEAF 0xe3ull
-
-/*
- * What the crash stub has in the low half: the first 2 MiB and the crash region one to one, and, above 4 GiB, one page
- * as its window on whatever else it reads. Nothing more, so no device is mapped cacheable. Gives the top-level entry.
- */
-static u64 build_stub_tables(void)
-{
-	u64 pool = state.region + PLACE_PAGE_TABLES, i;
-	u64 *p4d = at(pool), *pdpt = at(pool + PAGE), *window = at(pool + 2 * PAGE), *pd = at(pool + 3 * PAGE);
-
-	_Static_assert(PLACE_PAGE_TABLES_END - PLACE_PAGE_TABLES >= 7 * PAGE, "room for the stub's page tables");
-	for (i = 0; i < 4; i++)
-		pdpt[i] = ((usize)pd + i * PAGE) | TABLE;
-	pd[0] = LEAF;
-	for (i = state.region; i < state.region + plan.region_size; i += LARGE_PAGE)
-		pd[i / LARGE_PAGE] = i | LEAF;
-	pdpt[STUB_WINDOW / GIB] = (usize)window | TABLE;
-	window[0] = (state.region + PLACE_WINDOW_TABLE) | TABLE;
-	p4d[0] = (usize)pdpt | TABLE;
-	return (usize)(state.level5 ? p4d : pdpt) | TABLE;
-}
 
 /* The bit of a physical address that means encrypted to a processor with AMD SME (CPUID 0x8000001f); 0: none. */
 static u64 encryption_bit(void)
@@ -252,7 +228,7 @@ int arm(void)
 		    plan.part[PART_CRASH_INITRD].size, plan.part[PART_CRASH_INITRD].sha256);
 	check_later(table, "notes", region + PLACE_NOTES, plan.part[PART_NOTES].size, NULL);
 	slots[SLOT_REGION / 8] = region;
-	slots[SLOT_FIRST_ENTRY / 8] = build_stub_tables();
+	slots[SLOT_FIRST_ENTRY / 8] = write_stub_tables((u32)region, (u32)plan.region_size, state.level5);
 	slots[SLOT_ENCRYPTION / 8] = encryption_bit();
 	slots[SLOT_WORDS / 8] = PLACE_PAGE_TABLES_END / 8;
 	slots[SLOT_SUM / 8] = sum_words(at(region), PLACE_PAGE_TABLES_END / 8);
