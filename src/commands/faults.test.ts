@@ -136,14 +136,19 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
   );
 });
 
-/** Runs a script in which $1 is a small file system of its own (no root rights: a user namespace). */
+/**
+ * Runs a script in which $0 is a small file system of its own (no root rights: a user namespace).
+ * @param room for so many payloads: 1 is the size of what is in `before`
+ */
 function onSmallDisk(
   script: string,
-  mebibytes: number,
+  room: number,
   args: readonly string[],
 ): { stdout: string; stderr: string } {
   mkdirSync(at('disk'), { recursive: true });
-  const mounted = `set -e; mount -t tmpfs -o size=${mebibytes}M none "$0"; ${script}`;
+  const sizes = readdirSync(at('before')).map((name) => statSync(join(at('before'), name)).size);
+  const bytes = Math.round(room * sizes.reduce((sum, size) => sum + size, 0));
+  const mounted = `set -e; mount -t tmpfs -o size=${bytes} none "$0"; ${script}`;
   const namespace = ['--user', '--map-root-user', '--mount'];
   const run = spawnSync(
     'unshare',
@@ -168,7 +173,7 @@ const mountable =
   test(
     'without room for a second payload: build is refused, the first one stays as it was',
     () => {
-      const { stdout, stderr } = onSmallDisk(`cp "${at('before')}"/* "$0"; ${run}`, 80, build(at('disk')));
+      const { stdout, stderr } = onSmallDisk(`cp "${at('before')}"/* "$0"; ${run}`, 1.5, build(at('disk')));
       expect(stdout).toBe(`status 74\n${had()}`);
       expect(stderr).toContain('ENOSPC');
       expectTyped(stderr);
@@ -180,7 +185,7 @@ const mountable =
     'that is read-only: build is refused',
     () => {
       const script = `cp "${at('before')}"/* "$0"; mount -o remount,ro "$0"; ${run}`;
-      const { stdout, stderr } = onSmallDisk(script, 80, build(at('disk')));
+      const { stdout, stderr } = onSmallDisk(script, 1.5, build(at('disk')));
       expect(stdout).toBe(`status 74\n${had()}`);
       expect(stderr).toContain('EROFS');
       expectTyped(stderr);
@@ -196,7 +201,7 @@ const mountable =
     'for temporary files that is %s: build is refused',
     (_, prepare, found) => {
       const script = `TMPDIR=$0; export TMPDIR; ${prepare}; "$@" || echo "status $?"`;
-      const { stdout, stderr } = onSmallDisk(script, 1, build(at('nowhere')));
+      const { stdout, stderr } = onSmallDisk(script, 0.05, build(at('nowhere')));
       expect(stdout).toBe('status 74\n');
       expect(stderr).toMatch(found);
       expectTyped(stderr);
@@ -208,7 +213,7 @@ const mountable =
   test.each([[[]], [['--iso']]])(
     'without room for an image: image %j is refused, and leaves nothing',
     (more) => {
-      const { stdout, stderr } = onSmallDisk(run, 30, [
+      const { stdout, stderr } = onSmallDisk(run, 0.5, [
         'image',
         at('before'),
         '--out',
