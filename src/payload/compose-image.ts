@@ -129,9 +129,11 @@ function efiEntries({ symbols }: FlatStub): EfiEntries {
   return { handover: offset('efi_handover64'), pe: offset('efi_pe64'), textEnd: offset('text_end') };
 }
 
-/** Nothing of it is left at the crash: no digest for that. */
-function kernelPart({ bytes }: StoredKernel): Part {
-  return { bytes, xxh32: xxh32(bytes), sha256: new Uint8Array(32) };
+/** Nothing of it is left at the crash: a digest is for the manifest, which has those of the runs of the file. */
+function kernelPart({ bytes, inside }: StoredKernel): Part {
+  return inside === undefined
+    ? digestPart(bytes)
+    : { bytes, xxh32: xxh32(bytes), sha256: new Uint8Array(32) };
 }
 
 /** The crash kernel's command line as stored. */
