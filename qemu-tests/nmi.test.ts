@@ -27,7 +27,7 @@ async function sendNmi(gdb: GdbRemote): Promise<void> {
 }
 
 /** Functions of the crash stub and of the kernel, in the order of their first calls. */
-const atOnce = ['crash_entry', 'crash_main', 'call_kernel', 'sha256_block'];
+const atOnce = ['crash_entry', 'crash_main', 'call_kernel', 'hash_blocks'];
 const afterwards = [
   'native_machine_crash_shutdown',
   'use_own_tables',
@@ -43,7 +43,7 @@ describe('an NMI at each phase of the crash stub, pti=on, 2 CPUs', () => {
     [
       'after the notifiers',
       ' crash_kexec_post_notifiers',
-      ['crash_entry', 'crash_main', 'sha256_block', '__crash_kexec', ...atOnce, ...afterwards],
+      ['crash_entry', 'crash_main', 'hash_blocks', '__crash_kexec', ...atOnce, ...afterwards],
     ],
   ])(
     '%s',
