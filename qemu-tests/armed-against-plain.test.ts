@@ -410,9 +410,11 @@ function kernelAddresses(bytes: Buffer): readonly string[] {
 }
 
 /**
- * boot_params without what the monitor (edid_info) and the disks (edd_mbr_sig_buffer) say: it looks like anything, a disk whose signature
- * begins with 0xffb3 like an address, and is the same as plain. Offsets: zero-page.rst.
+ * boot_params without what the monitor (edid_info) and the disks (edd_mbr_sig_buffer) say, which is the same as plain, and without the
+ * sizes and offsets at the header's end (init_size, handover_offset, kernel_info_offset), which are the file's, the same in each boot. They look
+ * like anything, two that meet like an address. Offsets: zero-page.rst, boot.rst.
  */
 function withoutOthersBytes(bytes: Buffer): Buffer {
-  return bytes.length === 4096 ? Buffer.from(bytes).fill(0, 0x140, 0x1c0).fill(0, 0x290, 0x2d0) : bytes;
+  if (bytes.length !== 4096) return bytes;
+  return Buffer.from(bytes).fill(0, 0x140, 0x1c0).fill(0, 0x260, 0x26c).fill(0, 0x290, 0x2d0);
 }
