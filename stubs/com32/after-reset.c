@@ -8,12 +8,11 @@
 #include "boot-params.h"
 #include "com32.h"
 #include "crash-table.h"
-#include "hook-slots.h"
+#include "region-sum.h"
 #include "sha256.h"
 #include "stub-tables.h"
 #include "xxh32.h"
 
-#define LARGE_PAGE 0x200000u
 #define LOW_MEMORY_END 0xa0000u
 /* Syslinux loads modules and what it allocates from low addresses on: behind this one only a few small things come. */
 #define ROOM_BEHIND_MODULE 0x40000u
@@ -48,13 +47,7 @@ static int is_running(u32 region)
 /* What the hook would have checked at a panic. */
 static int sum_is_right(u32 region)
 {
-	const u64 *word = at(region);
-	u64 sum = 0;
-	u32 i;
-
-	for (i = 0; i < PLACE_PAGE_TABLES_END / 8; i++)
-		sum = (sum ^ word[i]) * SUM_FACTOR;
-	return sum == ((const struct running *)at(region + PLACE_RUNNING))->sum;
+	return region_sum(region) == ((const struct running *)at(region + PLACE_RUNNING))->sum;
 }
 
 static int part_is_there(const struct load_table *own, u32 region, int index)
@@ -184,8 +177,8 @@ void capture_after_reset(const struct load_table *own)
 
 		if (range->type != MEMORY_FREE || end < own->region_size)
 			continue;
-		region = (range->start + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
-		for (; region && region >= range->start && region <= end - own->region_size; region += LARGE_PAGE) {
+		region = (range->start + STUB_LARGE_PAGE - 1) & ~(STUB_LARGE_PAGE - 1);
+		for (; region && region >= range->start && region <= end - own->region_size; region += STUB_LARGE_PAGE) {
 			if (!is_running(region))
 				continue;
 			/* Once only, whatever comes of it: a capture that fails must not keep this machine from booting. */

@@ -212,26 +212,12 @@ reset_entry:
 	lgdt	(%esp)
 	movl	$0x20, %eax		/* CR4.PAE */
 	movl	%eax, %cr4
-	movl	%edi, %cr3
-	movl	$0xc0000080, %ecx	/* EFER */
-	rdmsr
-	btsl	$8, %eax		/* LME */
-	wrmsr
-	pushl	$0x08
-	leal	(in_long_mode - 1b)(%ebp), %eax
-	pushl	%eax
-	movl	%cr0, %eax
-	orl	$0x80000001, %eax	/* PG, PE */
-	movl	%eax, %cr0
-	lret
+	enter_long_mode in_long_mode, 1b
 
 	.text
 	.code64
 in_long_mode:
-	movl	$0x18, %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	movl	%eax, %ss
+	flat_data
 	movl	%ebx, %edi
 	leaq	PLACE_STACK_TOP(%rdi), %rsp
 	movl	%esi, %esi

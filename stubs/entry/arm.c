@@ -4,6 +4,7 @@
 #include "frame-buffer.h"
 #include "hook-slots.h"
 #include "messages.h"
+#include "region-sum.h"
 #include "sha256.h"
 #include "stub-tables.h"
 #include "text-mode.h"
@@ -95,15 +96,6 @@ static void move_symbols(void)
 	}
 }
 
-static u64 sum_words(const u64 *words, u64 count)
-{
-	u64 sum = 0;
-
-	while (count--)
-		sum = (sum ^ *words++) * SUM_FACTOR;
-	return sum;
-}
-
 /* A link-time virtual address as the running kernel has it; 0 stays 0: absent. */
 static u64 moved(u64 address)
 {
@@ -139,15 +131,12 @@ static void refuse_vga_reset(void)
 /* reboot=force restarts and powers off without the step by which the hook knows an orderly end. Any word counts, as in the kernel. */
 static int reboots_by_force(void)
 {
-	const char *p = command_line();
+	const char *value = NULL, *p;
 
-	for (; p && *p; p++) {
-		if ((p != command_line() && p[-1] != ' ') || length_of(p) < 7 || memcmp(p, "reboot=", 7))
-			continue;
-		for (p += 7; *p && *p != ' '; p++)
+	while ((value = next_option(value, "reboot=")))
+		for (p = value; *p && *p != ' '; p++)
 			if (*p == 'f' && (p[-1] == '=' || p[-1] == ','))
 				return 1;
-	}
 	return 0;
 }
 
@@ -230,8 +219,8 @@ int arm(void)
 	slots[SLOT_REGION / 8] = region;
 	slots[SLOT_FIRST_ENTRY / 8] = write_stub_tables((u32)region, (u32)plan.region_size, state.level5);
 	slots[SLOT_ENCRYPTION / 8] = encryption_bit();
-	slots[SLOT_WORDS / 8] = PLACE_PAGE_TABLES_END / 8;
-	slots[SLOT_SUM / 8] = sum_words(at(region), PLACE_PAGE_TABLES_END / 8);
+	slots[SLOT_WORDS / 8] = SUMMED_WORDS;
+	slots[SLOT_SUM / 8] = region_sum((u32)region);
 	*(u64 *)at(state.output + plan.nosave_word) = slots[SLOT_SUM / 8];
 	leave_mark(slots);
 	return 0;

@@ -6,26 +6,35 @@ const char *command_line(void)
 	return at(state.boot_params->cmd_line_ptr | (u64)state.boot_params->ext_cmd_line_ptr << 32);
 }
 
-/*
- * Finds the last `name` or `name=value` word. Gives what follows the name ("" or the value), or NULL. name ends
- * in '=' for options with a value.
- */
-const char *find_option(const char *name)
+static const char *end_of_word(const char *p)
 {
-	const char *p = command_line(), *found = NULL;
+	while (*p && *p != ' ')
+		p++;
+	return p;
+}
+
+const char *next_option(const char *before, const char *name)
+{
+	const char *p = before ? end_of_word(before) : command_line();
 	usize n = length_of(name);
 
-	if (!p)
-		return NULL;
-	while (*p) {
+	while (p && *p) {
 		while (*p == ' ')
 			p++;
 		if (!memcmp(p, name, MIN(n, length_of(p))) && length_of(p) >= n &&
 		    (name[n - 1] == '=' || p[n] == ' ' || !p[n]))
-			found = p + n;
-		while (*p && *p != ' ')
-			p++;
+			return p + n;
+		p = end_of_word(p);
 	}
+	return NULL;
+}
+
+const char *find_option(const char *name)
+{
+	const char *found = NULL, *next;
+
+	for (next = next_option(NULL, name); next; next = next_option(next, name))
+		found = next;
 	return found;
 }
 

@@ -59,18 +59,7 @@ entry32:
 	movl	%cr4, %eax
 	orl	$0x20, %eax		/* CR4.PAE */
 	movl	%eax, %cr4
-	movl	%edi, %cr3
-	movl	$0xc0000080, %ecx	/* EFER */
-	rdmsr
-	btsl	$8, %eax		/* LME */
-	wrmsr
-	pushl	$0x08
-	leal	(in_long_mode - entry32)(%ebp), %eax
-	pushl	%eax
-	movl	%cr0, %eax
-	orl	$0x80000001, %eax	/* PG, PE */
-	movl	%eax, %cr0
-	lret
+	enter_long_mode in_long_mode, entry32
 
 no_long_mode:
 	movl	(saved_boot_params - entry32)(%ebp), %esi
@@ -80,10 +69,7 @@ no_long_mode:
 
 	.code64
 in_long_mode:
-	movl	$0x18, %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	movl	%eax, %ss
+	flat_data
 	xorl	%eax, %eax
 	movl	%eax, %fs
 	movl	%eax, %gs

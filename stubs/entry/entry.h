@@ -78,6 +78,11 @@ int check_parts(void);
 
 /* command-line.c */
 const char *command_line(void);
+/*
+ * Words of the command line, `name` or `name=value`; name ends in '=' for options with a value. Both give what follows the name ("" or
+ * the value), or NULL: the next one behind `before`, which such a call gave (NULL: the first), and the last one.
+ */
+const char *next_option(const char *before, const char *name);
 const char *find_option(const char *name);
 int option_is(const char *name, const char *value);
 int append_words(char *line, usize limit, const char *prefix);
