@@ -22,6 +22,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Manifest } from '../payload/manifest.js';
 import { comparePayloads, findPayloads } from '../system/installed-payloads.js';
 import { buildInto, oracle, runSaveoops, type CommandResult } from '../testkit/command-line.js';
+import { canMountDisks, onSmallDisk } from '../testkit/small-disk.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
@@ -421,36 +422,33 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
 });
 
 /**
- * Runs a script with a small file system of its own at $1 (no root rights: a user namespace); gives its output.
- * @param room for so many payloads beside the system `before`, which has one
+ * Runs a script on a copy of the system `before` in a small file system, at $0; gives its output.
+ * @param room for so many payloads beside the one that is there
  */
-function onSmallDisk(script: string, room: number): string {
+function withRoomFor(room: number, script: string): string {
   const kernel = statSync(join(before, `vmlinuz-${version}`)).size;
-  const bytes = kernel + Math.round((1 + room) * statSync(payload(before)).size);
   const disk = mkdtempSync(join(folder, 'disk-'));
-  const mounted = `set -e; mount -t tmpfs -o size=${bytes} none "$1"; cp -a "$2"/. "$1"; ${script}`;
-  const args = ['--user', '--map-root-user', '--mount', 'sh', '-c', mounted, 'sh', disk, before];
-  const run = spawnSync('unshare', args, {
-    encoding: 'utf8',
-    env: { ...process.env, UPDATE: [process.execPath, cli, ...updateArgs(disk)].join(' ') },
-  });
+  const run = onSmallDisk(
+    disk,
+    kernel + (1 + room) * statSync(payload(before)).size,
+    `cp -a "$1"/. "$0"; ${script}`,
+    [before],
+    { ...process.env, UPDATE: [process.execPath, cli, ...updateArgs(disk)].join(' ') },
+  );
   // The disk is gone with its namespace: the script has copied what is to be looked at.
   expect([run.status, run.stderr]).toEqual([0, '']);
   return run.stdout;
 }
-const mountable =
-  spawnSync('unshare', [...['--user', '--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs none /mnt']])
-    .status === 0;
 
-(mountable ? describe : describe.skip)('a disk (skipped where user namespaces may not mount)', () => {
-  const newInitrd = `rm "$1"/initrd.img-*; yes second initramfs | head -c 17000 > "$1"/initrd.img-${version}`;
+(canMountDisks() ? describe : describe.skip)('a disk (skipped where user namespaces may not mount)', () => {
+  const newInitrd = `rm "$0"/initrd.img-*; yes second initramfs | head -c 17000 > "$0"/initrd.img-${version}`;
   /** Copies what was left, payloads as hard proof of their size only. */
-  const take = (name: string): string => `cp -a "$1" ${join(folder, name)}`;
+  const take = (name: string): string => `cp -a "$0" ${join(folder, name)}`;
 
   test(
     'without room for a second payload: refused by name of the sum, the plain entry boots',
     () => {
-      const out = onSmallDisk(`${newInitrd}; $UPDATE 2>&1 || echo "status $?"; ${take('full')}`, 0.5);
+      const out = withRoomFor(0.5, `${newInitrd}; $UPDATE 2>&1 || echo "status $?"; ${take('full')}`);
       expect(out).toMatch(/no room for a second payload[^]*MiB free[^]*status 67/);
       expect(expectBootable(join(folder, 'full'))).toBe('plain');
       expect(menu(join(folder, 'full'))).toContain(`COM32 ../saveoops/${version}/saveoops.c32\n`);
@@ -461,8 +459,8 @@ const mountable =
   test(
     'with room for a second one, but not for a third: the oldest goes',
     () => {
-      const script = `cp -a "$1"/saveoops/${version} "$1"/saveoops/${version}.old; ${newInitrd}; $UPDATE; ${take('tight')}`;
-      expect(onSmallDisk(script, 1.5)).toBe(`saveoops: ${version}: armed\n`);
+      const script = `cp -a "$0"/saveoops/${version} "$0"/saveoops/${version}.old; ${newInitrd}; $UPDATE; ${take('tight')}`;
+      expect(withRoomFor(1.5, script)).toBe(`saveoops: ${version}: armed\n`);
       expect(expectBootable(join(folder, 'tight'))).toBe('armed');
     },
     limit,
@@ -471,10 +469,10 @@ const mountable =
   test(
     'full to the last byte: not even the menu can be written, and yet the plain entry boots',
     () => {
-      const fill = 'cat /dev/zero > "$1"/fill 2>/dev/null || true';
-      const out = onSmallDisk(
-        `${newInitrd}; ${fill}; $UPDATE 2>&1 || echo "status $?"; ${take('brim')}`,
+      const fill = 'cat /dev/zero > "$0"/fill 2>/dev/null || true';
+      const out = withRoomFor(
         0.5,
+        `${newInitrd}; ${fill}; $UPDATE 2>&1 || echo "status $?"; ${take('brim')}`,
       );
       expect(out).toMatch(/status (67|74)/);
       expect(expectBootable(join(folder, 'brim'))).toBe('plain');
@@ -485,8 +483,8 @@ const mountable =
   test(
     'read-only: refused, and nothing changes',
     () => {
-      const script = `mount -o remount,ro "$1"; $UPDATE --force 2>&1 || echo "status $?"; ${take('read-only')}`;
-      expect(onSmallDisk(script, 0.5)).toMatch(/read-only[^]*status 74/);
+      const script = `mount -o remount,ro "$0"; $UPDATE --force 2>&1 || echo "status $?"; ${take('read-only')}`;
+      expect(withRoomFor(0.5, script)).toMatch(/read-only[^]*status 74/);
       expect(expectBootable(join(folder, 'read-only'))).toBe('armed');
     },
     limit,

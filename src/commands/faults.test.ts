@@ -19,7 +19,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { buildInto, oracle, runSaveoops } from '../testkit/command-line.js';
+import { buildInto, oracle, runSaveoops, type CommandResult } from '../testkit/command-line.js';
+import { canMountDisks, onSmallDisk } from '../testkit/small-disk.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
@@ -137,34 +138,19 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
 });
 
 /**
- * Runs a script in which $0 is a small file system of its own (no root rights: a user namespace).
+ * Runs a script in which $0 is a small file system of its own, and the rest a command of Saveoops'.
  * @param room for so many payloads: 1 is the size of what is in `before`
  */
-function onSmallDisk(
-  script: string,
-  room: number,
-  args: readonly string[],
-): { stdout: string; stderr: string } {
+function withRoomFor(room: number, script: string, args: readonly string[]): CommandResult {
   mkdirSync(at('disk'), { recursive: true });
   const sizes = readdirSync(at('before')).map((name) => statSync(join(at('before'), name)).size);
-  const bytes = Math.round(room * sizes.reduce((sum, size) => sum + size, 0));
-  const mounted = `set -e; mount -t tmpfs -o size=${bytes} none "$0"; ${script}`;
-  const namespace = ['--user', '--map-root-user', '--mount'];
-  const run = spawnSync(
-    'unshare',
-    [...namespace, 'sh', '-c', mounted, at('disk'), process.execPath, cli, ...args],
-    {
-      encoding: 'utf8',
-    },
-  );
+  const bytes = room * sizes.reduce((sum, size) => sum + size, 0);
+  const run = onSmallDisk(at('disk'), bytes, script, [process.execPath, cli, ...args]);
   expect(run.status).toBe(0);
   return run;
 }
-const mountable =
-  spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs none /mnt'])
-    .status === 0;
 
-(mountable ? describe : describe.skip)('a disk (skipped where user namespaces may not mount)', () => {
+(canMountDisks() ? describe : describe.skip)('a disk (skipped where user namespaces may not mount)', () => {
   /** Says the exit status, and what is on the disk then. */
   const run = '{ "$@" || echo "status $?"; } && cd "$0" && find . -type f | sort | xargs -r sha256sum';
   const had = (): string =>
@@ -173,7 +159,7 @@ const mountable =
   test(
     'without room for a second payload: build is refused, the first one stays as it was',
     () => {
-      const { stdout, stderr } = onSmallDisk(`cp "${at('before')}"/* "$0"; ${run}`, 1.5, build(at('disk')));
+      const { stdout, stderr } = withRoomFor(1.5, `cp "${at('before')}"/* "$0"; ${run}`, build(at('disk')));
       expect(stdout).toBe(`status 74\n${had()}`);
       expect(stderr).toContain('ENOSPC');
       expectTyped(stderr);
@@ -185,7 +171,7 @@ const mountable =
     'that is read-only: build is refused',
     () => {
       const script = `cp "${at('before')}"/* "$0"; mount -o remount,ro "$0"; ${run}`;
-      const { stdout, stderr } = onSmallDisk(script, 1.5, build(at('disk')));
+      const { stdout, stderr } = withRoomFor(1.5, script, build(at('disk')));
       expect(stdout).toBe(`status 74\n${had()}`);
       expect(stderr).toContain('EROFS');
       expectTyped(stderr);
@@ -201,7 +187,7 @@ const mountable =
     'for temporary files that is %s: build is refused',
     (_, prepare, found) => {
       const script = `TMPDIR=$0; export TMPDIR; ${prepare}; "$@" || echo "status $?"`;
-      const { stdout, stderr } = onSmallDisk(script, 0.05, build(at('nowhere')));
+      const { stdout, stderr } = withRoomFor(0.05, script, build(at('nowhere')));
       expect(stdout).toBe('status 74\n');
       expect(stderr).toMatch(found);
       expectTyped(stderr);
@@ -213,7 +199,7 @@ const mountable =
   test.each([[[]], [['--iso']]])(
     'without room for an image: image %j is refused, and leaves nothing',
     (more) => {
-      const { stdout, stderr } = onSmallDisk(run, 0.5, [
+      const { stdout, stderr } = withRoomFor(0.5, run, [
         'image',
         at('before'),
         '--out',

@@ -12,7 +12,7 @@ import { payloadCompression } from '../formats/bzimage/payload.js';
 import { PT_LOAD } from '../formats/elf/elf-tables.js';
 import { runTool } from '../host/run-tool.js';
 import type { Kernel } from '../kernel/load-kernel.js';
-import { editDef, maxMoves, structSize } from '../stubs/shared-layout.js';
+import { editDef, maxMoves, offsetOf, structSize } from '../stubs/shared-layout.js';
 
 /** One segment: struct move. */
 export interface SegmentMove {
@@ -146,15 +146,14 @@ export async function unpackKernel(
 
 /** PART_EDITS. */
 export function editsPart(edits: readonly EditedBytes[]): Uint8Array {
-  const head = structSize(editDef);
-  const sizes = edits.map(({ before }) => alignUp(head + 2 * before.length, 4));
+  const sizes = edits.map(({ before }) => editSize(before.length));
   const part = ByteWriter.ofSize(sizes.reduce((sum, size) => sum + size, 0));
   let at = 0;
   edits.forEach(({ offset, before, after }, index) => {
-    part.u32(at, offset);
-    part.u32(at + 4, before.length);
-    part.put(at + head, before);
-    part.put(at + head + before.length, after);
+    part.u32(at + editField('offset'), offset);
+    part.u32(at + editField('size'), before.length);
+    part.put(at + editHead, before);
+    part.put(at + editHead + before.length, after);
     at += sizes[index] ?? 0;
   });
   return part.bytes;
@@ -163,17 +162,21 @@ export function editsPart(edits: readonly EditedBytes[]): Uint8Array {
 /** The reverse. Throws `truncated`. */
 export function readEdits(part: Uint8Array): readonly Omit<EditedBytes, 'what'>[] {
   const view = new ByteView(part, 'edits');
-  const head = structSize(editDef);
   const edits: Omit<EditedBytes, 'what'>[] = [];
   for (let at = 0; at < view.length;) {
-    const offset = view.u32(at, 'edit');
-    const size = view.u32(at + 4, 'edit');
+    const offset = view.u32(at + editField('offset'), 'edit');
+    const size = view.u32(at + editField('size'), 'edit');
     edits.push({
       offset,
-      before: view.slice(at + head, size, 'edit').bytes,
-      after: view.slice(at + head + size, size, 'edit').bytes,
+      before: view.slice(at + editHead, size, 'edit').bytes,
+      after: view.slice(at + editHead + size, size, 'edit').bytes,
     });
-    at += alignUp(head + 2 * size, 4);
+    at += editSize(size);
   }
   return edits;
 }
+
+const editHead = structSize(editDef);
+const editField = (name: string): number => offsetOf(editDef, name);
+/** Of one edit of `size` bytes with what was and what becomes of it. */
+const editSize = (size: number): number => alignUp(editHead + 2 * size, 4);
