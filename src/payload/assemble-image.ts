@@ -4,7 +4,7 @@
  */
 import { alignUp } from '../bytes/align.js';
 import { ByteView } from '../bytes/byte-reader.js';
-import { sha256, sha256Hex, xxh32 } from '../bytes/digests.js';
+import { sha256Hex } from '../bytes/digests.js';
 import type { KernelEdit } from '../kernel/evidence.js';
 import type { CrashRegion } from '../layout/crash-region.js';
 import {
@@ -21,6 +21,7 @@ import { addEfiEntries, type EfiEntries, type EfiPlaces } from './efi-entries.js
 import { checkOnlyDeclared } from './check-composed.js';
 import { HeaderEditor } from './header-editor.js';
 import { keptParts, type KeptRegion } from './kept-parts.js';
+import type { Part } from './part.js';
 
 const page = 4096;
 const sixteen = 16;
@@ -28,18 +29,6 @@ const sixteen = 16;
 const peFileAlignment = 512;
 /** Where every loader puts a bzImage that is loaded high. */
 export const loadAddress = 0x100000;
-
-/** A run of bytes with the digests that are checked at boot and at the crash. */
-export interface Part {
-  readonly bytes: Uint8Array;
-  readonly xxh32: number;
-  /** 32 bytes. */
-  readonly sha256: Uint8Array;
-}
-
-export function digestPart(bytes: Uint8Array): Part {
-  return { bytes, xxh32: xxh32(bytes), sha256: sha256(bytes) };
-}
 
 export interface Assembly {
   /** Setup sectors and protected-mode part of the primary's own bzImage. */

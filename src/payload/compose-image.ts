@@ -22,7 +22,8 @@ import { XLF_5LEVEL, XLF_5LEVEL_ENABLED } from '../formats/bzimage/setup-header.
 import { imageWindow } from '../kernel/image-window.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { CrashRegion } from '../layout/crash-region.js';
-import { assembleImage, digestPart, loadAddress, type ComposedImage, type Part } from './assemble-image.js';
+import { assembleImage, loadAddress, type ComposedImage } from './assemble-image.js';
+import { digestPart, type Part } from './part.js';
 import { crashBootParams } from './crash-boot-params.js';
 import { sha256Hex, xxh32 } from '../bytes/digests.js';
 import type { EfiEntries } from './efi-entries.js';

@@ -5,7 +5,7 @@
 import { headerField } from './header-editor.js';
 import { sha256 } from '../bytes/digests.js';
 import { keptPartNames, type PartName } from '../stubs/shared-layout.js';
-import type { Part } from './assemble-image.js';
+import type { Part } from './part.js';
 
 export interface KeptPart {
   /** Offset in the crash region, bytes. */

@@ -20,7 +20,8 @@ import {
   type PartName,
 } from '../stubs/shared-layout.js';
 import { StructureWriter, sumOf } from '../stubs/structure-writer.js';
-import type { Assembly, Part } from './assemble-image.js';
+import type { Assembly } from './assemble-image.js';
+import type { Part } from './part.js';
 import { moduleOfPayload, readManifest, type Initrd, type ModuleParts } from './com32-file.js';
 import { undoHeaderEdits } from './header-editor.js';
 import type { Manifest, ManifestRegion } from './manifest.js';
