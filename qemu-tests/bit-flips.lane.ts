@@ -1,7 +1,7 @@
 /**
  * Damage in the crash region while the primary runs: `npm run test:flips`, not part of `npm test`. Each flipped bit and each
  * stray write is caught before the crash kernel starts, or changes nothing in the log that comes back. Writes
- * docs/bit-flips.md. SAVEOOPS_FLIPS: number of flipped bits, default 50; SAVEOOPS_SEED: default 1.
+ * docs/results/bit-flips.md. SAVEOOPS_FLIPS: number of flipped bits, default 50; SAVEOOPS_SEED: default 1.
  */
 import { writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -50,7 +50,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   if (results.length === all.length) {
-    writeFileSync(join(repository, 'docs', 'bit-flips.md'), renderFlips(bands, results, seed));
+    writeFileSync(join(repository, 'docs/results/bit-flips.md'), renderFlips(bands, results, seed));
   }
   await rm(dirname(snapshot.state), { recursive: true, force: true });
 });

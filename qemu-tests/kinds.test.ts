@@ -1,5 +1,5 @@
 /**
- * Kinds of death: what kills a stock kernel, its log comes back with that death's own lines. docs/kinds-of-death.md
+ * Kinds of death: what kills a stock kernel, its log comes back with that death's own lines. docs/results/kinds-of-death.md
  * has the table. By default each kind runs once, on one or two CPUs in turn; all lanes: SAVEOOPS_LANES=all.
  */
 import { describe, expect, test } from '@jest/globals';

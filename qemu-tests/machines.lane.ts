@@ -1,6 +1,6 @@
 /**
  * Entry stub and crash stub on many machines: `npm run test:machines`, not part of `npm test`. Each row boots armed, panics,
- * and its panic is in the log recovered from /proc/vmcore. Writes docs/machines.md. Results are kept under
+ * and its panic is in the log recovered from /proc/vmcore. Writes docs/results/machines.md. Results are kept under
  * .cache/machines, by what they were made of, so jest's -t runs some rows again and leaves the others as they were.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -61,7 +61,7 @@ afterAll(() => {
     const path = resultOf(row);
     return { ...row, outcome: existsSync(path) ? (readFileSync(path, 'utf8') as RowOutcome) : undefined };
   });
-  writeFileSync(join(repository, 'docs', 'machines.md'), renderMachines(done, kernels.join(' and ')));
+  writeFileSync(join(repository, 'docs/results/machines.md'), renderMachines(done, kernels.join(' and ')));
 });
 
 /** One row of the page, one test. `wanted` false: in the page, but not run. */

@@ -41,6 +41,7 @@ for lane in "${lanes[@]}"; do
       run format node node_modules/prettier/bin/prettier.cjs --check --log-level warn .
       run lint node node_modules/eslint/bin/eslint.js .
       run scripts bash scripts/check-shell.sh
+      run links node scripts/check-links.mjs
       ;;
     unit) run unit jest unit 2 dist/src ;;
     # One more than there are processors to count on: machines wait, too, for watchdogs and reboots.

@@ -44,25 +44,45 @@ describe('errors', () => {
 });
 
 describe('numbered messages', () => {
-  test('docs/messages.md has exactly the numbers that the stubs can print', () => {
-    const sources = readdirSync(join(root, 'stubs'), { recursive: true, encoding: 'utf8' })
-      .filter((name) => /\.[chS]$/.test(name))
-      .map((name) => readFileSync(join(root, 'stubs', name), 'utf8'))
-      .join('\n');
-    const numbers = [
-      // com32: fail(20, ...); crash: "saveoops: E30 ..."; hook: "2 the ..."; entry: enum reason, ARMED being no message.
-      ...[...sources.matchAll(/\bfail\((\d+),/g)].map(([, number]) => Number(number)),
-      ...[...sources.matchAll(/saveoops: E(\d+) /g)].map(([, number]) => Number(number)),
-      ...[...sources.matchAll(/\.asciz\t"(\d) /g)].map(([, digit]) => 30 + Number(digit)),
-      ...[...(/enum reason \{([^}]*)\}/.exec(sources)?.[1]?.matchAll(/= (\d+),/g) ?? [])].map(([, number]) =>
-        Number(number),
-      ),
-    ].filter((number) => number > 0);
-    const text = readFileSync(join(root, 'docs/messages.md'), 'utf8');
-    const documented = [...text.matchAll(/^\| E(\d+) /gm)].map(([, number]) => Number(number));
-    const ascending = (list: number[]): number[] => [...new Set(list)].sort((a, b) => a - b);
-    expect(ascending(numbers).length).toBeGreaterThan(15);
-    expect(ascending(documented)).toEqual(ascending(numbers));
-    expect(new Set(documented).size).toBe(documented.length);
+  const sources = readdirSync(join(root, 'stubs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.[chS]$/.test(name))
+    .map((name) => readFileSync(join(root, 'stubs', name), 'utf8'))
+    .join('\n');
+  /** The enumerator and its number; ARMED is no message. */
+  const reasons = new Map(
+    [...(/enum reason \{([^}]*)\}/.exec(sources)?.[1] ?? '').matchAll(/([A-Z0-9_]+) = ([1-9]\d*),/g)].map(
+      ([, name, number]) => [name, Number(number)],
+    ),
+  );
+  /** What is said, by number: com32: fail(20, "..."); crash, remarks: "saveoops: E30 ..."; hook: "2 the ..."; entry: refuse(NAME, "..."). */
+  const said: readonly (readonly [number, string])[] = [
+    ...[...sources.matchAll(/\bfail\((\d+), ([^;]*)\);/g)].flatMap(([, number, text = '']) =>
+      [...text.matchAll(/"([^"]+)"/g)].map(([, each = '']) => [Number(number), each] as const),
+    ),
+    ...[...sources.matchAll(/"saveoops: E(\d+) ([^"]*?)(?:\\n)?"/g)].map(
+      ([, number, text = '']) => [Number(number), text] as const,
+    ),
+    ...[...sources.matchAll(/\.asciz\t"(\d) ([^"]*)"/g)].map(
+      ([, digit, text = '']) => [30 + Number(digit), text] as const,
+    ),
+    ...[...sources.matchAll(/\brefuse\(([A-Z0-9_]+), "([^"]*)"\)/g)].map(
+      ([, name = '', text = '']) => [reasons.get(name) ?? 0, text] as const,
+    ),
+  ];
+  const numbers = [...new Set([...said.map(([number]) => number), ...reasons.values()])].sort(
+    (a, b) => a - b,
+  );
+  const document = readFileSync(join(root, 'docs/messages.md'), 'utf8');
+  const paragraphs = [...document.matchAll(/^### E(\d+)\n([^]*?)(?=^##|$(?![^]))/gm)].map(
+    ([, number, text = '']) => ({ number: Number(number), text: text.replace(/\s+/g, ' ') }),
+  );
+
+  test('docs/messages.md has a paragraph for exactly the numbers that the stubs can print', () => {
+    expect(numbers.length).toBeGreaterThan(15);
+    expect(paragraphs.map(({ number }) => number).sort((a, b) => a - b)).toEqual(numbers);
+  });
+
+  test.each(said)('E%i: its paragraph has the words "%s"', (number, text) => {
+    expect(paragraphs.find((each) => each.number === number)?.text).toContain(text);
   });
 });

@@ -1,4 +1,4 @@
-/** `npm run bench`: ratios, each taken in one run, into docs/performance.md; nothing is asserted. Arguments: those wanted of build, repack, boot, crash, sha256. */
+/** `npm run bench`: ratios, each taken in one run, into docs/results/performance.md; nothing is asserted. Arguments: those wanted of build, repack, boot, crash, sha256. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';

@@ -1,4 +1,4 @@
-/** What the benches find: figures, each beside what it is measured against, and docs/performance.md with all of them. */
+/** What the benches find: figures, each beside what it is measured against, and docs/results/performance.md with all of them. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { cache, repository } from '../harness/folders.js';
@@ -18,7 +18,7 @@ export interface Figure {
 type Figures = Record<string, Record<string, readonly Figure[]>>;
 
 const stored = join(cache, 'bench', 'figures.json');
-const page = join(repository, 'docs/performance.md');
+const page = join(repository, 'docs/results/performance.md');
 
 export const ratioOf = ({ own, anchored }: Figure): number => own / anchored;
 
@@ -29,7 +29,7 @@ export function showFigure(figure: Figure): string {
   return `  ${what}: ${shown(own)} ${unit}, ${anchor} ${shown(anchored)} ${unit}, ratio ${ratioOf(figure).toFixed(3)}${wanted}`;
 }
 
-/** Keeps what a bench has found of a kernel, and writes docs/performance.md anew from all that is kept. */
+/** Keeps what a bench has found of a kernel, and writes docs/results/performance.md anew from all that is kept. */
 export function keepFigures(kernel: string, bench: string, figures: readonly Figure[]): void {
   const all = existsSync(stored) ? (JSON.parse(readFileSync(stored, 'utf8')) as Figures) : {};
   all[kernel] = { ...all[kernel], [bench]: figures };
@@ -70,5 +70,5 @@ const head = `# Performance
 Written by \`npm run bench\` (\`qemu-tests/bench\`), which asserts nothing. A ratio is Saveoops' figure by one that was measured in the same run.
 Instructions are those that QEMU's TCG executes in the guest (M: million), counted one by one. They vary with the load of the machine only where
 the BIOS waits for the disk, in Syslinux's loading: plain 36 to 47 M of the same 31 MB. Seconds vary more.
-Why a goal is missed stands in [design.md](design.md#where-the-instructions-go).
+Why a goal is missed stands in [design.md](../design.md#where-the-instructions-go).
 `;

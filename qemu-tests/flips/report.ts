@@ -1,4 +1,4 @@
-/** docs/bit-flips.md: what damage in the crash region comes to. Pure. */
+/** docs/results/bit-flips.md: what damage in the crash region comes to. Pure. */
 import type { Band, Catcher, Damage } from './damage.js';
 
 export interface DamageResult {

@@ -1,4 +1,4 @@
-/** docs/machines.md: on which machines a panic was captured. Pure. */
+/** docs/results/machines.md: on which machines a panic was captured. Pure. */
 
 /** How a run went: its first word is the outcome, what follows says why. */
 export type RowOutcome = 'passed' | `failed: ${string}` | `lost: ${string}`;

@@ -1,6 +1,6 @@
 /**
  * `npm run matrix`: arms, boots and panics every kernel that scripts/matrix-kernels.sh has chosen, and writes
- * docs/support-matrix.md.
+ * docs/results/support-matrix.md.
  *
  * Results are kept under .cache/matrix/results, by what they were made of: the next run goes on where one was stopped.
  * A row has a limit: five machines of 300 seconds each (run-kernel.ts). Options: --only WORDS (kernels or pairs whose names
@@ -103,6 +103,4 @@ const worker = async (): Promise<void> => {
 };
 await Promise.all(Array.from({ length: options.workers }, worker));
 const gone = kernels.filter(({ kind }) => kind === 'gone');
-const docs = join(repository, 'docs');
-const [loaders = ''] = /(^\|.*\n)+/m.exec(readFileSync(join(docs, 'loaders.md'), 'utf8')) ?? [];
-writeFileSync(join(docs, 'support-matrix.md'), renderMatrix(rows, gone, loaders.trimEnd()));
+writeFileSync(join(repository, 'docs/results/support-matrix.md'), renderMatrix(rows, gone));

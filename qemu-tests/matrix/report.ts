@@ -1,4 +1,4 @@
-/** docs/support-matrix.md: which stock kernels were armed, booted, panicked and captured. */
+/** docs/results/support-matrix.md: which stock kernels were armed, booted, panicked and captured. */
 import type { MatrixKernel } from './kernels.js';
 
 /** "passed", or how it went. */
@@ -38,12 +38,8 @@ export const passed = (result: KernelResult): boolean =>
     ...[result.handover, result.pe],
   ].every((each) => each === 'passed') && result.vmcoreinfo?.startsWith('failed') === false;
 
-/** The document. `gone`: kernels of kernels.lock that could not be had; `loaders`: the table of docs/loaders.md. */
-export function renderMatrix(
-  rows: readonly MatrixRow[],
-  gone: readonly MatrixKernel[],
-  loaders: string,
-): string {
+/** The document. `gone`: kernels of kernels.lock that could not be had. */
+export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKernel[]): string {
   const known = rows.flatMap((row) => (row.result === undefined ? [] : [{ ...row, result: row.result }]));
   const own = known.filter(({ crash }) => crash === undefined);
   const mixed = known.filter(({ crash }) => crash !== undefined);
@@ -111,11 +107,7 @@ export function renderMatrix(
       return `| ${[kernel.release, crash?.release ?? '', ...cells].join(' | ')} |`;
     }),
     '',
-    '## Boot loaders',
-    '',
-    'From [loaders.md](loaders.md), where the tests of each are named.',
-    '',
-    loaders,
+    'Boot loaders: [loaders.md](../loaders.md).',
     '',
   ].join('\n');
 }

@@ -1,4 +1,4 @@
-/** docs/coverage.md: what share of the boot timeline was captured, one row a point. */
+/** docs/results/coverage.md: what share of the boot timeline was captured, one row a point. */
 import type { Firmware } from '../../src/machine/qemu-command.js';
 import type { SweepPoint } from './points.js';
 

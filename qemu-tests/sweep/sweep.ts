@@ -1,5 +1,5 @@
 /**
- * `npm run sweep`: panics a stock kernel at every step of its boot and writes docs/coverage.md.
+ * `npm run sweep`: panics a stock kernel at every step of its boot and writes docs/results/coverage.md.
  *
  * Results go to .cache/sweep/<kernel>-<cpus>.jsonl as they come; points that are there already are not run again, so
  * a sweep can be stopped at any time and goes on later; under UEFI to <kernel>-uefi-<cpus>.jsonl. Options: --firmware uefi,
@@ -35,7 +35,7 @@ const options = await yargs(hideBin(process.argv))
     limit: { type: 'number', default: Infinity, describe: 'new points of each number of CPUs at most' },
     phase: { type: 'string', describe: 'points of this phase alone: userspace, "initcall fs", ...' },
     workers: { type: 'number', default: 2, describe: 'machines at the same time' },
-    report: { type: 'boolean', default: false, describe: 'run nothing, write docs/coverage.md' },
+    report: { type: 'boolean', default: false, describe: 'run nothing, write docs/results/coverage.md' },
   })
   .strict()
   .parseAsync();
@@ -76,7 +76,7 @@ for (const cpus of options.cpus.split(',').map(Number)) {
   }
   tables.push({ cpus, results: readResults(path) });
 }
-const coverage = join(repository, 'docs', 'coverage.md');
+const coverage = join(repository, 'docs/results/coverage.md');
 const timeline: SweptTimeline = {
   firmware,
   release: kernel.bzImage.release,

@@ -20,7 +20,7 @@ describe('reasons', () => {
   test('are in docs/messages.md, as messages of the entry stub', () => {
     const text = readFileSync(join(root, 'docs/messages.md'), 'utf8');
     const [, entryStub = ''] = /^## Entry stub[^]*?\n([^]*?)\n## /m.exec(text) ?? [];
-    const rows = [...entryStub.matchAll(/^\| E(\d+) /gm)].map(([, number]) => Number(number));
+    const rows = [...entryStub.matchAll(/^### E(\d+)$/gm)].map(([, number]) => Number(number));
     expect([...unarmedReasons.keys()]).toEqual(rows);
   });
 });
