@@ -43,7 +43,7 @@ page() { # function, section, name
 }
 page renderCommandPage 8 saveoops
 page renderConfigPage 5 saveoops.yaml
-cp README.md docs/*.md "$doc"
+cp -R README.md docs "$doc"
 rm "$lib/README.md" "$lib/LICENSE"
 {
   printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n'

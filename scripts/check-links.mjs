@@ -61,7 +61,7 @@ for (const name of documents)
     problems.push(`${name}: named neither by README.md nor by docs/README.md`);
 for (const name of files) {
   if (
-    !/^(src|stubs|qemu-tests|scripts|syslinux-config)\/.*\.(ts|mjs|sh|[chS]|md|template)$|^package\.json$|\.md$/.test(
+    !/^(src|stubs|qemu-tests|scripts|syslinux-config)\/.*\.(ts|mjs|sh|[chS]|template)$|^package\.json$/.test(
       name,
     )
   )

@@ -39,7 +39,9 @@ const paths = /(?<![\w./-])(?:src|stubs|qemu-tests|scripts|docs|syslinux-config)
 const foreign = new Set(['scripts/kallsyms.c']);
 
 test('every path that the docs name is there', () => {
-  const docs = readdirSync(join(root, 'docs')).map((name) => `docs/${name}`);
+  const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`);
   const names = ['CONTRIBUTING.md', 'README.md', 'stubs/README.md', ...docs];
   const named = names.flatMap((name) =>
     (readFileSync(join(root, name), 'utf8').match(paths) ?? [])
