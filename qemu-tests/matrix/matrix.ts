@@ -103,4 +103,7 @@ const worker = async (): Promise<void> => {
 };
 await Promise.all(Array.from({ length: options.workers }, worker));
 const gone = kernels.filter(({ kind }) => kind === 'gone');
-writeFileSync(join(repository, 'docs/results/support-matrix.md'), renderMatrix(rows, gone));
+const docs = join(repository, 'docs');
+const [loaders = ''] = /(^\|.*\n)+/m.exec(readFileSync(join(docs, 'loaders.md'), 'utf8')) ?? [];
+const fromResults = loaders.trimEnd().replaceAll('](', '](../').replaceAll('](../results/', '](');
+writeFileSync(join(docs, 'results', 'support-matrix.md'), renderMatrix(rows, gone, fromResults));

@@ -38,8 +38,12 @@ export const passed = (result: KernelResult): boolean =>
     ...[result.handover, result.pe],
   ].every((each) => each === 'passed') && result.vmcoreinfo?.startsWith('failed') === false;
 
-/** The document. `gone`: kernels of kernels.lock that could not be had. */
-export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKernel[]): string {
+/** The document. `gone`: kernels of kernels.lock that could not be had; `loaders`: the table of docs/loaders.md. */
+export function renderMatrix(
+  rows: readonly MatrixRow[],
+  gone: readonly MatrixKernel[],
+  loaders: string,
+): string {
   const known = rows.flatMap((row) => (row.result === undefined ? [] : [{ ...row, result: row.result }]));
   const own = known.filter(({ crash }) => crash === undefined);
   const mixed = known.filter(({ crash }) => crash !== undefined);
@@ -107,7 +111,11 @@ export function renderMatrix(rows: readonly MatrixRow[], gone: readonly MatrixKe
       return `| ${[kernel.release, crash?.release ?? '', ...cells].join(' | ')} |`;
     }),
     '',
-    'Boot loaders: [loaders.md](../loaders.md).',
+    '## Boot loaders',
+    '',
+    'From [loaders.md](../loaders.md), where the tests of each are named.',
+    '',
+    loaders,
     '',
   ].join('\n');
 }
