@@ -3,7 +3,13 @@
 import type { Argv, Options } from 'yargs';
 import type { DumpLevel } from './capture-initramfs/save-words.js';
 import type { BuildFormat } from './compose/payload-files.js';
-import { commandSpecs, configKeys, standardConfigFile, type CommandSpec } from './commands/options.js';
+import {
+  commandSpecs,
+  configKeys,
+  standardConfigFile,
+  type CommandSpec,
+  type UpdateLoader,
+} from './commands/options.js';
 import type { TestLoader } from './commands/test.js';
 import type { Firmware } from './machine/qemu-command.js';
 import type { ComposeOptions } from './compose/compose-options.js';
@@ -158,6 +164,8 @@ const handlers: Readonly<
     await runUpdate(
       {
         boot: text(values, 'boot'),
+        loader: optional(values, 'loader') as UpdateLoader | undefined,
+        enable: optional(values, 'enable') as UpdateLoader | undefined,
         bootConfig: optional(values, 'boot-config'),
         kernelVersion: optional(values, 'kernel-version'),
         before: optional(values, 'before'),

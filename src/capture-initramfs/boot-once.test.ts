@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../host/files.js';
-import { runSaveoops } from '../testkit/command-line.js';
+import { oracle, runSaveoops } from '../testkit/command-line.js';
 import { scriptFolder } from './scripts.js';
 
 const bootOnce = join(scriptFolder, 'bin/boot-once');
@@ -116,6 +116,82 @@ describe('boot-once set', () => {
       expect(run('set', root, 'old', capture(root))).toEqual({ status: 1, said: 'the last words' });
       expect(readFileSync(join(root, 'saveoops/in-a-row'), 'utf8')).toBe('3\n');
     }, 1));
+});
+
+describe('boot-once set-grub', () => {
+  const capture = (root: string): string => {
+    const path = join(root, 'saveoops/20261124T180000Z-6.1.0-a1b2c3');
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(root, 'saveoops/in-a-row'), '3\n');
+    return path;
+  };
+  const menu = [
+    ...["menuentry 'Debian' --class os $menuentry_id_option 'plain' {", '\tlinux /vmlinuz', '}'],
+    ...[
+      "submenu 'More' $menuentry_id_option 'more' {",
+      "\tmenuentry 'x' $menuentry_id_option 'old' {",
+      '\t}',
+      '}',
+    ],
+    ...["menuentry 'after' $menuentry_id_option 'after' {", '}', ''],
+  ].join('\n');
+  const install = (root: string, folder: string, ...variables: readonly string[]): string => {
+    mkdirSync(join(root, folder), { recursive: true });
+    writeFileSync(join(root, folder, 'grub.cfg'), menu);
+    const environment = join(root, folder, 'grubenv');
+    oracle('grub-editenv', [environment, 'create']);
+    for (const each of variables) oracle('grub-editenv', [environment, 'set', each]);
+    return environment;
+  };
+  const variables = [
+    [],
+    ['saved_entry=gnulinux-simple', 'next_entry='],
+    ['next_entry=a', 'saveoops_capture=b', 'last=1'],
+    ['odd=ends with \\', 'next_entry_=no', 'lines=a\nnext_entry=not this\nb', 'next_entry=old\nold'],
+  ];
+
+  test.each(variables)('writes what grub-editenv would have written: %j %j %j %j', (...given) =>
+    sandbox(({ root, run }) => {
+      const set = given.filter((each) => each !== undefined);
+      const environment = install(root, 'grub', ...set);
+      const like = install(root, 'like', ...set);
+      oracle('grub-editenv', [like, 'set', 'saveoops_capture=20261124T180000Z-6.1.0-a1b2c3']);
+      oracle('grub-editenv', [like, 'set', 'next_entry=more>old']);
+      expect(run('set-grub', root, 'old', capture(root))).toEqual({ status: 0, said: '' });
+      expect(readFileSync(environment, 'latin1')).toBe(readFileSync(like, 'latin1'));
+      expect(readFileSync(join(root, 'saveoops/in-a-row'), 'utf8')).toBe('0\n');
+    }),
+  );
+
+  test.each(['plain', 'after'])('an entry outside of submenus: %s', (id) =>
+    sandbox(({ root, run }) => {
+      const environment = install(root, 'boot/grub');
+      expect(run('set-grub', root, id, capture(root))).toEqual({ status: 0, said: '' });
+      expect(oracle('grub-editenv', [environment, 'list'])).toContain(`next_entry=${id}\n`);
+    }),
+  );
+
+  test.each([
+    ['an entry that there is not', 'none', undefined, 'no grub.cfg with an entry "none"'],
+    ['no block', 'old', '', "grubenv is no environment block of GRUB's"],
+    ['another file', 'old', 'x'.repeat(1024), 'grubenv has no room for saveoops_capture, or is damaged'],
+    [
+      'a full block',
+      'old',
+      `# GRUB Environment Block\na=${'x'.repeat(996)}\n`,
+      'grubenv has no room for saveoops_capture, or is damaged',
+    ],
+  ])('%s is refused, nothing is written, and the count stays', (_, id, block, why) =>
+    sandbox(({ root, run }) => {
+      const environment = install(root, 'grub');
+      if (block !== undefined) writeFileSync(environment, block);
+      const had = readFileSync(environment, 'latin1');
+      const { status, said } = run('set-grub', root, id, capture(root));
+      expect([status, said.replace(`${root}/grub/`, '')]).toEqual([1, why]);
+      expect(readFileSync(environment, 'latin1')).toBe(had);
+      expect(readFileSync(join(root, 'saveoops/in-a-row'), 'utf8')).toBe('3\n');
+    }),
+  );
 });
 
 test('wrong arguments: usage', () => sandbox(({ run }) => expect(run('set').status).toBe(2)));

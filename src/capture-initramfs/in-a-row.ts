@@ -16,9 +16,14 @@ export const inARowFile = 'in-a-row';
 export interface RowOptions {
   /** Captures after which `fallbackEntry` boots once; 0: no limit. */
   readonly maxCapturesInARow: number;
-  /** Label of the boot configuration. */
+  /** Label of the boot configuration; with GRUB an entry's id. */
   readonly fallbackEntry: string;
+  /** Whose entry it is; undefined: Syslinux's, with the format that Syslinux boots, else nobody's. */
+  readonly bootOnce?: BootOnceLoader | undefined;
 }
+
+/** Boot loaders beside Syslinux that the capture can tell what to boot next. */
+export type BootOnceLoader = 'grub';
 
 /** Throws `usage` for a number or a label that the capture would not understand. */
 export function checkRowOptions({ maxCapturesInARow, fallbackEntry }: RowOptions): void {
@@ -39,7 +44,11 @@ export function checkRowOptions({ maxCapturesInARow, fallbackEntry }: RowOptions
 }
 
 /** Words for the crash kernel's command line. */
-export function rowWords({ maxCapturesInARow, fallbackEntry }: RowOptions): string[] {
+export function rowWords({ maxCapturesInARow, fallbackEntry, bootOnce }: RowOptions): string[] {
   if (maxCapturesInARow === 0) return [];
-  return [`saveoops.max-in-a-row=${maxCapturesInARow}`, `saveoops.entry=${fallbackEntry}`];
+  return [
+    `saveoops.max-in-a-row=${maxCapturesInARow}`,
+    `saveoops.entry=${fallbackEntry}`,
+    ...(bootOnce === undefined ? [] : [`saveoops.loader=${bootOnce}`]),
+  ];
 }

@@ -274,11 +274,21 @@ const namedSpecs = {
 
 type Options = Readonly<Record<string, OptionSpec>>;
 
+/** Boot loaders that `saveoops update` arms (src/boot). */
+export const updateLoaders = ['extlinux', 'grub'] as const;
+export type UpdateLoader = (typeof updateLoaders)[number];
+
 /** What a machine's administrator decides, beside the options of build. */
 const machineOptions = {
+  loader: {
+    type: 'string',
+    choices: updateLoaders,
+    describe:
+      "this machine's boot loader; without it, nothing is armed (default: extlinux when boot-config is given)",
+  },
   'boot-config': {
     type: 'string',
-    describe: 'syslinux.cfg or extlinux.conf that update adds its menu to; without it nothing is armed',
+    describe: 'syslinux.cfg or extlinux.conf that update adds its menu to',
   },
 } as const satisfies Options;
 
@@ -305,6 +315,12 @@ export const commandSpecs = {
       'kernel-version': { type: 'string', describe: 'only this kernel (default: every kernel in /boot)' },
       before: { type: 'string', describe: 'this kernel is about to change: boot its plain entry until then' },
       remove: { type: 'string', describe: 'this kernel goes: remove its entries and payloads' },
+      enable: {
+        type: 'string',
+        choices: updateLoaders,
+        describe:
+          "arm with this boot loader, now and by the packages' hooks: as loader in the configuration file",
+      },
       disable: { type: 'boolean', describe: 'take back all that update has written; captures stay' },
       force: { type: 'boolean', describe: 'build although nothing has changed' },
       hook: { type: 'boolean', describe: 'say nothing when no boot configuration is named' },

@@ -102,7 +102,7 @@ function describe(
           why: 'this system was not started by the entry stub',
           advice: hasPayload
             ? 'boot the entry "saveoops"; a message E2x at boot says why Syslinux took the plain one'
-            : 'make a payload: saveoops build, or boot-config in /etc/saveoops.yaml and saveoops update',
+            : 'make a payload: saveoops build, or name the boot loader in /etc/saveoops.yaml and run saveoops update',
         }
       : (unarmedReasons.get(node.reason) ?? {
           why: 'for a reason that this version does not know',

@@ -5,7 +5,8 @@ import { checkVersion, installedKernels, type InstalledKernel } from '../boot/in
 import { extlinux } from '../boot/extlinux.js';
 import type { Loader } from '../boot/loader.js';
 import { withLock } from '../boot/lock.js';
-import { digestFile, type NewFile } from '../boot/payload-store.js';
+import { grub } from '../boot/grub.js';
+import { digestFile, removeStored, writeWhenDifferent, type NewFile } from '../boot/payload-store.js';
 import {
   beforeChange,
   disable,
@@ -16,7 +17,7 @@ import {
 } from '../boot/update-boot.js';
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { fallbackLabel } from '../config/boot-menu.js';
-import { armedAppend } from '../config/syslinux-config.js';
+import { armedAppend, oopsPanicWord } from '../config/syslinux-config.js';
 import { composeFiles } from '../compose/compose-files.js';
 import type { ComposeOptions } from '../compose/compose-options.js';
 import { payloadFile } from '../compose/payload-files.js';
@@ -25,13 +26,18 @@ import { renderError, SaveoopsError } from '../errors.js';
 import { makeFolder } from '../host/files.js';
 import { generator } from '../host/version.js';
 import { verifyPayload } from './inspect.js';
+import { updateLoaders, type UpdateLoader } from './options.js';
 
 export interface UpdateOptions {
   /** Folder with vmlinuz-V. */
   readonly boot: string;
-  /** The user's syslinux.cfg or extlinux.conf; undefined: Saveoops is installed but was never asked to arm. */
+  /** With `enable`, `bootConfig` and what an earlier `enable` has noted undefined, Saveoops was never asked to arm. */
+  readonly loader: UpdateLoader | undefined;
+  /** The same, and noted for hooks. */
+  readonly enable: UpdateLoader | undefined;
+  /** The user's syslinux.cfg or extlinux.conf. */
   readonly bootConfig: string | undefined;
-  /** At most one of the next four; none: every installed kernel. */
+  /** At most one of --enable and the next four; none: every installed kernel. */
   readonly kernelVersion: string | undefined;
   readonly before: string | undefined;
   readonly remove: string | undefined;
@@ -53,43 +59,60 @@ const commandLineFile = '/etc/kernel/cmdline';
 
 /** Throws every kind of SaveoopsError; the menu is one that boots then, too. */
 export async function runUpdate(options: UpdateOptions, io: UpdateIo): Promise<void> {
-  const { boot, bootConfig } = options;
+  const { boot } = options;
   checkActions(options);
-  if (bootConfig === undefined) {
+  const name = await loaderName(options);
+  if (name === undefined) {
     if (options.hook) return;
-    throw new SaveoopsError('usage', 'no boot configuration is named', {
-      where: 'boot-config in /etc/saveoops.yaml, or --boot-config',
-      found: 'nothing',
-      wanted: "the configuration of this machine's Syslinux or EXTLINUX",
-      hint: 'for example boot-config: /boot/extlinux/extlinux.conf',
+    throw new SaveoopsError('usage', 'no boot loader is named', {
+      where: '/etc/saveoops.yaml',
+      found: 'neither loader nor boot-config',
+      wanted: "this machine's boot loader, or the configuration of its Syslinux or EXTLINUX",
+      hint: 'for example saveoops update --enable grub, or boot-config: /boot/extlinux/extlinux.conf',
     });
   }
   // The lock is on the folder of the payloads.
-  await makeFolder(join(boot, 'saveoops'), 'a place that can be written');
-  await withLock(join(boot, 'saveoops'), async () => {
-    if (options.disable) await disable({ loader: loaderOf(options, bootConfig) });
-    else await act(options, await describe(options, bootConfig, io), io);
+  await makeFolder(storeOf(boot), 'a place that can be written');
+  await withLock(storeOf(boot), async () => {
+    if (options.disable) {
+      await disable({ loader: describeLoader(name, options) });
+      await removeStored(storeOf(boot), notedFile);
+      return;
+    }
+    const update = await describe(name, options, io);
+    if (options.enable !== undefined) {
+      await writeWhenDifferent(join(storeOf(boot), notedFile), `${options.enable}\n`);
+    }
+    await act(options, update, io);
   });
 }
 
-async function describe(options: UpdateOptions, bootConfig: string, io: UpdateIo): Promise<Update> {
+const storeOf = (boot: string): string => join(boot, 'saveoops');
+
+/** In /boot/saveoops: the loader that --enable has named, for hooks. */
+const notedFile = 'loader';
+
+async function loaderName(options: UpdateOptions): Promise<UpdateLoader | undefined> {
+  const given = options.enable ?? options.loader;
+  if (given !== undefined) return given;
+  const noted = await readFile(join(storeOf(options.boot), notedFile), 'latin1').catch(() => '');
+  const known = updateLoaders.find((name) => name === noted.trim());
+  return known ?? (options.bootConfig === undefined ? undefined : 'extlinux');
+}
+
+/** What is built, and with which settings; `loader` decides format and command line. */
+async function describe(name: UpdateLoader, options: UpdateOptions, io: UpdateIo): Promise<Update> {
   const { boot, build, force } = options;
-  const append = await commandLine(build.append);
-  const wanted = {
-    ...build,
-    append,
-    // The generated configuration of build has no entry of another kernel, the menu does.
-    fallbackEntry: build.fallbackEntry === plainEntry ? fallbackLabel : build.fallbackEntry,
-    format: 'com32' as const,
-  };
+  const wanted = name === 'grub' ? grubBuild(build) : await extlinuxBuild(build);
   const others = [wanted.crashKernel, wanted.crashInitrd, wanted.dumpKey];
   const digests = await Promise.all(
     others.map(async (path) => (path === undefined ? null : await digestFile(path))),
   );
+  // Words of the armed entry are not in an image that takes its command line from the loader.
   const settings = { generator, ...wanted, kernel: undefined, initrd: undefined, digests };
   return {
     boot,
-    loader: loaderOf({ ...options, build: wanted }, bootConfig),
+    loader: describeLoader(name, { ...options, build: { ...wanted, oopsPanic: build.oopsPanic } }),
     settings: `${JSON.stringify(settings, null, 1)}\n`,
     force,
     build: (kernel, previous) => buildPayloadOf(kernel, boot, wanted, previous),
@@ -99,7 +122,46 @@ async function describe(options: UpdateOptions, bootConfig: string, io: UpdateIo
   };
 }
 
-function loaderOf({ boot, build }: Pick<UpdateOptions, 'boot' | 'build'>, bootConfig: string): Loader {
+async function extlinuxBuild(build: ComposeOptions): Promise<ComposeOptions> {
+  return {
+    ...build,
+    append: await commandLine(build.append),
+    // The generated configuration of build has no entry of another kernel, the menu does.
+    fallbackEntry: build.fallbackEntry === plainEntry ? fallbackLabel : build.fallbackEntry,
+    format: 'com32',
+  };
+}
+
+/** GRUB has command line and initramfs, and names them in the entry. Throws `usage` for options that would do nothing. */
+function grubBuild(build: ComposeOptions): ComposeOptions {
+  if (build.append !== '') {
+    throw new SaveoopsError('usage', 'a contradiction', {
+      where: 'append',
+      found: `loader grub and ${JSON.stringify(build.append)}`,
+      wanted: 'GRUB_CMDLINE_LINUX in /etc/default/grub, which armed and plain entries get alike',
+    });
+  }
+  return {
+    ...build,
+    initrdBeside: true,
+    oopsPanic: false,
+    fallbackEntry: build.fallbackEntry === plainEntry ? fallbackLabel : build.fallbackEntry,
+    bootOnce: 'grub',
+    format: 'bzimage',
+  };
+}
+
+/** @param build with the command line, where the loader gets it from here */
+function describeLoader(name: UpdateLoader, { boot, bootConfig, build }: UpdateOptions): Loader {
+  if (name === 'grub') return grub({ boot, words: build.oopsPanic ? [oopsPanicWord] : [] });
+  if (bootConfig === undefined) {
+    throw new SaveoopsError('usage', 'no boot configuration is named', {
+      where: 'boot-config in /etc/saveoops.yaml, or --boot-config',
+      found: 'nothing',
+      wanted: "the configuration of this machine's Syslinux or EXTLINUX",
+      hint: 'for example boot-config: /boot/extlinux/extlinux.conf',
+    });
+  }
   return extlinux({
     boot,
     bootConfig,
@@ -132,11 +194,12 @@ async function act(
 }
 
 /** Throws `usage`. */
-function checkActions({ kernelVersion, before, remove, disable }: UpdateOptions): void {
+function checkActions({ kernelVersion, before, remove, enable, disable }: UpdateOptions): void {
   const given = [
     ...(kernelVersion === undefined ? [] : ['--kernel-version']),
     ...(before === undefined ? [] : ['--before']),
     ...(remove === undefined ? [] : ['--remove']),
+    ...(enable === undefined ? [] : ['--enable']),
     ...(disable ? ['--disable'] : []),
   ];
   if (given.length <= 1) return;
@@ -167,7 +230,8 @@ async function buildPayloadOf(
   build: ComposeOptions,
   previous: string | undefined,
 ): Promise<readonly NewFile[]> {
-  const paths = initrd === undefined ? [] : [join(boot, initrd)];
+  // A composed image holds no initramfs: its loader reads the one in /boot.
+  const paths = build.format === 'com32' && initrd !== undefined ? [join(boot, initrd)] : [];
   if (previous !== undefined && build.format === 'com32') {
     try {
       return await reusePayload(join(previous, payloadFile), paths);

@@ -28,7 +28,8 @@ export async function readCapture(
     const tree = await findModules(release, options.crashKernel ?? options.kernel, options.modules);
     const initramfs = await buildCaptureInitramfs({
       dumps: options.dump !== 'none',
-      bootOnce: limitsRow(options),
+      // Only Syslinux's needs a program; others are files that boot-once writes itself.
+      bootOnce: limitsRow(options) && options.bootOnce === undefined,
       dumpKey: options.dumpKey === undefined ? undefined : await readDumpKey(options.dumpKey),
       toolFolder,
       modules: tree && { tree, release, extra: options.captureModule },

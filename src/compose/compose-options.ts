@@ -51,9 +51,16 @@ export function checkComposeOptions(options: ComposeOptions): { readonly crashSi
   return { crashSize: options.crashSize === undefined ? undefined : parseCrashSize(options.crashSize) };
 }
 
-/** Whether the capture can make Syslinux boot another entry: it counts on the disk, and only Syslinux has entries. */
-export function limitsRow({ maxCapturesInARow, save, format, crashInitrd }: ComposeOptions): boolean {
-  return maxCapturesInARow > 0 && save !== 'none' && format === 'com32' && crashInitrd === undefined;
+/** Whether the capture can make the loader boot another entry: it counts on the disk, and it must know the loader. */
+export function limitsRow({
+  maxCapturesInARow,
+  save,
+  format,
+  bootOnce,
+  crashInitrd,
+}: ComposeOptions): boolean {
+  const isKnown = format === 'com32' || bootOnce !== undefined;
+  return maxCapturesInARow > 0 && save !== 'none' && isKnown && crashInitrd === undefined;
 }
 
 /** An option that would do nothing, or that the command line speaks against, is refused. Throws `usage`. */

@@ -18,10 +18,18 @@ count_in_a_row() {
   esac
   [ "$max_in_a_row" != 0 ] && [ "$in_a_row" -ge "$max_in_a_row" ] || return 0
   note "$in_a_row captures in a row"
-  # What Syslinux boots is written beside it, and only what was named is written to.
+  case $loader in
+    syslinux) action='set' ;;
+    grub) action='set-grub' ;;
+    *)
+      failure "saveoops.loader=$loader (none of syslinux, grub)"
+      return
+      ;;
+  esac
+  # What a loader boots is written beside its files, and only what was named is written to.
   if [ "$(lower "$boot")" != "$(lower "$uuid")" ]; then
-    failure "boot-once (Syslinux was started from another file system: ${boot:-unknown})"
-  elif limited $WRITE_SECONDS boot-once set $root "$entry" "$2" >$state/said 2>&1; then
+    failure "boot-once (the boot loader was started from another file system: ${boot:-unknown})"
+  elif limited $WRITE_SECONDS boot-once $action $root "$entry" "$2" >$state/said 2>&1; then
     fallback=$entry
   else
     failure "boot-once ($(why $?))"

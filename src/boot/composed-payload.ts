@@ -1,0 +1,37 @@
+/** The composed image as a payload: one file that a loader boots as it boots any kernel, and its digest beside it. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { imageFiles, manifestFile } from '../compose/payload-files.js';
+import { SaveoopsError } from '../errors.js';
+import { sha256Hex } from '../bytes/digests.js';
+import type { PayloadKind } from './loader.js';
+import { digestFile } from './payload-store.js';
+
+/** In a payload folder, as `sha256sum -c` reads it: one line. */
+export const sumsFile = 'SHA256SUMS';
+
+export function composedPayload(format: 'bzimage' | 'efi'): PayloadKind {
+  const file = imageFiles[format] ?? '';
+  return {
+    format,
+    file,
+    select: (built) => {
+      const image = built.find(({ name }) => name === file);
+      const manifest = built.find(({ name }) => name === manifestFile);
+      if (image === undefined || manifest === undefined) throw new Error(`no ${file} was built`);
+      const sums = Buffer.from(`${sha256Hex(Buffer.concat(image.chunks))}  ${file}\n`);
+      return [image, manifest, { name: sumsFile, chunks: [sums] }];
+    },
+    verify: async (folder) => {
+      const sums = await readFile(join(folder, sumsFile), 'latin1').catch(() => '');
+      const found = `${await digestFile(join(folder, file))}  ${file}\n`;
+      if (found === sums) return;
+      throw new SaveoopsError('digest', 'the payload is damaged', {
+        where: join(folder, file),
+        found: found.trimEnd(),
+        wanted: sums === '' ? `a line in ${sumsFile}` : sums.trimEnd(),
+        hint: 'run saveoops update --force',
+      });
+    },
+  };
+}
