@@ -144,7 +144,7 @@ function withScript(machine: GrubMachine, words = ''): string {
         'Linux kernel x86 boot executable',
       );
       const text = readFileSync(stored(version, 'saveoops.json'), 'utf8');
-      expect(text).not.toContain('saveoops.loader');
+      expect(text).toContain(' saveoops.loader=grub');
     });
 
     test('a kernel that cannot be armed has its plain entry', () => {
