@@ -1,4 +1,4 @@
-/** `saveoops booted`: this boot was good, so the row of captures before it has ended. For a unit that runs late in a boot. */
+/** `saveoops booted`: this boot was good, so the count of captures in a row is set back to 0. For a unit that runs late in a boot. */
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inARowFile } from '../capture-initramfs/in-a-row.js';

@@ -223,7 +223,7 @@ const namedSpecs = {
   },
   booted: {
     name: 'booted',
-    describe: 'Tell that this boot was good: the row of captures before it has ended',
+    describe: 'Tell that this boot was good: the count of captures in a row begins anew',
     options: {
       dir: {
         type: 'string',
