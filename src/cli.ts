@@ -164,6 +164,7 @@ const handlers: Readonly<
     await runUpdate(
       {
         boot: text(values, 'boot'),
+        root: text(values, 'root'),
         loader: optional(values, 'loader') as UpdateLoader | undefined,
         enable: optional(values, 'enable') as UpdateLoader | undefined,
         bootConfig: optional(values, 'boot-config'),

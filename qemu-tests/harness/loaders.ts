@@ -39,7 +39,7 @@ export function systemdBootFiles(release: Release, ...lines: readonly string[]):
   ];
 }
 
-function systemdBootFile(release: Release): string {
+export function systemdBootFile(release: Release): string {
   return packageFile(release, 'systemd-boot-efi', 'usr/lib/systemd/boot/efi/systemd-bootx64.efi');
 }
 

@@ -33,6 +33,11 @@ export interface BootFolder {
   /** With vmlinuz-V: /boot. */
   readonly boot: string;
   readonly loader: Loader;
+  /**
+   * Why what checks images before they start (Secure Boot) would refuse a payload that was built with these settings; undefined: it
+   * would not. Such a payload is offered nowhere until it is accepted: the plain entry is the default.
+   */
+  readonly refusal?: (settings: string) => string | undefined;
 }
 
 export interface Update extends BootFolder {
@@ -68,7 +73,7 @@ export async function updateVersion(update: Update, version: string): Promise<vo
   if (fit === 'all' && (await isWhole(update, folder))) {
     await offer(update, store);
     await loader.join(store);
-    update.say(`${version}: up to date`);
+    update.say(outcome(update, version, 'up to date'));
     return;
   }
   await disarm(update, store, version);
@@ -89,7 +94,12 @@ export async function updateVersion(update: Update, version: string): Promise<vo
   await offer(update, store);
   // Not before a payload works: until then the user's own entries are what boots.
   await loader.join(store);
-  update.say(`${version}: armed`);
+  update.say(outcome(update, version, 'armed'));
+}
+
+function outcome({ refusal, settings }: Update, version: string, done: string): string {
+  const why = refusal?.(settings);
+  return why === undefined ? `${version}: ${done}` : `${version}: built, but its plain entry boots: ${why}`;
 }
 
 /** The files of this version are about to change or to go: it is no longer armed. Throws `file`. */
@@ -183,7 +193,7 @@ async function offer(folder: BootFolder, store: string, except: Exceptions = {})
 
 /** Folders of the payloads that may be offered. */
 async function fitting(
-  { boot }: BootFolder,
+  { boot, refusal }: BootFolder,
   store: string,
   kernel: InstalledKernel,
   { disarmed }: Exceptions,
@@ -192,7 +202,8 @@ async function fitting(
   const digest = digests(boot, kernel);
   const fit = async (name: string): Promise<'all' | 'kernel' | 'nothing'> => {
     const stored = await readStored(store, name);
-    return stored === undefined ? 'nothing' : fitOf(stored, digest);
+    if (stored === undefined || refusal?.(stored.settings) !== undefined) return 'nothing';
+    return fitOf(stored, digest);
   };
   const [now, before] = [await fit(version), await fit(`${version}.old`)];
   const older = before === 'nothing' ? undefined : `${version}.old`;

@@ -16,14 +16,14 @@ export const inARowFile = 'in-a-row';
 export interface RowOptions {
   /** Captures after which `fallbackEntry` boots once; 0: no limit. */
   readonly maxCapturesInARow: number;
-  /** Label of the boot configuration; with GRUB an entry's id. */
+  /** Label of the boot configuration; with GRUB an entry's id, with systemd-boot its name. */
   readonly fallbackEntry: string;
   /** Whose entry it is; undefined: Syslinux's, with the format that Syslinux boots, else nobody's. */
   readonly bootOnce?: BootOnceLoader | undefined;
 }
 
 /** Boot loaders beside Syslinux that the capture can tell what to boot next. */
-export type BootOnceLoader = 'grub';
+export type BootOnceLoader = 'grub' | 'systemd-boot';
 
 /** Throws `usage` for a number or a label that the capture would not understand. */
 export function checkRowOptions({ maxCapturesInARow, fallbackEntry }: RowOptions): void {

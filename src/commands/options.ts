@@ -120,8 +120,12 @@ const namedSpecs = {
         array: true,
         describe: 'a kernel module for the capture initramfs beside the default ones; repeatable',
       },
-      'sign-key': { type: 'string', describe: 'key (PEM) to sign the composed image with, for Secure Boot' },
-      'sign-cert': { type: 'string', describe: 'its certificate (PEM)' },
+      'sign-key': {
+        type: 'string',
+        describe:
+          "key (PEM) to sign the composed image with, for Secure Boot (update's default: the key of DKMS)",
+      },
+      'sign-cert': { type: 'string', describe: 'its certificate (PEM or DER)' },
       out: { type: 'string', required: true, describe: 'folder to write to' },
       format: {
         type: 'string',
@@ -275,7 +279,7 @@ const namedSpecs = {
 type Options = Readonly<Record<string, OptionSpec>>;
 
 /** Boot loaders that `saveoops update` arms (src/boot). */
-export const updateLoaders = ['extlinux', 'grub'] as const;
+export const updateLoaders = ['extlinux', 'grub', 'systemd-boot'] as const;
 export type UpdateLoader = (typeof updateLoaders)[number];
 
 /** What a machine's administrator decides, beside the options of build. */
@@ -288,7 +292,8 @@ const machineOptions = {
   },
   'boot-config': {
     type: 'string',
-    describe: 'syslinux.cfg or extlinux.conf that update adds its menu to',
+    describe:
+      'syslinux.cfg or extlinux.conf that update adds its menu to; for systemd-boot loader/loader.conf, where it is not found by itself',
   },
 } as const satisfies Options;
 
@@ -301,7 +306,7 @@ function optional(options: Options): Options {
 
 /** Options of build that hold for every kernel of a machine. */
 function payloadOptions(options: Options): Options {
-  const perPayload = ['kernel', 'initrd', 'out', 'format', 'sign-key', 'sign-cert', 'json'];
+  const perPayload = ['kernel', 'initrd', 'out', 'format', 'json'];
   return Object.fromEntries(Object.entries(options).filter(([name]) => !perPayload.includes(name)));
 }
 
@@ -325,6 +330,11 @@ export const commandSpecs = {
       force: { type: 'boolean', describe: 'build although nothing has changed' },
       hook: { type: 'boolean', describe: 'say nothing when no boot configuration is named' },
       boot: { type: 'string', default: '/boot', describe: 'folder with the kernels' },
+      root: {
+        type: 'string',
+        default: '/',
+        describe: 'where etc/, sys/, var/ and the ESP of systemd-boot are',
+      },
       ...machineOptions,
       ...payloadOptions(namedSpecs.build.options),
     },

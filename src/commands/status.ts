@@ -17,6 +17,7 @@ import {
   unarmedReasons,
   type StatusNode,
 } from '../system/status-node.js';
+import { waitingFile } from '../boot/trust.js';
 import { forJson, forTerminal } from '../safe-text.js';
 
 export interface StatusOptions {
@@ -41,6 +42,8 @@ export interface SystemStatus {
   readonly payloads: readonly InstalledPayload[];
   /** kdump of userspace: a loaded crash kernel goes first. */
   readonly kdump: { readonly loaded: boolean; readonly reserved: number };
+  /** Why payloads that are built are not offered: a signature or its key is missing (`saveoops update`), and what to do. */
+  readonly waiting: string | undefined;
   /** Set when this boot is one instead of a kernel that panicked again and again. */
   readonly fallback: Fallback | undefined;
 }
@@ -78,6 +81,10 @@ export async function runStatus(
     region: findReserved(await readFile(join(root, 'proc/iomem'), 'latin1').catch(() => ''), regionSize),
     payloads,
     kdump: await readKdump(root),
+    waiting: await readFile(join(boot, 'saveoops', waitingFile), 'latin1').then(
+      (text) => text.trimEnd(),
+      () => undefined,
+    ),
     fallback: await findFallback(root),
   };
   if (options.json) io.out(`${forJson(status)}\n`);
@@ -116,9 +123,15 @@ function motd(status: SystemStatus): string {
   const old = status.payloads.filter(({ stale }) => stale.length > 0);
   const lines = [
     ...(status.fallback !== undefined ? explain(status.fallback) : status.armed ? [] : [headline(status)]),
+    ...(status.waiting === undefined ? [] : waitingLines(status.waiting)),
     ...old.map(({ folder, stale }) => `saveoops: the payload in ${folder} is stale: ${stale.join('; ')}`),
   ];
   return lines.map((line) => `${forTerminal(line)}\n`).join('');
+}
+
+/** What it says is ours, and a person's file names: a line each. */
+function waitingLines(waiting: string): string[] {
+  return `saveoops: ${waiting}`.split('\n');
 }
 
 /** Why this boot is not the usual one. */
@@ -144,6 +157,7 @@ function render(status: SystemStatus): string {
   const lines = [headline(status)];
   if (status.fallback !== undefined) lines.unshift(...explain(status.fallback));
   if (status.advice !== undefined && status.advice !== '') lines.push(`  do: ${status.advice}`);
+  if (status.waiting !== undefined) lines.push(...waitingLines(status.waiting));
   if (region !== undefined)
     lines.push(`crash region: in the reserved RAM from ${region.start} to ${region.end}`);
   for (const payload of status.payloads) lines.push(...renderPayload(payload));

@@ -6,6 +6,8 @@ import { extlinux } from '../boot/extlinux.js';
 import type { Loader } from '../boot/loader.js';
 import { withLock } from '../boot/lock.js';
 import { grub } from '../boot/grub.js';
+import { fallbackName, findEntries, systemdBoot } from '../boot/systemd-boot.js';
+import { findTrust, noteWaiting, type Trust } from '../boot/trust.js';
 import { digestFile, removeStored, writeWhenDifferent, type NewFile } from '../boot/payload-store.js';
 import {
   beforeChange,
@@ -31,6 +33,8 @@ import { updateLoaders, type UpdateLoader } from './options.js';
 export interface UpdateOptions {
   /** Folder with vmlinuz-V. */
   readonly boot: string;
+  /** "/" of the system. */
+  readonly root: string;
   /** With `enable`, `bootConfig` and what an earlier `enable` has noted undefined, Saveoops was never asked to arm. */
   readonly loader: UpdateLoader | undefined;
   /** The same, and noted for hooks. */
@@ -77,13 +81,20 @@ export async function runUpdate(options: UpdateOptions, io: UpdateIo): Promise<v
     if (options.disable) {
       await disable({ loader: describeLoader(name, options) });
       await removeStored(storeOf(boot), notedFile);
+      await noteWaiting(storeOf(boot), undefined);
       return;
     }
-    const update = await describe(name, options, io);
+    const trust = await findTrust(name, options);
+    const update = await describe(name, options, trust, io);
     if (options.enable !== undefined) {
       await writeWhenDifferent(join(storeOf(boot), notedFile), `${options.enable}\n`);
     }
-    await act(options, update, io);
+    try {
+      await act(options, update, io);
+    } finally {
+      const news = await noteWaiting(storeOf(boot), trust.refusal);
+      if (news !== undefined) io.progress(`saveoops: ${news}\n`);
+    }
   });
 }
 
@@ -101,18 +112,27 @@ async function loaderName(options: UpdateOptions): Promise<UpdateLoader | undefi
 }
 
 /** What is built, and with which settings; `loader` decides format and command line. */
-async function describe(name: UpdateLoader, options: UpdateOptions, io: UpdateIo): Promise<Update> {
-  const { boot, build, force } = options;
-  const wanted = name === 'grub' ? grubBuild(build) : await extlinuxBuild(build);
+async function describe(
+  name: UpdateLoader,
+  options: UpdateOptions,
+  trust: Trust,
+  io: UpdateIo,
+): Promise<Update> {
+  const { boot, force } = options;
+  const wanted = await buildFor(name, options, trust);
   const others = [wanted.crashKernel, wanted.crashInitrd, wanted.dumpKey];
   const digests = await Promise.all(
     others.map(async (path) => (path === undefined ? null : await digestFile(path))),
   );
   // Words of the armed entry are not in an image that takes its command line from the loader.
-  const settings = { generator, ...wanted, kernel: undefined, initrd: undefined, digests };
+  const settings = {
+    ...{ generator, ...wanted, kernel: undefined, initrd: undefined, digests },
+    ...(trust.key === undefined ? {} : { signer: Buffer.from(trust.key.der).toString('base64') }),
+  };
   return {
     boot,
-    loader: describeLoader(name, { ...options, build: { ...wanted, oopsPanic: build.oopsPanic } }),
+    refusal: (text) => trust.refusalOf(text)?.why,
+    loader: describeLoader(name, options, wanted.append),
     settings: `${JSON.stringify(settings, null, 1)}\n`,
     force,
     build: (kernel, previous) => buildPayloadOf(kernel, boot, wanted, previous),
@@ -122,38 +142,52 @@ async function describe(name: UpdateLoader, options: UpdateOptions, io: UpdateIo
   };
 }
 
-async function extlinuxBuild(build: ComposeOptions): Promise<ComposeOptions> {
-  return {
-    ...build,
-    append: await commandLine(build.append),
-    // The generated configuration of build has no entry of another kernel, the menu does.
-    fallbackEntry: build.fallbackEntry === plainEntry ? fallbackLabel : build.fallbackEntry,
-    format: 'com32',
-  };
-}
-
-/** GRUB has command line and initramfs, and names them in the entry. Throws `usage` for options that would do nothing. */
-function grubBuild(build: ComposeOptions): ComposeOptions {
-  if (build.append !== '') {
-    throw new SaveoopsError('usage', 'a contradiction', {
-      where: 'append',
-      found: `loader grub and ${JSON.stringify(build.append)}`,
-      wanted: 'GRUB_CMDLINE_LINUX in /etc/default/grub, which armed and plain entries get alike',
-    });
+/** What a loader's payload is made of, beside the kernel. Throws `usage` for options that would do nothing, `unsupported`. */
+async function buildFor(name: UpdateLoader, options: UpdateOptions, trust: Trust): Promise<ComposeOptions> {
+  const { build } = options;
+  const fallback = (label: string): string =>
+    build.fallbackEntry === plainEntry ? label : build.fallbackEntry;
+  if (name === 'extlinux') {
+    return {
+      ...build,
+      append: await commandLine(build.append),
+      // The generated configuration of build has no entry of another kernel, the menu does.
+      fallbackEntry: fallback(fallbackLabel),
+      format: 'com32',
+    };
   }
-  return {
-    ...build,
-    initrdBeside: true,
-    oopsPanic: false,
-    fallbackEntry: build.fallbackEntry === plainEntry ? fallbackLabel : build.fallbackEntry,
-    bootOnce: 'grub',
-    format: 'bzimage',
+  refuseAppend(name, build.append);
+  const kernelOnly = {
+    // The loader has command line and initramfs.
+    ...{ ...build, initrdBeside: true, oopsPanic: false, bootOnce: name },
+    ...{ signKey: trust.key?.key, signCert: trust.key?.certificate },
   };
+  if (name === 'grub') return { ...kernelOnly, fallbackEntry: fallback(fallbackLabel), format: 'bzimage' };
+  return { ...kernelOnly, fallbackEntry: fallbackName((await findEntries(options)).token), format: 'efi' };
 }
 
-/** @param build with the command line, where the loader gets it from here */
-function describeLoader(name: UpdateLoader, { boot, bootConfig, build }: UpdateOptions): Loader {
-  if (name === 'grub') return grub({ boot, words: build.oopsPanic ? [oopsPanicWord] : [] });
+/** Where an armed entry is made from the plain one, and has its command line from there. Throws `usage`. */
+function refuseAppend(name: 'grub' | 'systemd-boot', append: string): void {
+  if (append === '') return;
+  throw new SaveoopsError('usage', 'a contradiction', {
+    where: 'append',
+    found: `loader ${name} and ${JSON.stringify(append)}`,
+    wanted: {
+      grub: 'GRUB_CMDLINE_LINUX in /etc/default/grub, which armed and plain entries get alike',
+      'systemd-boot': `${commandLineFile}, from which kernel-install makes the plain entry: the armed one is a copy of it`,
+    }[name],
+  });
+}
+
+/** @param append the command line, where the loader gets it from here */
+function describeLoader(name: UpdateLoader, options: UpdateOptions, append = ''): Loader {
+  const { boot, root, bootConfig, build } = options;
+  const words = build.oopsPanic ? [oopsPanicWord] : [];
+  if (name === 'grub') return grub({ boot, words });
+  if (name === 'systemd-boot') {
+    const fallbackEntry = build.fallbackEntry === plainEntry ? undefined : build.fallbackEntry;
+    return systemdBoot({ root, bootConfig, words, fallbackEntry });
+  }
   if (bootConfig === undefined) {
     throw new SaveoopsError('usage', 'no boot configuration is named', {
       where: 'boot-config in /etc/saveoops.yaml, or --boot-config',
@@ -165,8 +199,8 @@ function describeLoader(name: UpdateLoader, { boot, bootConfig, build }: UpdateO
   return extlinux({
     boot,
     bootConfig,
-    append: build.append,
-    armedAppend: armedAppend(build),
+    append,
+    armedAppend: armedAppend({ ...build, append }),
     initrdBeside: build.initrdBeside,
     verify: verifyPayload,
   });

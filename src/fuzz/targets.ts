@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readElfNeeds } from '../capture-initramfs/elf-needs.js';
 import { parseCaptureRecord, type CaptureRecord } from '../saved-captures/capture-record.js';
 import { renderPayloadTable } from '../commands/inspect.js';
+import { changedEntry, entryValue, parseEntryName } from '../config/loader-entry.js';
 import { configKeys } from '../commands/options.js';
 import { withInclude, withoutInclude } from '../config/boot-menu.js';
 import { parseConfig } from '../config/config-file.js';
@@ -21,6 +22,7 @@ import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { parseBtf } from '../formats/btf/parse-btf.js';
 import { ELF64_EHDR_SIZE, ELF64_PHDR_SIZE } from '../formats/elf/elf-tables.js';
 import { parseElf } from '../formats/elf/parse-elf.js';
+import { certificatesOf } from '../formats/efi/signature-lists.js';
 import { parsePe } from '../formats/pe/parse-pe.js';
 import { parseNotes } from '../formats/elf/notes.js';
 import { parseKallsyms } from '../formats/kallsyms/kallsyms.js';
@@ -36,6 +38,7 @@ import { parseStatusNode } from '../system/status-node.js';
 import { BtfWriter } from '../testkit/btf-writer.js';
 import { writeBzImage } from '../testkit/bzimage-writer.js';
 import { writePe } from '../testkit/pe-writer.js';
+import { signatureLists } from '../testkit/signature-list.js';
 import { writeElf } from '../testkit/elf-writer.js';
 import { writeKallsyms } from '../testkit/kallsyms-writer.js';
 import { sha256 } from '../bytes/digests.js';
@@ -323,6 +326,34 @@ export const targets: readonly FuzzTarget[] = [
     name: 'pe',
     seeds: [writePe(0x400), writePe(0x400, 0x82, ['.reloc', '.compat'])],
     run: (input) => parsePe(input, 'input'),
+  },
+  {
+    name: 'signature-lists',
+    seeds: [signatureLists([]), signatureLists([text('a certificate'), new Uint8Array(700)])],
+    run: (input) => {
+      const sum = certificatesOf(input, 'input').reduce((all, { length }) => all + length, 0);
+      if (sum > input.length) throw new Error('more certificates than bytes');
+    },
+  },
+  {
+    name: 'loader-entry',
+    seeds: [
+      text(
+        'title Debian\nversion 6.1\noptions root=/dev/sda1 ro\nlinux /m/6.1/linux\ninitrd /m/6.1/initrd\n',
+      ),
+      text('# x\n\ttitle\ta\r\nsort-key debian\nlinux /a\nlinux /b\n\noptions a b\noptions c\n'),
+    ],
+    run: (input) => {
+      parseEntryName(string(input));
+      const changed = changedEntry(string(input), {
+        title: ', armed',
+        linux: '/armed',
+        words: ['x=y'],
+        sortKey: '0',
+      });
+      if (![undefined, '/armed'].includes(entryValue(changed, 'linux'))) throw new Error('the plain kernel');
+      if (!changed.endsWith('\noptions    x=y\n')) throw new Error('no word');
+    },
   },
   {
     name: 'module-info',

@@ -26,14 +26,16 @@ export interface InstalledPayload {
 
 const manifestName = 'saveoops.json';
 const kernelPrefix = 'vmlinuz-';
+/** From /boot: where systemd-boot's payloads are, in a folder for each system on the ESP. */
+const espFolders = ['saveoops', 'efi/saveoops', '../efi/saveoops'] as const;
 
 /**
- * Payloads in `boot` and in folders two levels below, in the order of their paths.
+ * Payloads in `boot` and in folders two levels below, and those on the ESP, in the order of their paths.
  * @param boot /boot of the system
  * @param given the only folder to look at. Throws `file` or `format` when no payload is there.
  */
 export async function findPayloads(boot: string, given?: string): Promise<readonly FoundPayload[]> {
-  const folders = given === undefined ? await findFolders(boot, 2) : [given];
+  const folders = given === undefined ? await findAll(boot) : [given];
   return await Promise.all(
     folders.map(async (folder) => {
       try {
@@ -67,6 +69,12 @@ export async function comparePayloads(
         : await compare(folder, manifest, boot, newer),
     ),
   );
+}
+
+async function findAll(boot: string): Promise<readonly string[]> {
+  const places = espFolders.map(async (folder) => await findFolders(join(boot, folder), 2));
+  const found = [await findFolders(boot, 2), ...(await Promise.all(places))].flat();
+  return [...new Set(found)].sort();
 }
 
 async function findFolders(folder: string, depth: number): Promise<string[]> {

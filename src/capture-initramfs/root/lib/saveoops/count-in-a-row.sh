@@ -20,16 +20,16 @@ count_in_a_row() {
   note "$in_a_row captures in a row"
   case $loader in
     syslinux) action='set' ;;
-    grub) action='set-grub' ;;
+    grub | systemd-boot) action="set-$loader" ;;
     *)
-      failure "saveoops.loader=$loader (none of syslinux, grub)"
+      failure "saveoops.loader=$loader (none of syslinux, grub, systemd-boot)"
       return
       ;;
   esac
   # What a loader boots is written beside its files, and only what was named is written to.
-  if [ "$(lower "$boot")" != "$(lower "$uuid")" ]; then
+  if ! is_booted_from "$(basename "$device")" "$boot"; then
     failure "boot-once (the boot loader was started from another file system: ${boot:-unknown})"
-  elif limited $WRITE_SECONDS boot-once $action $root "$entry" "$2" >$state/said 2>&1; then
+  elif limited $WRITE_SECONDS boot-once "$action" $root "$entry" "$2" >$state/said 2>&1; then
     fallback=$entry
   else
     failure "boot-once ($(why $?))"

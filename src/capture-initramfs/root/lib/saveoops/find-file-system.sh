@@ -81,3 +81,12 @@ find_file_system() {
   esac
   return 1
 }
+
+# is_booted_from NAME BOOT: whether BOOT, as above, is the file system on that disk.
+is_booted_from() {
+  case $2 in
+    PARTUUID=*) [ "$(lower "${2#*=}")" = "$(lower "$(of "$1" ID_PART_ENTRY_UUID)")" ] ;;
+    MBR=*) [ "${2#*=}" = "$(mbr_start "$1")" ] ;;
+    *) [ -n "$2" ] && [ "$(lower "$2")" = "$(lower "$(of "$1" ID_FS_UUID_ENC)")" ] ;;
+  esac
+}

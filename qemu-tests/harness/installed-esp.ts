@@ -1,0 +1,107 @@
+/**
+ * An ESP as kernel-install leaves it on a machine with systemd-boot: this host's own kernel-install, its own entries, and our plugin,
+ * which runs `saveoops update`. In a user namespace, where the ESP is a mount of its own, as kernel-install expects.
+ */
+import { spawnSync } from 'node:child_process';
+import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseConfig } from '../../src/config/config-file.js';
+import { configKeys } from '../../src/commands/options.js';
+import { makeFolder } from '../../src/host/files.js';
+import type { EspFile } from './make-esp.js';
+
+const repository = fileURLToPath(new URL('../../../', import.meta.url));
+const plugin = join(repository, 'src/packaging/root/usr/lib/kernel/install.d/95-saveoops.install');
+const cli = join(repository, 'dist/src/cli.js');
+export const machineId = '5a0e0b5c4d3e2f1a0b9c8d7e6f5a4b3c';
+
+/** A variable of UEFI as efivarfs shows it, by name and GUID, without the attributes. */
+export type Variables = Readonly<Record<string, Uint8Array>>;
+export const noSecureBoot: Variables = {
+  'SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c': Uint8Array.of(0),
+};
+
+export interface InstalledMachine {
+  /** An empty folder, which becomes "/" of that machine. */
+  readonly root: string;
+  /** /boot/vmlinuz-V and its initramfs. */
+  readonly kernels: readonly {
+    readonly version: string;
+    readonly vmlinuz: string;
+    readonly initrd: string;
+  }[];
+  readonly cmdline: string;
+  /** /etc/kernel/tries. */
+  readonly tries?: number;
+  /** Text of /etc/saveoops.yaml. */
+  readonly config: string;
+  readonly variables?: Variables;
+}
+
+export interface Installed {
+  /** A copy of the ESP. */
+  readonly esp: string;
+  /** What kernel-install and saveoops have printed. */
+  readonly said: string;
+}
+
+/** Throws an Error with what was printed when kernel-install fails. */
+export async function installKernels(machine: InstalledMachine): Promise<Installed> {
+  const { root, kernels, cmdline, tries, config, variables = noSecureBoot } = machine;
+  parseConfig(Buffer.from(config), 'saveoops.yaml', configKeys);
+  const write = async (path: string, content: string | Uint8Array): Promise<string> => {
+    const file = join(root, path);
+    await makeFolder(dirname(file));
+    await writeFile(file, content);
+    return file;
+  };
+  const esp = join(root, 'boot/efi');
+  await makeFolder(esp);
+  for (const { version, vmlinuz, initrd } of kernels) {
+    await copyFile(vmlinuz, join(root, `boot/vmlinuz-${version}`));
+    await copyFile(initrd, join(root, `boot/initrd.img-${version}`));
+  }
+  await write('etc/machine-id', `${machineId}\n`);
+  await write('etc/kernel/cmdline', `${cmdline}\n`);
+  await write('etc/kernel/install.conf', `layout=bls\nBOOT_ROOT=${esp}\nMACHINE_ID=${machineId}\n`);
+  if (tries !== undefined) await write('etc/kernel/tries', `${tries}\n`);
+  const yaml = await write('etc/saveoops.yaml', config);
+  for (const [name, value] of Object.entries(variables))
+    await write(`sys/firmware/efi/efivars/${name}`, Buffer.concat([Buffer.of(6, 0, 0, 0), value]));
+  const command = await write(
+    'bin/saveoops',
+    `#!/bin/sh\nexec ${process.execPath} ${cli} "$@" --root ${root} --boot ${root}/boot --config ${yaml}\n`,
+  );
+  await chmod(command, 0o755);
+  const out = join(root, 'esp');
+  await mkdir(out);
+  const script = [
+    ...['set -e', `mount -t tmpfs none ${esp}`, `mkdir -p ${esp}/loader/entries`],
+    ...kernels.map(
+      ({ version }) =>
+        `kernel-install add ${version} ${root}/boot/vmlinuz-${version} ${root}/boot/initrd.img-${version}`,
+    ),
+    `cp -a ${esp}/. ${out}`,
+  ].join('\n');
+  const run = spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', script], {
+    encoding: 'utf8',
+    env: {
+      ...process.env,
+      PATH: `${root}/bin:${process.env['PATH'] ?? ''}`,
+      KERNEL_INSTALL_CONF_ROOT: join(root, 'etc/kernel'),
+      KERNEL_INSTALL_PLUGINS: `/usr/lib/kernel/install.d/90-loaderentry.install ${plugin}`,
+    },
+  });
+  if (run.status !== 0) throw new Error(`${run.stdout}${run.stderr}`);
+  return { esp: out, said: `${run.stdout}${run.stderr}` };
+}
+
+/** All files below a folder, for makeEsp(). */
+export async function filesBelow(folder: string): Promise<readonly EspFile[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((source) => ({ path: relative(folder, source), source }));
+}

@@ -1,0 +1,267 @@
+/**
+ * systemd-boot (and any loader of entries of the Boot Loader Specification, type #1) as a loader of armed kernels. kernel-install has
+ * put kernel, initramfs and an entry on the ESP or XBOOTLDR, BOOT here; that entry stays the plain one, as it is. The armed entry is a
+ * copy of it that names the composed image in place of the kernel: same command line, same initramfs, same sort-key and version.
+ *
+ *   BOOT/saveoops/TOKEN                       the store; TOKEN is kernel-install's: systems that share an ESP do not meet
+ *   BOOT/loader/entries/TOKEN-V.saveoops.conf       V armed
+ *   BOOT/loader/entries/TOKEN-V-saveoops-old.conf   V armed, from the payload before
+ *   BOOT/saveoops/TOKEN/TOKEN-saveoops-fallback.conf   what the capture makes an entry of after captures in a row
+ *
+ * The menu's order decides what is the default. systemd-boot sorts by sort-key, then version, newest first, then name, highest first,
+ * where "." is higher than "-" and letters are higher still the later they come: so V.saveoops.conf lies before V.conf and that before
+ * V-saveoops-old.conf, with everything of another version before or after all three. `default` in loader.conf, and what bootctl has
+ * written to UEFI's variables, is the administrator's and wins.
+ */
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { changedEntry, entryValue, parseEntryName } from '../config/loader-entry.js';
+import { fallbackLabel } from '../config/boot-menu.js';
+import { SaveoopsError } from '../errors.js';
+import { fileError, isTemporaryName, makeFolder, writeAtomic } from '../host/files.js';
+import { exists } from '../host/presence.js';
+import { composedPayload } from './composed-payload.js';
+import type { Loader, Offer } from './loader.js';
+import { removeStored, settingsFile, syncFolder, writeWhenDifferent } from './payload-store.js';
+
+export interface SystemdBootSystem {
+  /** "/" of the system. */
+  readonly root: string;
+  /** loader/loader.conf of the ESP or XBOOTLDR; undefined: the first that has entries of this system. */
+  readonly bootConfig: string | undefined;
+  /** Words that armed entries have beside those of the plain one. */
+  readonly words: readonly string[];
+  /** Name of the entry that boots once after captures in a row; undefined: the plain one of the kernel before the newest. */
+  readonly fallbackEntry: string | undefined;
+}
+
+/** Where the ESP or XBOOTLDR is mounted, in kernel-install's own order. */
+const places = ['efi', 'boot', 'boot/efi'] as const;
+
+const armedName = (token: string, version: string): string => `${token}-${version}.saveoops`;
+const previousName = (token: string, version: string): string => `${token}-${version}-saveoops-old`;
+/** Name of the entry of the capture, and of the file that it is made from. */
+export const fallbackName = (token: string): string => `${token}-${fallbackLabel}`;
+
+/**
+ * Before all that kernel-install writes: it takes sort-keys from os-release, words of letters. The entry is one for a single boot by
+ * its counter, +1, which systemd-boot makes +0-1 before it starts it; a good boot must not bless it, or it would stay first.
+ */
+const fallbackSortKey = '0-saveoops';
+const fallbackWords = ['systemd.mask=systemd-bless-boot.service'] as const;
+
+export function systemdBoot(system: SystemdBootSystem): Loader {
+  return {
+    name: 'systemd-boot',
+    payload: composedPayload('efi'),
+    open: () => open(system),
+    offer: (store, offers) => offer(system, store, offers),
+    withdraw,
+    join: requireEntries,
+    leave,
+  };
+}
+
+/** kernel-install's token on this system, and where its entries are. */
+export interface EntryPlace {
+  /** The mounted ESP or XBOOTLDR. */
+  readonly boot: string;
+  readonly token: string;
+}
+
+/** Throws `unsupported` where kernel-install has made no entry. */
+export async function findEntries({
+  root,
+  bootConfig,
+}: Pick<SystemdBootSystem, 'root' | 'bootConfig'>): Promise<EntryPlace> {
+  const boots =
+    bootConfig === undefined ? places.map((place) => join(root, place)) : [dirname(dirname(bootConfig))];
+  const tokens = await possibleTokens(root);
+  for (const boot of boots) {
+    const names = await entryFiles(boot);
+    const token = tokens.find((each) => names.some((name) => name.startsWith(`${each}-`)));
+    if (token !== undefined) return { boot, token };
+  }
+  throw new SaveoopsError('unsupported', 'kernel-install has made no boot entry on this machine', {
+    where: boots.map((boot) => join(boot, 'loader/entries')).join(', '),
+    found: `no file ${tokens.map((token) => `${token}-*.conf`).join(' or ') || 'of a known entry token'}`,
+    wanted: 'entries of type #1, from which the armed ones are made',
+    hint: 'kernel-install add VERSION /boot/vmlinuz-VERSION makes one; for unified kernel images see docs/distributors.md',
+  });
+}
+
+/** As kernel-install looks for its token (kernel-install(8), --entry-token=auto). */
+async function possibleTokens(root: string): Promise<readonly string[]> {
+  const read = async (path: string): Promise<string> =>
+    await readFile(join(root, path), 'utf8').catch(() => '');
+  const word = (text: string): string => text.trim().split(/\s+/)[0] ?? '';
+  const assigned = (text: string, name: string): string =>
+    new RegExp(`^${name}=["']?([^"'\\s]*)`, 'm').exec(text)?.[1] ?? '';
+  const named = word(await read('etc/kernel/entry-token'));
+  const release = (await read('etc/os-release')) || (await read('usr/lib/os-release'));
+  const others = [word(await read('etc/machine-id')), assigned(release, 'IMAGE_ID'), assigned(release, 'ID')];
+  // They become names of files, and a label for the capture.
+  return (named === '' ? others : [named]).filter((each) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,36}$/.test(each));
+}
+
+const entriesOf = (boot: string): string => join(boot, 'loader', 'entries');
+
+async function entryFiles(boot: string): Promise<readonly string[]> {
+  return await readdir(entriesOf(boot)).catch(() => []);
+}
+
+async function open(system: SystemdBootSystem): Promise<string> {
+  const { boot, token } = await findEntries(system);
+  const store = join(boot, 'saveoops', token);
+  try {
+    await makeFolder(store);
+    for (const folder of [store, entriesOf(boot)]) {
+      for (const name of await readdir(folder)) if (isTemporaryName(name)) await removeStored(folder, name);
+    }
+  } catch (error) {
+    throw fileError(store, 'a place that can be written', error);
+  }
+  return store;
+}
+
+const placeOf = (store: string): EntryPlace => ({ boot: dirname(dirname(store)), token: basename(store) });
+
+async function offer(system: SystemdBootSystem, store: string, offers: readonly Offer[]): Promise<void> {
+  const { boot, token } = placeOf(store);
+  const plain = await plainEntries(boot, token);
+  const wanted = new Map<string, string>();
+  for (const { kernel, armed, previous } of offers) {
+    const text = plain.get(kernel.version);
+    // No entry of kernel-install's: requireEntries() says so, once everything else is as it should be.
+    if (text === undefined) continue;
+    const copy = (payload: string, title: string): string =>
+      changedEntry(text, {
+        title,
+        linux: `/saveoops/${token}/${payload}/saveoops.efi`,
+        words: system.words,
+      });
+    if (armed !== undefined) wanted.set(armedName(token, kernel.version), copy(armed, ', armed'));
+    if (previous !== undefined)
+      wanted.set(previousName(token, kernel.version), copy(previous, ', armed, the payload before'));
+  }
+  await writeFallback(system, store, plain, offers);
+  // What is not to boot goes first.
+  const there = new Set<string>();
+  for (const file of await entryFiles(boot)) {
+    const entry = parseEntryName(file);
+    if (entry === undefined || !isOurs(token, entry.name)) continue;
+    const text = await readFile(join(entriesOf(boot), file), 'latin1').catch(() => undefined);
+    if (text !== undefined && text === wanted.get(entry.name)) there.add(entry.name);
+    // One that the capture has written waits for its boot, with a try left.
+    else if (entry.name !== fallbackName(token) || /^\+0/.test(entry.counter)) await removeEntry(boot, file);
+  }
+  const tries = await triesOf(system.root);
+  for (const [name, text] of wanted) {
+    if (there.has(name)) continue;
+    // A new payload is tried as often as a new kernel; the previous one has been.
+    const counter = name.endsWith('.saveoops') ? tries : '';
+    await writeAtomic(join(entriesOf(boot), `${name}${counter}.conf`), [Buffer.from(text, 'latin1')]);
+    await syncFolder(entriesOf(boot));
+  }
+}
+
+/** Whether an entry of this name (without counter) is one that `offer` or the capture has made. */
+function isOurs(token: string, name: string): boolean {
+  if (name === fallbackName(token)) return true;
+  return name.startsWith(`${token}-`) && /(?:\.saveoops|-saveoops-old)$/.test(name);
+}
+
+/** Texts of kernel-install's entries of this system, by version. */
+async function plainEntries(boot: string, token: string): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const file of await entryFiles(boot)) {
+    const name = parseEntryName(file)?.name;
+    if (name === undefined || !name.startsWith(`${token}-`) || isOurs(token, name)) continue;
+    const text = await readFile(join(entriesOf(boot), file), 'latin1').catch(() => '');
+    // An entry for an image of its own kind (efi, uki) has no kernel that another could take the place of.
+    if (entryValue(text, 'linux') !== undefined) found.set(name.slice(token.length + 1), text);
+  }
+  return found;
+}
+
+/** "+3", as /etc/kernel/tries asks for, or "". */
+async function triesOf(root: string): Promise<string> {
+  const text = await readFile(join(root, 'etc/kernel/tries'), 'utf8').catch(() => '');
+  return /^\d+\s*$/.test(text) ? `+${text.trim()}` : '';
+}
+
+/** What the capture copies to loader/entries, with the name of the last capture added (boot-once set-systemd-boot). */
+async function writeFallback(
+  { fallbackEntry }: SystemdBootSystem,
+  store: string,
+  plain: ReadonlyMap<string, string>,
+  offers: readonly Offer[],
+): Promise<void> {
+  const { boot, token } = placeOf(store);
+  const versions = offers.map(({ kernel }) => kernel.version).filter((version) => plain.has(version));
+  const named = fallbackEntry === undefined ? undefined : await readEntry(boot, fallbackEntry);
+  const text = named ?? plain.get(versions[1] ?? versions[0] ?? '');
+  const name = `${fallbackName(token)}.conf`;
+  if (text === undefined) {
+    await removeStored(store, name);
+    return;
+  }
+  const changed = changedEntry(text, {
+    title: ', after captures in a row',
+    words: fallbackWords,
+    sortKey: fallbackSortKey,
+  });
+  await writeWhenDifferent(join(store, name), changed);
+}
+
+/** By its id, with or without ".conf", whatever its counter is. */
+async function readEntry(boot: string, id: string): Promise<string | undefined> {
+  const wanted = id.replace(/\.conf$/, '');
+  const file = (await entryFiles(boot)).find((each) => parseEntryName(each)?.name === wanted);
+  if (file === undefined) return undefined;
+  return await readFile(join(entriesOf(boot), file), 'latin1').catch(() => undefined);
+}
+
+/** Needs no room. */
+async function withdraw(store: string, version: string): Promise<void> {
+  const { boot, token } = placeOf(store);
+  const names = [armedName(token, version), previousName(token, version)];
+  for (const file of await entryFiles(boot)) {
+    if (names.includes(parseEntryName(file)?.name ?? '')) await removeEntry(boot, file);
+  }
+}
+
+async function removeEntry(boot: string, file: string): Promise<void> {
+  const path = join(entriesOf(boot), file);
+  try {
+    await rm(path, { force: true });
+    await syncFolder(entriesOf(boot));
+  } catch (error) {
+    throw fileError(path, 'a file that can be removed', error);
+  }
+}
+
+/** Nothing has to lead to entries; but a payload whose kernel has none of kernel-install's is of no use. Throws `unsupported`. */
+async function requireEntries(store: string): Promise<void> {
+  const { boot, token } = placeOf(store);
+  const plain = await plainEntries(boot, token);
+  for (const version of await readdir(store)) {
+    if (/\.(?:old|new|conf)$/.test(version) || plain.has(version)) continue;
+    if (!(await exists(join(store, version, settingsFile)))) continue;
+    throw new SaveoopsError('unsupported', 'kernel-install has made no entry for an installed kernel', {
+      where: entriesOf(boot),
+      found: `no ${token}-${version}.conf with a line "linux"`,
+      wanted: 'the plain entry, from which the armed one is made',
+      hint: `kernel-install add ${version} /boot/vmlinuz-${version}`,
+    });
+  }
+}
+
+async function leave(store: string): Promise<void> {
+  const { boot, token } = placeOf(store);
+  for (const file of await entryFiles(boot)) {
+    const name = parseEntryName(file)?.name;
+    if (name !== undefined && isOurs(token, name)) await removeEntry(boot, file);
+  }
+  await removeStored(store, `${fallbackName(token)}.conf`);
+}
