@@ -4,23 +4,34 @@
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { serialLines } from '../../src/machine/serial-text.js';
 import { cache, digestOf, makeOnce } from '../harness/folders.js';
-import { debianImage, rootWords } from './image.js';
-import { DebianSystem } from './system.js';
+import { debianImage, rootWords, type DebianLoader } from './image.js';
+import { DebianSystem, unpack } from './system.js';
 
-const installing = `cd /root
-tar -xf /dev/disk/by-id/ata-QEMU_HARDDISK_package
-dpkg -i saveoops_*.deb || echo 'dpkg failed'
+/** Said when all went well. */
+const done = 'the system is armed';
+
+const throughExtlinux = `${unpack}dpkg -i saveoops_*.deb || echo 'dpkg failed'
 cat >>/etc/saveoops.yaml <<END
 boot-config: /boot/extlinux/extlinux.conf
 append: ${rootWords}
 save: boot
 END
 update-initramfs -u
-extlinux_default=$(grep -h ^DEFAULT /boot/saveoops/syslinux-saveoops.cfg)
-echo "boots: $extlinux_default"
+grep -q '^DEFAULT saveoops-6' /boot/saveoops/syslinux-saveoops.cfg && echo '${done}'
+systemctl poweroff
+`;
+
+/** Digests of all that boots, before the package is there; as orders for a test that compares. */
+export const bootFiles = `find /boot /etc/grub.d /etc/default ! -path '/boot/saveoops/2*' ! -path '/boot/saveoops' ! -name in-a-row -type f -print0 | sort -z | xargs -0 sha256sum`;
+
+const throughGrub = `${unpack}${bootFiles} >/root/boot-files
+dpkg -i saveoops_*.deb || echo 'dpkg failed'
+${bootFiles} | diff - /root/boot-files || echo 'the package has changed boot files'
+echo 'save: boot' >>/etc/saveoops.yaml
+saveoops update --enable grub && grep -q "'saveoops'" /boot/grub/grub.cfg && echo '${done}'
 systemctl poweroff
 `;
 
@@ -28,25 +39,17 @@ systemctl poweroff
  * The disk image, under .cache/debian; made once for each package: some minutes.
  * @param deb path of saveoops_VERSION_amd64.deb
  */
-export async function armedImage(deb: string): Promise<string> {
-  const base = await debianImage();
+export async function armedImage(deb: string, loader: DebianLoader = 'extlinux'): Promise<string> {
+  const base = await debianImage(loader);
+  const installing = loader === 'extlinux' ? throughExtlinux : throughGrub;
   const key = digestOf(basename(base), readFileSync(deb), installing);
   return await makeOnce(join(cache, 'debian', `armed-${key}.img`), async (image) => {
-    const system = new DebianSystem(base);
+    const system = new DebianSystem(base, loader);
     try {
-      const archive = `${system.image}.tar`;
-      execFileSync('tar', ['-cf', archive, '-C', dirname(deb), basename(deb)]);
-      const result = await system.boot({
-        orders: installing,
-        timeout: 1800,
-        extra: [
-          ...['-drive', `if=none,id=deb,format=raw,snapshot=on,file=${archive}`],
-          ...['-device', 'ide-hd,drive=deb,bus=ide.1,serial=package'],
-        ],
-      });
+      const result = await system.boot({ orders: installing, timeout: 3000, extra: system.bring([deb]) });
       const lines = serialLines(result.serial);
-      if (!lines.some((line) => line.startsWith('boots: DEFAULT saveoops-6'))) {
-        throw new Error(['failed: the hook has armed nothing', ...lines.slice(-60)].join('\n'));
+      if (!lines.includes(done)) {
+        throw new Error(['failed: the package has armed nothing', ...lines.slice(-60)].join('\n'));
       }
       execFileSync('cp', ['--sparse=always', '--reflink=auto', system.image, image]);
     } finally {

@@ -1,10 +1,20 @@
 /**
- * A disk with a minimal Debian 13 as its own packages install it: extlinux on an ext4 /boot, ext4 root, swap. The host
+ * A disk with a minimal Debian 13 as its own packages install it, with one of its boot loaders: ext4 root, swap, and for
+ * EXTLINUX and GRUB on BIOS an ext4 /boot; on UEFI the EFI system partition, and /boot in the root file system. The host
  * makes the file systems and unpacks the packages (no root rights, no loop device); a guest, Debian 12's kernel with
  * a busybox script, runs dpkg in a chroot. scripts/debian-packages.sh has fetched the packages.
  */
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -19,23 +29,39 @@ import { stockKernel } from '../harness/payloads.js';
 const MiB = 1 << 20;
 const sector = 512;
 
-/** Places in MiB. The gap in front holds the partition table. */
+export type DebianLoader = 'extlinux' | 'grub-pc' | 'grub-efi';
+
+/** Places in MiB; with grub-efi the first one is the EFI system partition. The gap in front holds the partition table. */
 export const partitions = {
   boot: { start: 1, size: 767, type: 0x83 },
   root: { start: 768, size: 2304, type: 0x83 },
   swap: { start: 3072, size: 1024, type: 0x82 },
 } as const;
-const diskSize = 4096 * MiB;
+/** Behind the last partition is room for a GPT's second table. */
+const diskSize = 4097 * MiB;
+
+/** Where /boot is. */
+export const bootPlace: Readonly<
+  Record<DebianLoader, { readonly partition: 'boot' | 'root'; readonly folder: string }>
+> = {
+  extlinux: { partition: 'boot', folder: '' },
+  'grub-pc': { partition: 'boot', folder: '' },
+  'grub-efi': { partition: 'root', folder: 'boot/' },
+};
 
 /** Fixed, so that the boot configuration can name them before they exist. */
 export const uuids = {
   boot: '5a5e0095-0000-4000-8000-00000000b007',
   root: '5a5e0095-0000-4000-8000-000000000007',
   swap: '5a5e0095-0000-4000-8000-0000000005a9',
+  /** Of a FAT, as blkid prints it. */
+  esp: '5A5E-0E5F',
 } as const;
 
+const consoleWords = 'console=tty0 console=ttyS0,115200';
+
 /** On the kernel's command line in every entry of the boot menu. */
-export const rootWords = `root=UUID=${uuids.root} ro console=tty0 console=ttyS0,115200`;
+export const rootWords = `root=UUID=${uuids.root} ro ${consoleWords}`;
 
 const run = (program: string, args: readonly string[]): string =>
   execFileSync(program, args, {
@@ -45,9 +71,9 @@ const run = (program: string, args: readonly string[]): string =>
   });
 
 /** Files of the system that no package has. */
-const configuration: Readonly<Record<string, string>> = {
+const configurationOf = (loader: DebianLoader): Readonly<Record<string, string>> => ({
   'etc/fstab': `UUID=${uuids.root} / ext4 errors=remount-ro 0 1
-UUID=${uuids.boot} /boot ext4 defaults 0 2
+${loader === 'grub-efi' ? `UUID=${uuids.esp} /boot/efi vfat umask=0077 0 1` : `UUID=${uuids.boot} /boot ext4 defaults 0 2`}
 UUID=${uuids.swap} none swap sw 0 0
 `,
   'etc/hostname': 'debian\n',
@@ -66,17 +92,57 @@ if [ -e $orders ] && mkdir /run/orders 2>/dev/null; then
 fi
 `,
   'usr/sbin/policy-rc.d': '#!/bin/sh\nexit 101\n',
+});
+
+const mountingBoot = (loader: DebianLoader): string =>
+  loader === 'grub-efi'
+    ? `mkdir -p /t/boot/efi
+mount -t vfat $(findfs UUID=${uuids.esp}) /t/boot/efi`
+    : `mount -t ext4 $(findfs UUID=${uuids.boot}) /t/boot`;
+
+/** In the chroot, $1 the disk: the loader as the installer sets it up. GRUB's menu waits a second only. */
+const installingLoader: Readonly<Record<DebianLoader, string>> = {
+  extlinux: `mkdir -p /boot/extlinux
+cp /usr/lib/syslinux/modules/bios/*.c32 /boot/extlinux/
+cat >/boot/extlinux/extlinux.conf <<CONF
+PROMPT 0
+TIMEOUT 30
+DEFAULT linux
+LABEL linux
+  LINUX /vmlinuz-$release
+  INITRD /initrd.img-$release
+  APPEND ${rootWords}
+LABEL kdump
+  LINUX /vmlinuz-$release
+  INITRD /initrd.img-$release
+  APPEND ${rootWords} crashkernel=256M
+CONF
+extlinux --install /boot/extlinux`,
+  'grub-pc': `grub-install $1
+set_up_grub`,
+  // No variables of firmware in this guest; what is started is the name for removable media.
+  'grub-efi': `grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --force-extra-removable
+set_up_grub`,
 };
 
+/** What udev would have made, by which GRUB names the root file system. */
+const settingUpGrub = `set_up_grub() {
+  mkdir -p /dev/disk/by-uuid
+  ln -sf $(findfs UUID=${uuids.root}) /dev/disk/by-uuid/${uuids.root}
+  sed -i 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="${consoleWords}"/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' /etc/default/grub
+  echo 'GRUB_TERMINAL="console serial"' >>/etc/default/grub
+  update-grub
+}`;
+
 /** What the preparing guest does; its marker lines tell the host how it went. */
-const preparing = `set -e
+const preparingBy = (loader: DebianLoader): string => `set -e
 trap 'echo "preparing ended with status $?"; poweroff -f' EXIT
 for module in $(cat /modules/order); do insmod /modules/$module.ko; done
 mkdir -p /t /packages
 # Which disk is sda is chance.
 root=$(findfs UUID=${uuids.root})
 mount -t ext4 $root /t
-mount -t ext4 $(findfs UUID=${uuids.boot}) /t/boot
+${mountingBoot(loader)}
 mount -t ext4 -o ro $(findfs LABEL=packages) /packages
 mkdir -p /t/packages /t/dev /t/proc /t/sys /t/run
 mount --bind /packages /t/packages
@@ -96,64 +162,60 @@ dpkg --force-depends --force-unsafe-io --install base-files_*.deb
 echo "step: unpack"
 dpkg --force-depends --force-unsafe-io --force-overwrite --unpack *.deb
 echo "step: configure"
-mkswap -q -U ${uuids.swap} "$1"
+mkswap -q -U ${uuids.swap} "\${1}3"
 # The kernel's hooks and a trigger would make the initramfs twice; once takes minutes.
 INITRD=No dpkg --force-unsafe-io --configure --pending
 release=$(ls /lib/modules)
 update-initramfs -c -k $release
 echo "step: boot loader"
 sed -i 's/^root:[^:]*:/root::/' /etc/shadow
-mkdir -p /boot/extlinux
-cp /usr/lib/syslinux/modules/bios/*.c32 /boot/extlinux/
-cat >/boot/extlinux/extlinux.conf <<CONF
-PROMPT 0
-TIMEOUT 30
-DEFAULT linux
-LABEL linux
-  LINUX /vmlinuz-$release
-  INITRD /initrd.img-$release
-  APPEND ${rootWords}
-LABEL kdump
-  LINUX /vmlinuz-$release
-  INITRD /initrd.img-$release
-  APPEND ${rootWords} crashkernel=256M
-CONF
-extlinux --install /boot/extlinux
+${settingUpGrub}
+${installingLoader[loader]}
 rm /usr/sbin/policy-rc.d
 END
-chroot /t bash /prepare \${root%2}3
+chroot /t bash /prepare \${root%2}
 rm /t/prepare
 umount /t/run /t/dev /t/sys /t/proc /t/packages
 rmdir /t/packages
-umount /t/boot
+umount /t/boot${loader === 'grub-efi' ? '/efi' : ''}
 umount /t
 echo 'the system is installed'
 `;
 
 /** The disk image, under .cache/debian, made once: some minutes. Throws an Error with the guest's last lines. */
-export async function debianImage(): Promise<string> {
-  const packages = join(cache, 'debian', 'packages');
-  const names = readdirSync(packages).sort();
-  const guest = await preparingGuest();
+export async function debianImage(loader: DebianLoader = 'extlinux'): Promise<string> {
+  const folders = ['packages', `packages-${loader}`].map((name) => join(cache, 'debian', name));
+  const packages = folders
+    .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
+    .sort((a, b) => (basename(a) < basename(b) ? -1 : 1));
+  const configuration = configurationOf(loader);
+  const guest = await preparingGuest(loader);
+  const names = packages.map((path) => basename(path));
   const key = digestOf(JSON.stringify([names, partitions, configuration, rootWords]), readFileSync(guest));
-  return await makeOnce(join(cache, 'debian', `system-${key}.img`), async (image) => {
+  return await makeOnce(join(cache, 'debian', `${loader}-${key}.img`), async (image) => {
     const work = await mkdtemp(join(tmpdir(), 'svo-'));
     try {
       const tree = join(work, 'root');
       await mkdir(tree);
       // base-files has the links from /bin to /usr/bin, which must be there before the rest.
-      const first = names.filter((name) => name.startsWith('base-files_'));
-      for (const name of [...first, ...names]) run('dpkg-deb', ['-x', join(packages, name), tree]);
+      const first = packages.filter((path) => basename(path).startsWith('base-files_'));
+      for (const path of [...first, ...packages]) run('dpkg-deb', ['-x', path, tree]);
       for (const [path, text] of Object.entries(configuration)) {
         mkdirSync(dirname(join(tree, path)), { recursive: true });
         writeFileSync(join(tree, path), text, { mode: path.startsWith('usr/sbin') ? 0o755 : 0o644 });
       }
       run('rm', ['-rf', join(tree, 'boot')]);
       mkdirSync(join(tree, 'boot'));
-      writePartitionTable(image);
-      // extlinux reads neither 64-bit block numbers nor checksums of metadata.
-      makeFileSystem(image, 'boot', ['-O', '^64bit,^metadata_csum']);
+      if (loader === 'grub-efi') makeEfiPartitions(image);
+      else {
+        writePartitionTable(image);
+        // extlinux reads neither 64-bit block numbers nor checksums of metadata.
+        makeFileSystem(image, 'boot', ['-O', '^64bit,^metadata_csum']);
+      }
       makeFileSystem(image, 'root', ['-d', tree]);
+      const together = join(work, 'packages');
+      await mkdir(together);
+      for (const path of packages) copyFileSync(path, join(together, basename(path)));
       const packed = join(work, 'packages.img');
       run('mke2fs', [
         '-q',
@@ -164,7 +226,7 @@ export async function debianImage(): Promise<string> {
         '-L',
         'packages',
         '-d',
-        packages,
+        together,
         packed,
         '1G',
       ]);
@@ -201,15 +263,19 @@ async function prepare(image: string, packages: string, guest: string, folder: s
   );
 }
 
-async function preparingGuest(): Promise<string> {
+async function preparingGuest(loader: DebianLoader): Promise<string> {
   const modules = new Map<string, GuestFile>();
-  for (const name of ['ahci', 'sd_mod', 'crc32c_generic', 'ext4']) {
+  const efi = loader === 'grub-efi' ? ['vfat', 'nls_cp437', 'nls_ascii'] : [];
+  for (const name of ['ahci', 'sd_mod', 'crc32c_generic', 'ext4', ...efi]) {
     for (const file of modulesOf('amd64', name)) modules.set(file.path, file);
   }
-  const order = join(cache, 'guests', 'debian-modules');
+  const order = join(cache, 'guests', `debian-modules-${loader}`);
   mkdirSync(dirname(order), { recursive: true });
   writeFileSync(order, [...modules.values()].map(({ path }) => basename(path, '.ko')).join('\n'));
-  return await guestInitramfs(preparing, [...modules.values(), { path: 'modules/order', source: order }]);
+  return await guestInitramfs(preparingBy(loader), [
+    ...modules.values(),
+    { path: 'modules/order', source: order },
+  ]);
 }
 
 /** Syslinux's MBR and three primary partitions, the first one active. */
@@ -227,6 +293,20 @@ function writePartitionTable(path: string): void {
   writeSync(file, mbr);
   closeSync(file);
   run('truncate', ['-s', String(diskSize), path]);
+}
+
+/** GPT: EFI system partition, root, swap. */
+function makeEfiPartitions(path: string): void {
+  run('truncate', ['-s', String(diskSize), path]);
+  const types = { boot: 'U', root: 'L', swap: 'S' } as const;
+  const lines = Object.entries(partitions).map(
+    ([name, { start, size }]) =>
+      `start=${start}MiB, size=${size}MiB, type=${types[name as keyof typeof types]}`,
+  );
+  execFileSync('/sbin/sfdisk', ['--quiet', path], { input: ['label: gpt', ...lines, ''].join('\n') });
+  const { start, size } = partitions.boot;
+  const place = ['--offset', String((start * MiB) / sector), path, String(size * 1024)];
+  run('mkfs.fat', ['-F', '32', '-i', uuids.esp.replace('-', ''), ...place]);
 }
 
 function makeFileSystem(image: string, name: 'boot' | 'root', options: readonly string[]): void {

@@ -4,6 +4,7 @@ import { printBlock } from '../harness/guest.js';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { armedImage } from './armed.js';
+import type { DebianLoader } from './image.js';
 
 /** Until systemd has nothing left to start: the boot counts as good, and its messages do not come between ours. */
 export const settled = 'systemctl is-system-running --wait >/dev/null\n';
@@ -29,9 +30,9 @@ export const reboot = 'systemctl reboot\n';
 export const crash = 'stty onlcr </dev/ttyS0\necho c >/proc/sysrq-trigger\n';
 
 /** scripts/test-debian.sh has built the package. */
-export async function installedDebian(): Promise<string> {
+export async function installedDebian(loader: DebianLoader = 'extlinux'): Promise<string> {
   const folder = join(cache, 'debian', 'package');
   const [deb] = readdirSync(folder).filter((name) => name.endsWith('.deb'));
   if (deb === undefined) throw new Error(`no package in ${folder}: npm run test:debian makes it`);
-  return await armedImage(join(folder, deb));
+  return await armedImage(join(folder, deb), loader);
 }

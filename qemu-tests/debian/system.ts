@@ -6,13 +6,13 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { runScenario, type Scenario, type ScenarioResult } from '../../src/machine/scenario.js';
 import type { Manifest } from '../../src/payload/manifest.js';
 import { withShutdownReasons } from '../harness/shutdown-events.js';
 import { markedBlocks } from '../../src/machine/recovered-log.js';
 import { blockBegins, blockEnds } from '../harness/guest.js';
-import { partitions } from './image.js';
+import { bootPlace, partitions, type DebianLoader } from './image.js';
 
 export interface DebianBoot {
   /** bash, as root, after the login. Default: nothing. */
@@ -45,6 +45,9 @@ export function block(run: DebianRun, name: string): readonly string[] {
   throw new Error([`failed: no whole block "${name}"`, run.serial.slice(-3000), run.reproduce].join('\n'));
 }
 
+/** Orders: the files of `DebianSystem.bring` are in /root. */
+export const unpack = 'cd /root\ntar -xf /dev/disk/by-id/ata-QEMU_HARDDISK_brought\n';
+
 /** Of the root shell on the serial port. */
 export const shellPrompt = /^root@debian:~# *$/;
 
@@ -60,7 +63,10 @@ export class DebianSystem {
   readonly image = join(this.folder, 'disk.img');
 
   /** @param image is copied */
-  constructor(image: string) {
+  constructor(
+    image: string,
+    private readonly loader: DebianLoader = 'extlinux',
+  ) {
     run('cp', ['--sparse=always', '--reflink=auto', image, this.image]);
   }
 
@@ -73,6 +79,7 @@ export class DebianSystem {
       runScenario({
         machine: {
           boot: { kind: 'disk', image: this.image, writable: true },
+          ...(this.loader === 'grub-efi' && { firmware: 'uefi' as const }),
           ...(options.memory !== undefined && { memory: options.memory }),
           ...(options.cpus !== undefined && { cpus: options.cpus }),
           extra: [
@@ -102,18 +109,30 @@ export class DebianSystem {
     return { ...result, reasons };
   }
 
-  /** Reads a file of the boot partition, by its path there. Throws when there is none. */
+  /** Options of QEMU for a disk with these files, which `unpack` takes from it. */
+  bring(files: readonly string[]): readonly string[] {
+    const archive = join(this.folder, 'brought.tar');
+    run('tar', ['-cf', archive, ...files.flatMap((file) => ['-C', dirname(file), basename(file)])]);
+    return [
+      ...['-drive', `if=none,id=brought,format=raw,snapshot=on,file=${archive}`],
+      ...['-device', 'ide-hd,drive=brought,bus=ide.1,serial=brought'],
+    ];
+  }
+
+  /** Reads a file of /boot, by its path there. Throws when there is none. */
   bootFile(path: string): Buffer {
     const out = join(this.folder, 'file');
     rmSync(out, { force: true });
-    this.debugfs(`dump /${path} ${out}`);
+    const { partition, folder } = bootPlace[this.loader];
+    this.debugfs(`dump /${folder}${path} ${out}`, { partition });
     return readFileSync(out);
   }
 
-  /** Copies a folder of the boot partition to the host and gives its name there. */
+  /** Copies a folder of /boot to the host and gives its name there. */
   bootFolder(path: string): string {
     const out = mkdtempSync(join(this.folder, 'copy-'));
-    this.debugfs(`rdump /${path} ${out}`);
+    const { partition, folder } = bootPlace[this.loader];
+    this.debugfs(`rdump /${folder}${path} ${out}`, { partition });
     return out;
   }
 

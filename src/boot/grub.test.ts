@@ -1,6 +1,6 @@
 /**
  * GRUB as a loader: `saveoops update --enable grub` on a machine with Debian's own grub-mkconfig. That GRUB then does what its
- * configuration says is not tested here.
+ * configuration says: qemu-tests/grub.lane.ts.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
