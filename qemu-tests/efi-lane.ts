@@ -31,7 +31,7 @@ export async function composedImage(
 }
 
 /** For composedImage(): it saves captures on the partition that it was started from. */
-export const saving = { save: 'boot', crashAppend: 'saveoops.hold=0' } as const;
+export const saving = { save: 'boot', crashAppend: 'saveoops.hold=0 saveoops.print=all' } as const;
 
 /** Panics once userspace has found the initrd. */
 export async function panickingGuest(): Promise<string> {

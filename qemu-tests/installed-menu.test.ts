@@ -36,7 +36,14 @@ async function bootInstalled(options: {
     await copyFile(vmlinuz, join(boot, kernel));
     await writeFile(join(loader, 'syslinux.cfg'), own);
     const args = ['--boot-config', join(loader, 'syslinux.cfg'), '--append', serialConsole, '--no-config'];
-    args.push('--save', 'boot', '--modules', dirname(dirname(vmlinuz)));
+    args.push(
+      '--save',
+      'boot',
+      '--crash-append',
+      'saveoops.print=all',
+      '--modules',
+      dirname(dirname(vmlinuz)),
+    );
     expect(runSaveoops(['update', '--boot', boot, ...args])).toMatchObject({ status: 0, stderr: '' });
     const config = await readFile(join(loader, 'syslinux.cfg'));
     const bytes = await readFile(join(boot, 'saveoops', version, 'saveoops.c32'));

@@ -97,9 +97,13 @@ function expectCapture(text: string, file: (name: string) => string): Capture {
   return capture;
 }
 
-/** dmesg.txt is, line by line, what the machine printed. */
-function expectPrinted(run: ScenarioResult, dmesg: string): void {
-  expect(dmesg.trimEnd().split('\n')).toEqual(captured(run, panic).trimEnd().split('\n'));
+/** The machine has printed the end of dmesg.txt, line by line, and of nothing longer than that said it was all. */
+function expectPrinted(run: ScenarioResult, dmesg: string, last = 200): void {
+  const lines = dmesg.trimEnd().split('\n');
+  expect(lines.length).toBeGreaterThan(200);
+  expect(captured(run, panic).trimEnd().split('\n')).toEqual(lines.slice(-last));
+  const told = serialLines(run.serial).filter((line) => /^saveoops: the last \d+ lines; /.test(line));
+  expect(told).toEqual(last === 200 ? ['saveoops: the last 200 lines; all are on the disk'] : []);
 }
 
 function logOfDump(dump: string): string {
@@ -115,7 +119,7 @@ test(
     const { primary } = await readManifest(dir);
     const others = [disk('ext4', 'other', 32), disk('swap', 'swap', 32)];
     const before = others.map((each) => each.sha256);
-    const run = await crash(dir, 'saveoops.save=boot', others, { writable: true });
+    const run = await crash(dir, 'saveoops.save=boot saveoops.print=all', others, { writable: true });
     check(run, () => {
       const { partition, list, file: fat } = bootFat(run, join(folder, 'boot'));
       const [name = '', ...rest] = list('saveoops');
@@ -123,7 +127,7 @@ test(
       expect(/^\d{8}T\d{6}Z-(.*)-[0-9a-f]{6}$/.exec(name)?.[1]).toBe(primary.release);
       const at = `saveoops/${name}`;
       expect(list(at)).toEqual(['capture.json', 'capture.log', 'dmesg.txt', 'vmcore']);
-      expectPrinted(run, host('cat', [fat(`${at}/dmesg.txt`)]));
+      expectPrinted(run, host('cat', [fat(`${at}/dmesg.txt`)]), Infinity);
       expect(logOfDump(fat(`${at}/vmcore`))).toContain(panic);
       const capture = expectCapture(host('cat', [fat(`${at}/capture.json`)]), (file) => fat(`${at}/${file}`));
       const uuid = host('blkid', ['-p', '-o', 'value', '-s', 'UUID', partition]).trim();

@@ -71,6 +71,10 @@ const constants: Readonly<Record<string, Constant>> = {
   },
   CHUNK_BYTES: { value: 8192, comment: 'of the log on a console, at a time' },
   CHUNK_SECONDS: { value: 60, comment: 'a chunk takes 55 at 1500 baud' },
+  PRINTED_LINES: {
+    value: 200,
+    comment: 'at the end of a log that is on a disk, too: saveoops.print=all prints all',
+  },
   EXCERPT_LINES: {
     value: 16,
     comment: 'of the log, that the summary repeats: with it they fit a screen of 25 lines',
