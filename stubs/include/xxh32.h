@@ -32,6 +32,19 @@ static inline u32 xxh_round(u32 lane, u32 word)
 	return xxh_rotl(lane + word * XXH_P2, 13) * XXH_P1;
 }
 
+struct xxh_lanes {
+	u32 a, b, c, d;
+};
+
+/* The next 16 bytes. */
+static inline __attribute__((always_inline)) void xxh_stripe(struct xxh_lanes *lane, const u8 *p)
+{
+	lane->a = xxh_round(lane->a, xxh_load(p));
+	lane->b = xxh_round(lane->b, xxh_load(p + 4));
+	lane->c = xxh_round(lane->c, xxh_load(p + 8));
+	lane->d = xxh_round(lane->d, xxh_load(p + 12));
+}
+
 /* In: size bytes at data. Out: their XXH32. */
 static u32 xxh32(const void *data, usize size)
 {
@@ -39,17 +52,18 @@ static u32 xxh32(const void *data, usize size)
 	u32 sum;
 
 	if (size >= 16) {
-		u32 a = XXH_P1 + XXH_P2, b = XXH_P2, c = 0, d = 0 - XXH_P1;
-		const u8 *last = end - 16;
+		struct xxh_lanes lane = { XXH_P1 + XXH_P2, XXH_P2, 0, 0 - XXH_P1 };
 
-		do {
-			a = xxh_round(a, xxh_load(p));
-			b = xxh_round(b, xxh_load(p + 4));
-			c = xxh_round(c, xxh_load(p + 8));
-			d = xxh_round(d, xxh_load(p + 12));
-			p += 16;
-		} while (p <= last);
-		sum = xxh_rotl(a, 1) + xxh_rotl(b, 7) + xxh_rotl(c, 12) + xxh_rotl(d, 18);
+		/* 16 instructions each: the three of a loop of one would count. */
+		for (; end - p >= 64; p += 64) {
+			xxh_stripe(&lane, p);
+			xxh_stripe(&lane, p + 16);
+			xxh_stripe(&lane, p + 32);
+			xxh_stripe(&lane, p + 48);
+		}
+		for (; end - p >= 16; p += 16)
+			xxh_stripe(&lane, p);
+		sum = xxh_rotl(lane.a, 1) + xxh_rotl(lane.b, 7) + xxh_rotl(lane.c, 12) + xxh_rotl(lane.d, 18);
 	} else {
 		sum = XXH_P5;
 	}
