@@ -9,7 +9,7 @@
  * was built with.
  */
 import { constants } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, statfs } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256Hex } from '../bytes/digests.js';
 import { SaveoopsError } from '../errors.js';
@@ -53,9 +53,22 @@ export async function fitOf(
   return embedded === (await digest('initrd')) ? 'all' : 'kernel';
 }
 
-/** SHA-256 of a file, hex. Throws `file`. */
+/** Of files that this process has digested: by path, and by what changes with every write. */
+const digested = new Map<string, string>();
+
+/**
+ * SHA-256 of a file, hex. An update asks three times for each kernel and initramfs in /boot: what has not changed since is not
+ * read again. Throws `file`.
+ */
 export async function digestFile(path: string): Promise<string> {
-  return sha256Hex(await readInput(path, 'a file that payloads are made of'));
+  const version = await stat(path, { bigint: true }).catch(() => undefined);
+  const key =
+    version && [path, version.dev, version.ino, version.size, version.mtimeNs, version.ctimeNs].join();
+  const known = key === undefined ? undefined : digested.get(key);
+  if (known !== undefined) return known;
+  const found = sha256Hex(await readInput(path, 'a file that payloads are made of'));
+  if (key !== undefined) digested.set(key, found);
+  return found;
 }
 
 export interface NewFile {

@@ -211,17 +211,13 @@ async function fitting(
   return { kernel, armed: undefined, previous: now === 'nothing' ? older : version };
 }
 
-/** Digests of the files in /boot, each taken once at most. */
+/** Digests of the files in /boot. */
 function digests(
   boot: string,
   { kernel, initrd }: InstalledKernel,
 ): (role: 'kernel' | 'initrd') => Promise<string | undefined> {
-  const taken = new Map<string, Promise<string>>();
   return async (role) => {
     const name = role === 'kernel' ? kernel : initrd;
-    if (name === undefined) return undefined;
-    const known = taken.get(name) ?? digestFile(join(boot, name));
-    taken.set(name, known);
-    return await known;
+    return name === undefined ? undefined : await digestFile(join(boot, name));
   };
 }
