@@ -87,6 +87,16 @@ function compile() {
   if (!complete) rmSync(buildInfo, { force: true });
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   if (!existsSync(tsc)) throw new BuildError('TypeScript is not installed: run `npm ci`');
+  // As in scripts/setup.sh: a checkout of another commit may need other packages.
+  const installed = join(root, 'node_modules', '.package-lock.json');
+  if (!existsSync(installed) || modified(installed) < modified(join(root, 'package-lock.json'))) {
+    const run = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: root,
+      stdio: 'inherit',
+    });
+    if (run.status !== 0) throw new BuildError('npm ci failed');
+    utimesSync(installed, new Date(), new Date());
+  }
   const started = new Date();
   const run = spawnSync(process.execPath, [tsc, '--incremental', '--tsBuildInfoFile', buildInfo], {
     cwd: root,

@@ -42,6 +42,7 @@ for lane in "${lanes[@]}"; do
       run lint node node_modules/eslint/bin/eslint.js .
       run scripts bash scripts/check-shell.sh
       run links node scripts/check-links.mjs
+      run api node scripts/api-docs.mjs --check
       ;;
     unit) run unit jest unit 2 dist/src ;;
     # One more than there are processors to count on: machines wait, too, for watchdogs and reboots.

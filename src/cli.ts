@@ -10,7 +10,7 @@ import {
   type CommandSpec,
   type UpdateLoader,
 } from './commands/options.js';
-import type { TestLoader } from './commands/test.js';
+import type { TestLoader } from './library/test-payload.js';
 import type { Firmware } from './machine/qemu-command.js';
 import type { ComposeOptions } from './compose/compose-options.js';
 import { parseMachineMemory } from './config/parse-size.js';

@@ -1,73 +1,44 @@
 /** `saveoops build`: composes the files of a payload, and writes them to a folder. */
 import { join } from 'node:path';
-import type { Capture } from '../compose/capture-initramfs.js';
-import { composeFiles } from '../compose/compose-files.js';
-import type { ComposeOptions } from '../compose/compose-options.js';
 import { unarmingMemoryWord } from '../config/memory-words.js';
-import { imageFiles, payloadFile } from '../compose/payload-files.js';
-import { makeFolder, writeTogether } from '../host/files.js';
-import type { Payload } from '../payload/build-payload.js';
+import type { RunOptions } from '../host/task.js';
+import { build, type BuildRequest, type BuildResult } from '../library/build.js';
 import { forJson } from '../safe-text.js';
 
-export interface BuildOptions extends ComposeOptions {
-  readonly out: string;
+export interface BuildOptions extends BuildRequest {
   readonly json: boolean;
 }
 
-export interface BuildIo {
+export interface BuildIo extends RunOptions {
   readonly out: (text: string) => void;
 }
 
 const MiB = 1 << 20;
 
 /** Throws every kind of SaveoopsError; nothing is written unless the whole payload was built. */
-export async function runBuild(options: BuildOptions, io: BuildIo): Promise<void> {
-  const { payload, files, capture } = await composeFiles(options);
-  await makeFolder(options.out);
-  await writeTogether(options.out, files);
-  report(
-    options,
-    payload,
-    capture,
-    files.map((file) => file.name),
-    io,
-  );
+export async function runBuild({ json, ...request }: BuildOptions, io: BuildIo): Promise<void> {
+  const result = await build(request, io);
+  io.out(json ? `${forJson(result)}\n` : render(request, result));
 }
 
-function report(
-  options: BuildOptions,
-  payload: Payload,
-  { modules }: Capture,
-  files: readonly string[],
-  io: BuildIo,
-): void {
-  const { manifest, com32, image } = payload;
-  const size = options.format === 'com32' ? com32.size : image.bytes.length;
-  if (options.json) {
-    const result = {
-      out: options.out,
-      files,
-      size,
-      reserved: manifest.memory.size,
-      memory: manifest.memory.parts,
-      modules: modules ?? null,
-      primary: manifest.primary.release,
-      crash: manifest.crash.release,
-    };
-    io.out(`${forJson(result)}\n`);
-    return;
-  }
+function render({ append = '', crashInitrd }: BuildRequest, result: BuildResult): string {
+  const { out, dryRun, payload, modules } = result;
   const mib = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`.padStart(10);
-  const main = imageFiles[options.format] ?? payloadFile;
-  io.out(`Linux ${manifest.primary.release} armed, crash kernel ${manifest.crash.release}\n`);
-  io.out(`${mib(size)}  ${join(options.out, main)}\n`);
-  io.out(`${mib(manifest.memory.size)}  RAM reserved for the crash kernel:\n`);
-  for (const part of manifest.memory.parts) io.out(`${mib(part.bytes)}    ${part.what}\n`);
-  if (modules !== undefined) io.out(`${modules.count} kernel modules from ${modules.folder}\n`);
-  else if (options.crashInitrd === undefined) {
-    io.out('No kernel modules of the crash kernel found: the capture prints the log and reaches no disk\n');
-  }
-  const word = unarmingMemoryWord(options.append);
-  if (word !== undefined) io.out(`With ${word} in --append the kernel will boot unarmed (E12)\n`);
-  io.out(`Prove it: saveoops test ${options.out}\n`);
+  const word = unarmingMemoryWord(append);
+  const lines = [
+    `Linux ${result.primary} armed, crash kernel ${result.crash}`,
+    `${mib(result.size)}  ${join(out, payload)}`,
+    `${mib(result.reserved)}  RAM reserved for the crash kernel:`,
+    ...result.memory.map(({ bytes, what }) => `${mib(bytes)}    ${what}`),
+    ...(modules !== null
+      ? [`${modules.count} kernel modules from ${modules.folder}`]
+      : crashInitrd === undefined
+        ? ['No kernel modules of the crash kernel found: the capture prints the log and reaches no disk']
+        : []),
+    ...(word === undefined ? [] : [`With ${word} in --append the kernel will boot unarmed (E12)`]),
+    dryRun
+      ? `Nothing was written; without --dry-run: ${result.files.join(', ')}`
+      : `Prove it: saveoops test ${out}`,
+  ];
+  return `${lines.join('\n')}\n`;
 }

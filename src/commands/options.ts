@@ -1,7 +1,7 @@
 /** Every option of every command, once: yargs, --help and the commands' types come from this table. */
 import type { OptionSpec } from '../config/option-spec.js';
 import { dumpLevels } from '../capture-initramfs/save-words.js';
-import { plainEntry } from '../capture-initramfs/in-a-row.js';
+import { composeDefaults } from '../compose/compose-options.js';
 import { buildFormats } from '../compose/payload-files.js';
 import { efiLoaders } from '../image/efi-loaders.js';
 
@@ -83,7 +83,7 @@ const namedSpecs = {
       dump: {
         type: 'string',
         choices: dumpLevels,
-        default: 'none',
+        default: composeDefaults.dump,
         describe: "what is saved of the dead kernel's memory beside its log",
       },
       'dump-key': {
@@ -92,18 +92,18 @@ const namedSpecs = {
       },
       keep: {
         type: 'number',
-        default: 0,
+        default: composeDefaults.keep,
         describe: 'captures to keep, 1 to 999: older ones are removed when a new one is saved (0: all)',
       },
       'max-captures-in-a-row': {
         type: 'number',
-        default: 3,
+        default: composeDefaults.maxCapturesInARow,
         describe:
           'after so many captures without a good boot between them the fallback entry boots once (0: never)',
       },
       'fallback-entry': {
         type: 'string',
-        default: plainEntry,
+        default: composeDefaults.fallbackEntry,
         describe: 'label of the boot entry that boots then, for example that of a previous kernel',
       },
       'capture-tools': {
@@ -130,7 +130,7 @@ const namedSpecs = {
       format: {
         type: 'string',
         choices: buildFormats,
-        default: 'com32',
+        default: composeDefaults.format,
         describe:
           'com32: payload and configuration; bzimage: the composed image alone, for other loaders; efi: the same, named for firmware',
       },

@@ -7,16 +7,15 @@ import { gzipSync } from 'node:zlib';
 import { fileError, withTemporaryFolder, writeAtomic } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import { generator } from '../host/version.js';
+import type { Capture } from '../library/read-capture.js';
 import { makeBundle, type Bundle } from '../report/bundle.js';
 import { bytes } from '../report/duration.js';
-import type { ReportInput } from '../report/report-input.js';
 import { forTerminal } from '../safe-text.js';
 
 export interface BundleRequest {
   /** The tar archive to write; compressed when its name ends with .gz or .tgz. */
   readonly file: string;
   readonly redact: boolean;
-  readonly captureJson: string | undefined;
 }
 
 /**
@@ -24,12 +23,12 @@ export interface BundleRequest {
  * Throws `file`, `tool`.
  */
 export async function writeBundle(
-  input: ReportInput,
-  { file, redact, captureJson }: BundleRequest,
+  capture: Capture,
+  { file, redact }: BundleRequest,
   io: { readonly out: (text: string) => void },
 ): Promise<boolean> {
-  const bundle = makeBundle(input, {
-    captureJson,
+  const bundle = makeBundle(capture, {
+    captureJson: capture.captureJson,
     versions: { saveoops: generator, node: process.version },
     redactHosts: redact ? [hostname()] : undefined,
   });

@@ -6,7 +6,8 @@ import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../host/files.js';
 import { sampleManifest } from '../testkit/sample-manifest.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
-import { runTest, type TestOptions, type TestResult } from './test.js';
+import type { TestResult } from '../library/test-payload.js';
+import { runTest, type TestOptions } from './test.js';
 
 const minutes = 120_000;
 
@@ -26,10 +27,7 @@ async function withFolder(append: string, use: (dir: string) => Promise<void>): 
 
 async function runJson(options: TestOptions): Promise<{ code: number; result: TestResult }> {
   let printed = '';
-  const code = await runTest(
-    { ...options, json: true },
-    { out: (text) => void (printed += text), progress: () => undefined },
-  );
+  const code = await runTest({ ...options, json: true }, { out: (text) => void (printed += text) });
   return { code, result: JSON.parse(printed) as TestResult };
 }
 

@@ -1,313 +1,39 @@
-/**
- * `saveoops test DIR`: boots a payload in QEMU, makes the primary kernel panic, and says whether its log came back.
- * The proof is made on a copy of DIR's files on a disk image of its own; DIR is only read.
- */
-import { randomBytes } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { SaveoopsError } from '../errors.js';
-import { makeFolder, readInput, withTemporaryFolder } from '../host/files.js';
-import { unattendedConfig, type BootEntry } from '../image/boot-config.js';
-import { payloadFile } from '../compose/payload-files.js';
-import { makeDiskImage } from '../image/disk-image.js';
-import { loaderNeeds, makeEfiDisk, type KernelBoot } from '../image/efi-disk.js';
-import type { EfiLoader } from '../image/efi-loaders.js';
-import { readManifest, readPayloadFolder, withConfig, type PayloadFolder } from '../image/payload-folder.js';
-import { machineNeeds, requireOnHost, uefiMachineNeeds } from '../image/requirements.js';
-import { injectPanic, type PanicInjection } from '../machine/inject-panic.js';
-import { functionAddress, readKernelSymbols, requireFunction } from '../machine/kernel-functions.js';
-import { bootPrompt, captureEnds, judgeCapture, outcomeExitCode, type Outcome } from '../machine/outcome.js';
+/** `saveoops test DIR`: boots a payload in QEMU, makes the primary kernel panic, and says whether its log came back. */
 import { shellWord } from '../host/shell-word.js';
-import type { Firmware, MachineSpec } from '../machine/qemu-command.js';
-import { runScenario } from '../machine/scenario.js';
-import { takeApart } from '../payload/take-apart.js';
+import type { RunOptions } from '../host/task.js';
+import { testDefaults, testPayload, type TestRequest, type TestResult } from '../library/test-payload.js';
+import { outcomeExitCode } from '../machine/outcome.js';
 import { forJson } from '../safe-text.js';
 
-export interface TestOptions {
-  /** Folder that `saveoops build` wrote. */
-  readonly dir: string;
-  /** `mount`: the panic of a missing root. Else the kernel function at whose entry panic() is called. */
-  readonly panic?: string | undefined;
-  readonly nokaslr?: boolean | undefined;
-  readonly cpus?: number | undefined;
-  /** Default: BIOS; UEFI with another loader than Syslinux. */
-  readonly firmware?: Firmware | undefined;
-  /** Default: Syslinux. */
-  readonly loader?: TestLoader | undefined;
-  /** MiB. */
-  readonly memory?: number | undefined;
-  /** Wall-clock seconds for the run in QEMU. */
-  readonly timeout?: number | undefined;
+export interface TestOptions extends TestRequest {
   readonly json?: boolean | undefined;
-  /** Folder for the disk image, its configuration and all logs. */
-  readonly keep?: string | undefined;
 }
 
-/** What can boot the payload. */
-export type TestLoader = 'syslinux' | EfiLoader;
-
-export const testDefaults = { panic: 'mount', cpus: 1, memory: 1024, timeout: 240 } as const;
-
-/** Where the command writes: the result, and what is going on meanwhile. cli.ts gives stdout and stderr. */
-export interface TestIo {
+/** Where the command writes the result; cli.ts gives standard output. */
+export interface TestIo extends RunOptions {
   readonly out: (text: string) => void;
-  readonly progress: (text: string) => void;
 }
 
-/** What `--json` prints. */
-export interface TestResult {
-  readonly outcome: Outcome['outcome'];
-  /** The `--panic` of the run. */
-  readonly panic: string;
-  /** What the recovered log had to contain. */
-  readonly message: string;
-  /** The recovered log, or null. */
-  readonly recovered: string | null;
-  readonly reproduce: string;
-  readonly seconds: number;
-  readonly reason: string;
-  /** Folder with the logs and the files that `reproduce` names, or null when it is gone. */
-  readonly kept: string | null;
-  /** Null after a pass. The end of what each kernel put on the serial port: at most 200 lines of 500 characters. */
-  readonly serial: {
-    /** Firmware, boot loader, primary kernel, crash stub. */
-    readonly primary: readonly string[];
-    /** The crash kernel, without the recovered log. Empty when it was not started. */
-    readonly crash: readonly string[];
-  } | null;
+/** Runs one test and gives the exit code: 0 passed, 1 failed, 2 lost. Throws what the inputs or the host deserve. */
+export async function runTest({ json, ...request }: TestOptions, io: TestIo): Promise<number> {
+  const result = await testPayload(request, io);
+  io.out(json === true ? `${forJson(result)}\n` : render(request, result));
+  return outcomeExitCode[result.outcome];
 }
 
-/** Bounds of TestResult.serial. */
-const serialEnd = { lines: 200, characters: 500 } as const;
-
-/** Labels that `saveoops build` writes: the armed boot, and the one that panics on purpose. */
-const armedLabel = 'saveoops';
-const testLabel = 'saveoops-test';
-const mountMessage = 'VFS: Unable to mount root fs';
-
-/**
- * Runs one test and gives the exit code: 0 passed, 1 failed, 2 lost. Throws what the inputs or the host deserve.
- */
-export async function runTest(given: TestOptions, io: TestIo): Promise<number> {
-  const efiLoader = given.loader === 'syslinux' ? undefined : given.loader;
-  const options: TestOptions = efiLoader === undefined ? given : { ...given, firmware: 'uefi' };
-  const panic = options.panic ?? testDefaults.panic;
-  checkOptions(options, panic);
-  await requireOnHost([
-    ...machineNeeds,
-    ...(options.firmware === 'uefi' ? uefiMachineNeeds : []),
-    ...(efiLoader === undefined ? [] : loaderNeeds(efiLoader)),
-  ]);
-  const payload = await readPayloadFolder(options.dir);
-  const message = panic === 'mount' ? mountMessage : `Saveoops test ${randomBytes(6).toString('hex')}`;
-  const injection = panic === 'mount' ? undefined : await prepareInjection(options, panic, message);
-
-  const result = await inFolder(options.keep, async (folder) => {
-    io.progress(`Making a disk image of ${options.dir}\n`);
-    const image = await makeTestImage(payload, panic, options, folder);
-    io.progress(`Booting it in QEMU, at most ${options.timeout ?? testDefaults.timeout} seconds\n`);
-    const outcome = await runInQemu(image, options, injection, message, folder);
-    if (outcome.recovered !== undefined) {
-      await writeFile(join(folder, 'recovered.log'), outcome.recovered.text);
-    }
-    return outcome;
-  });
-  io.out(options.json === true ? json(panic, message, result) : report(options, panic, message, result));
-  return outcomeExitCode[result.outcome.outcome];
-}
-
-function checkOptions(options: TestOptions, panic: string): void {
-  const refuse = (option: string, found: string, wanted: string): never => {
-    throw new SaveoopsError('usage', `bad ${option}`, { where: option, found, wanted });
-  };
-  if (!/^[A-Za-z_][\w.]*$/.test(panic))
-    refuse('--panic', JSON.stringify(panic), 'mount, or a kernel function');
-  for (const [option, value, least, most] of [
-    ['--cpus', options.cpus, 1, 255],
-    ['--memory', options.memory, 128, 1 << 20],
-    ['--timeout', options.timeout, 1, 86_400],
-  ] as const) {
-    if (value !== undefined && !(Number.isInteger(value) && value >= least && value <= most)) {
-      refuse(option, String(value), `a whole number from ${least} to ${most}`);
-    }
-  }
-}
-
-/** What injectPanic needs, read before the machine starts: a wrong function name must not cost a boot. */
-async function prepareInjection(
-  options: TestOptions,
-  functionName: string,
-  message: string,
-): Promise<PanicInjection> {
-  const manifest = await readManifest(options.dir);
-  const kallsyms = await readKernelSymbols(join(options.dir, manifest.primary.kernelFile));
-  requireFunction(kallsyms, functionName);
-  requireFunction(kallsyms, 'panic');
-  return {
-    functionName,
-    message,
-    linkAddressOf: (name) => functionAddress(kallsyms, name),
-    kaslr: knowsOffset(options) ? { kind: 'known', offset: 0n } : { kind: 'payload', debug: manifest.debug },
-    timeoutMs: (options.timeout ?? testDefaults.timeout) * 1000,
-  };
-}
-
-/** Under UEFI the entry stub lies where firmware has room, so that the debugger cannot follow it: no KASLR then. */
-function knowsOffset({ firmware }: TestOptions): boolean {
-  return firmware === 'uefi';
-}
-
-async function makeTestImage(
-  payload: PayloadFolder,
-  panic: string,
-  options: TestOptions,
-  folder: string,
-): Promise<string> {
-  const label = panic === 'mount' ? testLabel : armedLabel;
-  const entry = payload.config.entries.find((each) => each.label === label);
-  if (entry === undefined) {
-    throw new SaveoopsError('format', `syslinux.cfg has no label ${label}`, {
-      where: join(payload.folder, 'syslinux.cfg'),
-      found: `labels: ${payload.config.entries.map((each) => each.label).join(', ') || 'none'}`,
-      wanted: `the label ${label} that saveoops build writes`,
-      hint: 'build the payload again',
-    });
-  }
-  const random = options.nokaslr !== true && (panic === 'mount' || !knowsOffset(options));
-  const extra = `console=ttyS0,115200${random ? '' : ' nokaslr'}`;
-  const image = join(folder, 'disk.img');
-  const { loader = 'syslinux' } = options;
-  if (loader === 'syslinux') {
-    const config = unattendedConfig(payload.configText, label, extra);
-    await makeDiskImage(await withConfig(payload.files, config, folder), image);
-  } else {
-    await makeEfiDisk(loader, await kernelBoot(payload, entry, extra, folder), image, folder);
-  }
-  return image;
-}
-
-/** What another loader is given in place of the payload: the composed image and the initrds, in files of their own. */
-async function kernelBoot(
-  payload: PayloadFolder,
-  entry: BootEntry,
-  extra: string,
-  folder: string,
-): Promise<KernelBoot> {
-  const path = join(payload.folder, payloadFile);
-  const { composed, initrds } = takeApart(await readInput(path, 'a payload'), path);
-  const write = async (name: string, bytes: Uint8Array): Promise<string> => {
-    const file = join(folder, name);
-    await writeFile(file, bytes);
-    return file;
-  };
-  const embedded = await Promise.all(
-    initrds.map(({ bytes }, index) => write(`embedded-initrd-${index}`, bytes)),
-  );
-  return {
-    image: await write('saveoops.efi', composed),
-    initrds: [...embedded, ...entry.initrds.map((name) => join(payload.folder, name))],
-    commandLine: [entry.append, extra].filter((words) => words !== '').join(' '),
-  };
-}
-
-async function runInQemu(
-  image: string,
-  options: TestOptions,
-  injection: PanicInjection | undefined,
-  message: string,
-  folder: string,
-): Promise<Outcome> {
-  const machine: MachineSpec = {
-    boot: { kind: 'disk', image },
-    firmware: options.firmware,
-    cpus: options.cpus ?? testDefaults.cpus,
-    memory: options.memory ?? testDefaults.memory,
-  };
-  const run = await runScenario({
-    machine,
-    folder,
-    timeout: options.timeout ?? testDefaults.timeout,
-    // The end marker settles the run: what follows is the crash kernel's pause before it resets the machine.
-    endAt: captureEnds,
-    endAtPrompt: [bootPrompt.pattern],
-    ...(injection && {
-      debug: async (gdb): Promise<void> => {
-        await injectPanic(gdb, injection);
-      },
-    }),
-  });
-  return judgeCapture(run, message);
-}
-
-interface KeptOutcome {
-  readonly outcome: Outcome;
-  readonly kept: string | undefined;
-}
-
-/**
- * Runs in `keep`, or in a temporary folder that goes away after a pass; after anything else it is evidence and
- * stays, under a name that says so.
- */
-async function inFolder(
-  keep: string | undefined,
-  use: (folder: string) => Promise<Outcome>,
-): Promise<KeptOutcome> {
-  if (keep !== undefined) {
-    const folder = resolve(keep);
-    await makeFolder(folder, 'a folder for the logs');
-    return { outcome: await use(folder), kept: folder };
-  }
-  return await withTemporaryFolder(async (folder) => {
-    const outcome = await use(folder);
-    if (outcome.outcome === 'passed') return { outcome, kept: undefined };
-    const kept = join(tmpdir(), `saveoops-evidence-${randomBytes(4).toString('hex')}`);
-    await rm(kept, { recursive: true, force: true });
-    await rename(folder, kept);
-    await mkdir(folder); // withTemporaryFolder removes it.
-    return { outcome: { ...outcome, reproduce: outcome.reproduce.replaceAll(folder, kept) }, kept };
-  });
-}
-
-function json(panic: string, message: string, { outcome, kept }: KeptOutcome): string {
-  const result: TestResult = {
-    outcome: outcome.outcome,
-    panic,
-    message,
-    recovered: outcome.recovered?.text ?? null,
-    reproduce: outcome.reproduce,
-    seconds: Math.round(outcome.seconds * 10) / 10,
-    reason: outcome.reason,
-    kept: kept ?? null,
-    serial:
-      outcome.outcome === 'passed'
-        ? null
-        : { primary: endOf(outcome.parts.primary), crash: endOf(outcome.parts.crash) },
-  };
-  return `${forJson(result)}\n`;
-}
-
-function endOf(lines: readonly string[]): readonly string[] {
-  return lines.slice(-serialEnd.lines).map((line) => line.slice(0, serialEnd.characters));
-}
-
-function report(
-  options: TestOptions,
-  panic: string,
-  message: string,
-  { outcome, kept }: KeptOutcome,
-): string {
+function render(options: TestRequest, result: TestResult): string {
+  const { outcome, panic, message, recovered, kept } = result;
   const lines: string[] = [];
-  if (outcome.outcome === 'passed') {
-    const log = (outcome.recovered?.text ?? '').trimEnd().split('\n');
+  if (outcome === 'passed') {
+    const log = (recovered ?? '').trimEnd().split('\n');
     const at = log.findIndex((line) => line.includes(message));
     lines.push(`Recovered: ${log.length} lines of the dead kernel's log; the panic:`);
     lines.push(...log.slice(at, at + 12).map((line) => `  ${line}`));
   } else {
-    lines.push('Last lines on the serial port:', ...outcome.lastLines.map((line) => `  ${line}`));
+    lines.push('Last lines on the serial port:', ...result.lastLines.map((line) => `  ${line}`));
   }
-  if (kept !== undefined) {
-    lines.push(`Logs: ${kept}`, 'The same machine again:', `  ${outcome.reproduce}`);
+  if (kept !== null) {
+    lines.push(`Logs: ${kept}`, 'The same machine again:', `  ${result.reproduce}`);
   } else {
     lines.push('The disk image is gone; --keep FOLDER keeps it, the logs and a QEMU command line for it.');
   }
@@ -323,6 +49,6 @@ function report(
     }
     lines.push('The panic was injected through the debugger port; with it again:', `  ${words.join(' ')}`);
   }
-  lines.push(`${outcome.outcome} after ${outcome.seconds.toFixed(1)} s: ${outcome.reason}`);
+  lines.push(`${outcome} after ${result.seconds.toFixed(1)} s: ${result.reason}`);
   return lines.join('\n') + '\n';
 }

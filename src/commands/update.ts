@@ -27,7 +27,7 @@ import { reusePayload } from '../compose/reuse-payload.js';
 import { renderError, SaveoopsError } from '../errors.js';
 import { makeFolder } from '../host/files.js';
 import { generator } from '../host/version.js';
-import { verifyPayload } from './inspect.js';
+import { verifyPayload } from '../library/inspect.js';
 import { updateLoaders, type UpdateLoader } from './options.js';
 
 export interface UpdateOptions {

@@ -7,6 +7,7 @@ import { armedAppend, checkAppend, renderSyslinuxConfig } from '../config/syslin
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { permissionsOf, readInput, type NewFile } from '../host/files.js';
 import { signImage } from '../host/sign-image.js';
+import { step } from '../host/task.js';
 import { generator } from '../host/version.js';
 import { efiConfig } from '../image/boot-config.js';
 import { loadKernel, type Kernel } from '../kernel/load-kernel.js';
@@ -50,9 +51,11 @@ export async function composeFiles(options: ComposeOptions): Promise<{
   readonly capture: Capture;
 }> {
   const { crashSize } = checkComposeOptions(options);
+  step('Reading the kernels');
   const kernels = await readKernels(options);
   const { kernel, crashKernel, release } = kernels;
   const crashAppend = crashCommandLine(options);
+  step('Decompressing the kernel, packing the capture initramfs');
   // A host tool decompresses the kernel; all that this process can do meanwhile is started with it.
   const [loaded, stubs, read, initrds] = await Promise.all([
     loadKernel(kernel.bytes, kernel.name),
@@ -61,6 +64,7 @@ export async function composeFiles(options: ComposeOptions): Promise<{
     readInitrds(options.initrd, [kernels.names.kernel, kernels.names.crashKernel]),
   ]);
   const capture = await withPrimaryFont(read, options, loaded);
+  step('Arming the kernel');
   const payload = await buildPayload({
     generator,
     kernel,

@@ -1,5 +1,5 @@
 /** Options of `build` and `update` that decide what is in a payload, and what is wrong with them before a file is read. */
-import { checkRowOptions, type RowOptions } from '../capture-initramfs/in-a-row.js';
+import { checkRowOptions, plainEntry, type RowOptions } from '../capture-initramfs/in-a-row.js';
 import { checkSaveOptions, type SaveOptions } from '../capture-initramfs/save-words.js';
 import { parseCrashSize } from '../config/parse-size.js';
 import { checkAppend, oopsPanicWord } from '../config/syslinux-config.js';
@@ -34,6 +34,33 @@ export interface ComposeOptions extends SaveOptions, RowOptions {
   readonly signCert: string | undefined;
   readonly format: BuildFormat;
 }
+
+/** What is not said. Of a machine's memory and devices these take the least. */
+export const composeDefaults: Omit<ComposeOptions, 'kernel'> = {
+  initrd: [],
+  initrdBeside: false,
+  append: '',
+  oopsPanic: false,
+  crashKernel: undefined,
+  crashInitrd: undefined,
+  crashAppend: '',
+  crashSize: undefined,
+  resetVga: false,
+  resetPic: false,
+  afterReset: false,
+  save: undefined,
+  dump: 'none',
+  dumpKey: undefined,
+  keep: 0,
+  maxCapturesInARow: 3,
+  fallbackEntry: plainEntry,
+  captureTools: undefined,
+  modules: undefined,
+  captureModule: [],
+  signKey: undefined,
+  signCert: undefined,
+  format: 'com32',
+};
 
 /**
  * Every check of options that needs no file, in one place. Gives --crash-size in bytes; undefined: the size is computed.

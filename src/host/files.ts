@@ -3,12 +3,14 @@ import { constants } from 'node:fs';
 import { lstat, mkdir, open, rename, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { SaveoopsError } from '../errors.js';
+import { abortSignal } from './task.js';
 import { withTemporaryNames } from './temporary-files.js';
 
 export { isTemporaryName, withTemporaryFolder } from './temporary-files.js';
 
 /** Reads a whole regular file. Throws `file`, for one that another program is writing, too. */
 export async function readInput(path: string, wanted: string): Promise<Uint8Array> {
+  abortSignal()?.throwIfAborted();
   try {
     // Without O_NONBLOCK a named pipe would keep us here.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -114,6 +116,8 @@ export async function writeTogether(folder: string, files: readonly NewFile[]): 
           }
         }),
       );
+      // From here on it is done to the end.
+      abortSignal()?.throwIfAborted();
       for (const [index, file] of files.entries()) {
         current = path(file);
         await rename(temporary[index] ?? '', current);

@@ -4,6 +4,7 @@
  */
 import { execa, ExecaError } from 'execa';
 import { SaveoopsError } from '../errors.js';
+import { abortSignal, toolEnded } from './task.js';
 
 /** Debian package of each tool that Saveoops calls, for the hint when it is missing. */
 const packageOf: Readonly<Record<string, string>> = {
@@ -50,6 +51,8 @@ const largestOutput = 1 << 30;
 
 /** Runs `tool args...` and gives its standard output. Throws `tool`, or `format` for endless output. */
 export async function runTool(tool: string, args: readonly string[], run: ToolRun = {}): Promise<Uint8Array> {
+  const started = performance.now();
+  const signal = abortSignal();
   try {
     const child = execa(tool, [...args], {
       encoding: 'buffer',
@@ -58,6 +61,7 @@ export async function runTool(tool: string, args: readonly string[], run: ToolRu
       buffer: { stdout: false, stderr: true },
       timeout: run.timeout ?? 600_000,
       stdin: run.input === undefined ? 'ignore' : 'pipe',
+      ...(signal === undefined ? {} : { cancelSignal: signal }),
       ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
       ...(run.env === undefined ? {} : { env: { ...run.env } }),
     });
@@ -76,6 +80,8 @@ export async function runTool(tool: string, args: readonly string[], run: ToolRu
     return output.bytes();
   } catch (error) {
     throw error instanceof SaveoopsError ? error : toolError(tool, args, error);
+  } finally {
+    toolEnded([tool, ...args], started);
   }
 }
 

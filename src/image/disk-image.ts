@@ -36,18 +36,36 @@ export interface MadeImage {
   readonly fileSystem: 'FAT16' | 'FAT32' | 'ISO 9660';
 }
 
-/**
- * Writes a disk image with `files` to `out`; the same files give the same bytes. Throws `tool` (missing package or
- * failed tool), `usage`, `file`, `no-space`. An older `out` stays as it was on failure.
- */
-export async function makeDiskImage(files: readonly ImageFile[], out: string): Promise<MadeImage> {
+interface DiskPlan extends MadeImage {
+  readonly sized: readonly SizedImageFile[];
+  readonly efi: boolean;
+  readonly geometry: FatGeometry;
+}
+
+/** Everything about the image that is known before a byte of it is written. Throws as makeDiskImage does. */
+async function plan(files: readonly ImageFile[]): Promise<DiskPlan> {
   const efi = bootsByEfi(files);
   await requireOnHost([...diskImageNeeds, ...(efi ? efiNeeds : [])]);
   const sized = await sizeImageFiles(files);
   const sizes = sized.map((file) => file.size);
   const geometry = fatGeometry(sizes, roomForCaptures);
-  const id = volumeId(sized);
   const size = (partitionStart + geometry.partitionSectors) * sectorSize;
+  return { sized, efi, geometry, size, fileSystem: geometry.bits === 16 ? 'FAT16' : 'FAT32' };
+}
+
+/** What makeDiskImage would make. Throws as it does, but for what goes wrong in writing. */
+export async function planDiskImage(files: readonly ImageFile[]): Promise<MadeImage> {
+  const { size, fileSystem } = await plan(files);
+  return { size, fileSystem };
+}
+
+/**
+ * Writes a disk image with `files` to `out`; the same files give the same bytes. Throws `tool` (missing package or
+ * failed tool), `usage`, `file`, `no-space`. An older `out` stays as it was on failure.
+ */
+export async function makeDiskImage(files: readonly ImageFile[], out: string): Promise<MadeImage> {
+  const { sized, efi, geometry, size, fileSystem } = await plan(files);
+  const id = volumeId(sized);
   const mode = await permissionsOf(sized.map(({ source }) => source));
   await renameWhenDone(out, mode, async (temporary) => {
     await writePartitionTable(temporary, geometry, id, size);
@@ -61,7 +79,7 @@ export async function makeDiskImage(files: readonly ImageFile[], out: string): P
     );
     await requireUnchanged(sized);
   });
-  return { size, fileSystem: geometry.bits === 16 ? 'FAT16' : 'FAT32' };
+  return { size, fileSystem };
 }
 
 /**

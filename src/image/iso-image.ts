@@ -11,22 +11,40 @@ import { permissionsOf } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import { withTemporaryFolder } from '../host/files.js';
 import { bootsByEfi, makeEfiPartition, type MadeImage } from './disk-image.js';
-import { reproducibleEnvironment, requireUnchanged, sizeImageFiles, type ImageFile } from './image-files.js';
+import {
+  reproducibleEnvironment,
+  requireUnchanged,
+  sizeImageFiles,
+  type ImageFile,
+  type SizedImageFile,
+} from './image-files.js';
 import { renameWhenDone } from './rename-when-done.js';
-import { isoImageNeeds, requireOnHost, syslinuxFiles } from './requirements.js';
+import { efiNeeds, isoImageNeeds, requireOnHost, syslinuxFiles } from './requirements.js';
+
+async function sizeIsoFiles(files: readonly ImageFile[]): Promise<readonly SizedImageFile[]> {
+  await requireOnHost([...isoImageNeeds, ...(bootsByEfi(files) ? efiNeeds : [])]);
+  return await sizeImageFiles([
+    { name: 'isolinux.bin', source: syslinuxFiles.isolinux },
+    // One of the user's own would come from another version and not load.
+    { name: 'ldlinux.c32', source: syslinuxFiles.ldlinux },
+    ...files.filter((file) => file.name.toLowerCase() !== 'ldlinux.c32'),
+  ]);
+}
+
+/** What makeIsoImage would make; xorriso alone knows the size. Throws as it does, but for what goes wrong in writing. */
+export async function planIsoImage(
+  files: readonly ImageFile[],
+): Promise<{ readonly size: null; readonly fileSystem: 'ISO 9660' }> {
+  await sizeIsoFiles(files);
+  return { size: null, fileSystem: 'ISO 9660' };
+}
 
 /**
  * Writes an ISO image with `files` to `out`; the same files give the same bytes. Throws as makeDiskImage does.
  * Options: xorrisofs(1). Rock Ridge (-R) keeps the names, which Syslinux compares with case on ISO.
  */
 export async function makeIsoImage(files: readonly ImageFile[], out: string): Promise<MadeImage> {
-  await requireOnHost(isoImageNeeds);
-  const sized = await sizeImageFiles([
-    { name: 'isolinux.bin', source: syslinuxFiles.isolinux },
-    // One of the user's own would come from another version and not load.
-    { name: 'ldlinux.c32', source: syslinuxFiles.ldlinux },
-    ...files.filter((file) => file.name.toLowerCase() !== 'ldlinux.c32'),
-  ]);
+  const sized = await sizeIsoFiles(files);
   const mode = await permissionsOf(sized.map(({ source }) => source));
   const efi = bootsByEfi(files);
   return await withTemporaryFolder(

@@ -2,6 +2,7 @@ import { open, rename, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { fileError } from '../host/files.js';
+import { abortSignal } from '../host/task.js';
 import { withTemporaryNames } from '../host/temporary-files.js';
 
 /**
@@ -22,6 +23,7 @@ export async function renameWhenDone<T>(
       await (await open(temporary, 'wx', mode)).close();
       const made = await make(temporary);
       await toDisk(temporary);
+      abortSignal()?.throwIfAborted();
       await rename(temporary, out);
       return made;
     });

@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { SaveoopsError } from '../errors.js';
+import { abortSignal } from '../host/task.js';
 import type { GdbRemote } from './gdb-remote.js';
 import { Machine } from './machine.js';
 import type { RunEnd } from './outcome.js';
@@ -47,9 +48,14 @@ export async function runScenario(scenario: Scenario): Promise<ScenarioResult> {
     gdb: scenario.debug !== undefined,
     qmp: scenario.meanwhile !== undefined,
   });
+  const signal = abortSignal();
+  const stop = (): void => void machine.stop();
+  signal?.addEventListener('abort', stop);
   const end = await endOf(scenario, machine).finally(async () => {
+    signal?.removeEventListener('abort', stop);
     await machine.stop();
   });
+  signal?.throwIfAborted();
   const { messages } = await machine.exited;
   return {
     serial: machine.text,

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { extlinux } from '../boot/extlinux.js';
 import { updateVersion } from '../boot/update-boot.js';
-import { verifyPayload } from '../commands/inspect.js';
+import { verifyPayload } from '../library/inspect.js';
 
 const [boot = '', bootConfig = '', version = '', payload = ''] = process.argv.slice(2);
 
