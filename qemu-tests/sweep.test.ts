@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { loadKernel, type Kernel } from '../src/kernel/load-kernel.js';
 import { oracle } from '../src/testkit/command-line.js';
 import { stockKernel } from './harness/payloads.js';
-import { callees, sweepPoints, type SweepPoint } from './sweep/points.js';
+import { bootPoints, callees, type BootPoint } from '../src/kernel/boot-points.js';
 import { renderCoverage, type SweptTimeline } from './sweep/report.js';
 import { runPoint, sweepImage, type Sweep } from './sweep/run-point.js';
 import { userspaceInitramfs, userspacePoints } from './sweep/userspace.js';
@@ -31,8 +31,8 @@ describe('a random point of the boot or of userspace', () => {
     'with %i CPUs gives its whole log',
     async (cpus) => {
       // Not every initcall of a kernel that suits all machines runs on this one: the next point then.
-      const points = [...sweepPoints(kernel), ...userspacePoints(kernel)].sort(() => Math.random() - 0.5);
-      let point: SweepPoint | undefined = points.pop();
+      const points = [...bootPoints(kernel), ...userspacePoints(kernel)].sort(() => Math.random() - 0.5);
+      let point: BootPoint | undefined = points.pop();
       for (let tries = 0; tries < 4 && point !== undefined; tries++, point = points.pop()) {
         const result = await runPoint({ kernel, ...built, firmware: 'bios', cpus }, point);
         if (!result.reached) continue;

@@ -33,16 +33,24 @@ ln -s ../lib/saveoops/dist/src/cli.js "$root/usr/bin/saveoops"
 # Hooks, units, configuration.
 cp -R src/packaging/root/. "$root"
 
-# Manual pages and documents.
-page() { # function, section, name
-  mkdir -p "$root/usr/share/man/man$2"
-  node --input-type=module -e "
-    import { $1 } from '$PWD/dist/src/commands/man-page.js';
-    process.stdout.write($1({ version: '$version', date: '$(date -d "@$SOURCE_DATE_EPOCH" +%F)' }));
-  " | gzip -9n >"$root/usr/share/man/man$2/$3.$2.gz"
+# Manual pages, completion, documents.
+node --input-type=module - "$root/usr/share/man" "$version" "$(date -d "@$SOURCE_DATE_EPOCH" +%F)" <<JS
+  import { mkdirSync, writeFileSync } from 'node:fs';
+  import { renderPages } from '$PWD/dist/src/commands/man-page.js';
+  const [folder, version, date] = process.argv.slice(2);
+  for (const { name, section, text } of renderPages({ version, date })) {
+    mkdirSync(\`\${folder}/man\${section}\`, { recursive: true });
+    writeFileSync(\`\${folder}/man\${section}/\${name}.\${section}\`, text);
+  }
+JS
+gzip -9n "$root"/usr/share/man/man?/*
+complete() { # shell, file
+  mkdir -p "$root/usr/share/$(dirname "$2")"
+  node dist/src/cli.js completion "$1" >"$root/usr/share/$2"
 }
-page renderCommandPage 8 saveoops
-page renderConfigPage 5 saveoops.yaml
+complete bash bash-completion/completions/saveoops
+complete zsh zsh/vendor-completions/_saveoops
+complete fish fish/vendor_completions.d/saveoops.fish
 cp -R README.md docs "$doc"
 rm "$lib/README.md" "$lib/LICENSE"
 {

@@ -87,16 +87,11 @@ function compile() {
   if (!complete) rmSync(buildInfo, { force: true });
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   if (!existsSync(tsc)) throw new BuildError('TypeScript is not installed: run `npm ci`');
-  // As in scripts/setup.sh: a checkout of another commit may need other packages.
-  const installed = join(root, 'node_modules', '.package-lock.json');
-  if (!existsSync(installed) || modified(installed) < modified(join(root, 'package-lock.json'))) {
-    const run = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-      cwd: root,
-      stdio: 'inherit',
-    });
-    if (run.status !== 0) throw new BuildError('npm ci failed');
-    utimesSync(installed, new Date(), new Date());
-  }
+  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const absent = Object.keys({ ...dependencies, ...devDependencies }).filter(
+    (name) => !existsSync(join(root, 'node_modules', name)),
+  );
+  if (absent.length > 0) throw new BuildError(`${absent.join(', ')} not installed: run \`npm ci\``);
   const started = new Date();
   const run = spawnSync(process.execPath, [tsc, '--incremental', '--tsBuildInfoFile', buildInfo], {
     cwd: root,

@@ -28,8 +28,11 @@ function fragmentsOf(name) {
   const headings = textOf(name)
     .replace(/^```[\s\S]*?^```/gm, '')
     .matchAll(/^#{1,6} (.+)$/gm);
-  return new Set(
-    [...headings].map(([, heading]) => {
+  // docs/api.md has anchors of its own in tables.
+  const anchors = [...textOf(name).matchAll(/<a id="([^"]+)"><\/a>/g)].map(([, id]) => id);
+  return new Set([
+    ...anchors,
+    ...[...headings].map(([, heading]) => {
       const slug = heading
         .trim()
         .toLowerCase()
@@ -39,7 +42,7 @@ function fragmentsOf(name) {
       seen.set(slug, times + 1);
       return times === 0 ? slug : `${slug}-${times}`;
     }),
-  );
+  ]);
 }
 
 const problems = [];

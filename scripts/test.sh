@@ -43,6 +43,7 @@ for lane in "${lanes[@]}"; do
       run scripts bash scripts/check-shell.sh
       run links node scripts/check-links.mjs
       run api node scripts/api-docs.mjs --check
+      run outputs node scripts/output-schema.mjs --check
       ;;
     unit) run unit jest unit 2 dist/src ;;
     # One more than there are processors to count on: machines wait, too, for watchdogs and reboots.

@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { shellWord } from './host/shell-word.js';
 import { writeBzImage } from './testkit/bzimage-writer.js';
-import { runSaveoops } from './testkit/command-line.js';
+import { cli, runSaveoops } from './testkit/command-line.js';
 import { stockKernels } from './testkit/stock-kernels.js';
 
 // The one that takes less time to decompress.
@@ -156,4 +158,66 @@ describe('help', () => {
     expect([run.status, run.stderr]).toEqual([0, '']);
     expect(run.stdout).not.toBe('');
   });
+});
+
+describe('what is said while it works', () => {
+  const build = (out: string, ...more: readonly string[]): readonly string[] => [
+    ...['build', '--no-config', '--kernel', kernel, '--out', out],
+    ...more,
+  ];
+
+  test('--quiet: nothing but the exit code, and what --json asks for', () => {
+    const run = runSaveoops(build('quiet', '--quiet'), folder);
+    expect([run.status, run.stdout, run.stderr]).toEqual([0, '', '']);
+    const asked = runSaveoops(['inspect', 'quiet', '--quiet', '--json'], folder);
+    expect(JSON.parse(asked.stdout)).toMatchObject({ format: 1 });
+    expectRefusal(['inspect', 'text', '--quiet'], 65, /./);
+  }, 60_000);
+
+  test('--verbose: every step, and every host tool with its time; --dry-run: nothing is written', () => {
+    const run = runSaveoops(build('verbose', '--verbose', '--dry-run'), folder);
+    expect(run.status).toBe(0);
+    expect(run.stderr).toMatch(/^Arming the kernel$/m);
+    expect(run.stderr).toMatch(/^ {2}cpio .* {2}\(\d+\.\d\d s\)$/m);
+    expect(run.stdout).toMatch(/^Nothing was written; without --dry-run: saveoops\.c32, /m);
+    expect(existsSync(join(folder, 'verbose'))).toBe(false);
+  }, 60_000);
+
+  test('--dry-run of image and repack: nothing is written', () => {
+    expect(runSaveoops(build('payload'), folder).status).toBe(0);
+    const before = readdirSync(folder).sort();
+    for (const args of [
+      ['image', 'payload', '--out', 'boot.img'],
+      ['image', 'payload', '--out', 'boot.iso', '--iso'],
+      ['repack', 'payload/saveoops.c32', '--append', 'other', '--out', 'repacked'],
+    ]) {
+      const run = runSaveoops([...args, '--dry-run'], folder);
+      expect([args, run.status, run.stderr]).toEqual([args, 0, '']);
+      expect(run.stdout).toMatch(/^Nothing was written/m);
+    }
+    expect(readdirSync(folder).sort()).toEqual(before);
+  }, 60_000);
+
+  test.each([
+    ['in colour', {}, true],
+    ['without, as NO_COLOR says', { NO_COLOR: '1' }, false],
+  ] as const)(
+    'on a terminal a line tells the step, %s',
+    (_, more, coloured) => {
+      const { CI: _ci, NO_COLOR: _no, ...environment } = process.env;
+      const command = [process.execPath, cli, ...build('terminal', '--dry-run')].map(shellWord).join(' ');
+      // script(1) gives it a terminal.
+      const run = spawnSync('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+        cwd: folder,
+        encoding: 'utf8',
+        env: { ...environment, TERM: 'xterm', ...more },
+      });
+      expect([run.status, run.stdout.includes('Nothing was written')]).toEqual([0, true]);
+      expect(run.stdout).toContain('Arming the kernel');
+      // The cursor is hidden, and comes back.
+      expect(run.stdout.lastIndexOf('\x1b[?25h')).toBeGreaterThan(run.stdout.indexOf('\x1b[?25l'));
+      expect(run.stdout.includes('\x1b[36m')).toBe(coloured);
+    },
+    60_000,
+  );
 });

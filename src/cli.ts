@@ -3,24 +3,32 @@
 import type { Argv, Options } from 'yargs';
 import type { DumpLevel } from './capture-initramfs/save-words.js';
 import type { BuildFormat } from './compose/payload-files.js';
+import type { Shell } from './commands/completion.js';
+import { follow, type CommandIo } from './commands/follow.js';
 import {
   commandSpecs,
+  commonOptions,
   configKeys,
   standardConfigFile,
   type CommandSpec,
+  type Positional,
   type UpdateLoader,
 } from './commands/options.js';
 import type { TestLoader } from './library/test-payload.js';
 import type { Firmware } from './machine/qemu-command.js';
 import type { ComposeOptions } from './compose/compose-options.js';
+import type { OptionSpec, OptionValue } from './config/option-spec.js';
 import { parseMachineMemory } from './config/parse-size.js';
 import type { ConfigFile } from './config/config-file.js';
 import { exitCodeOf, renderError, SaveoopsError } from './errors.js';
 import { fileError } from './host/files.js';
 import { openOutput } from './host/output.js';
+import { asTask } from './host/task.js';
 import { version } from './host/version.js';
 
-const io = openOutput();
+const output = openOutput();
+/** What the command that runs writes to, as --quiet and --verbose have it. */
+let io: CommandIo = output;
 const argumentsGiven = process.argv.slice(2);
 
 const parserConfiguration = { 'camel-case-expansion': false, 'greedy-arrays': false };
@@ -93,7 +101,15 @@ const handlers: Readonly<
 > = {
   build: async (values) => {
     const { runBuild } = await import('./commands/build.js');
-    await runBuild({ ...buildOptions(values), out: text(values, 'out'), json: flag(values, 'json') }, io);
+    await runBuild(
+      {
+        ...buildOptions(values),
+        out: text(values, 'out'),
+        dryRun: flag(values, 'dry-run'),
+        json: flag(values, 'json'),
+      },
+      io,
+    );
     return 0;
   },
   repack: async (values) => {
@@ -109,6 +125,8 @@ const handlers: Readonly<
         crashInitrd: optional(values, 'crash-initrd'),
         crashSize: optional(values, 'crash-size'),
         afterReset: values['after-reset'] === undefined ? undefined : flag(values, 'after-reset'),
+        dryRun: flag(values, 'dry-run'),
+        json: flag(values, 'json'),
       },
       io,
     );
@@ -116,12 +134,24 @@ const handlers: Readonly<
   },
   inspect: async (values) => {
     const { runInspect } = await import('./commands/inspect.js');
-    await runInspect({ file: text(values, 'file'), json: flag(values, 'json') }, io);
+    await runInspect(
+      { file: text(values, 'file'), svg: optional(values, 'svg'), json: flag(values, 'json') },
+      io,
+    );
     return 0;
   },
   image: async (values) => {
     const { runImage } = await import('./commands/image.js');
-    await runImage({ dir: text(values, 'dir'), out: text(values, 'out'), iso: flag(values, 'iso') }, io);
+    await runImage(
+      {
+        dir: text(values, 'dir'),
+        out: text(values, 'out'),
+        iso: flag(values, 'iso'),
+        dryRun: flag(values, 'dry-run'),
+        json: flag(values, 'json'),
+      },
+      io,
+    );
     return 0;
   },
   test: async (values) => {
@@ -144,7 +174,7 @@ const handlers: Readonly<
   },
   booted: async (values) => {
     const { runBooted } = await import('./commands/booted.js');
-    await runBooted({ dir: list(values, 'dir') });
+    await runBooted({ dir: list(values, 'dir'), json: flag(values, 'json') }, io);
     return 0;
   },
   status: async (values) => {
@@ -181,12 +211,13 @@ const handlers: Readonly<
     return 0;
   },
   config: async (values, config) => {
-    const { renderConfig } = await import('./commands/config.js');
+    const { runConfig } = await import('./commands/config.js');
     const set = Object.entries(configKeys).flatMap(([name, { array }]) => {
       const value = array === true ? values[name] : single(values, name);
-      return value === undefined ? [] : [[name, value]];
+      return value === undefined || name === 'json' ? [] : [[name, value]];
     });
-    io.out(renderConfig(Object.fromEntries(set) as Values, config));
+    const options = Object.fromEntries(set) as Readonly<Record<string, OptionValue>>;
+    runConfig({ options, file: config?.path, json: flag(values, 'json') }, io);
     return 0;
   },
   captures: async (values) => {
@@ -209,6 +240,24 @@ const handlers: Readonly<
       io,
     );
   },
+  explain: async (values) => {
+    const { runExplain } = await import('./commands/explain.js');
+    await runExplain(
+      { place: text(values, 'place'), payload: text(values, 'payload'), json: flag(values, 'json') },
+      io,
+    );
+    return 0;
+  },
+  doctor: async (values) => {
+    const { runDoctor } = await import('./commands/doctor.js');
+    return await runDoctor({ json: flag(values, 'json') }, io);
+  },
+  completion: async (values) => {
+    const { renderCompletion } = await import('./commands/completion.js');
+    // yargs has checked it against the choices.
+    io.out(renderCompletion(text(values, 'shell') as Shell));
+    return 0;
+  },
 };
 
 /** The configuration file that argv asks for, read before yargs checks what is missing. */
@@ -219,7 +268,7 @@ async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefin
   const { Parser } = await import('yargs/helpers');
   const given: Values = Parser([...argv], {
     string: names('string'),
-    boolean: [...names('boolean'), 'help'],
+    boolean: [...names('boolean'), ...Object.keys(commonOptions), 'help'],
     configuration: parserConfiguration,
   });
   const [command] = given['_'] as readonly unknown[];
@@ -236,7 +285,7 @@ async function readConfig(argv: readonly string[]): Promise<ConfigFile | undefin
   );
 }
 
-function positional({ name, optional }: NonNullable<CommandSpec['positional']>): string {
+function positional({ name, optional }: Positional): string {
   return optional === true ? `[${name}]` : `<${name}>`;
 }
 
@@ -246,11 +295,15 @@ function valuesFor({ options }: CommandSpec, config: ConfigFile | undefined): Va
 }
 
 function addOptions(parser: Argv, spec: CommandSpec): Argv {
-  if (spec.positional !== undefined) {
-    const { name, describe, optional = false } = spec.positional;
-    parser.positional(name, { type: 'string', describe, demandOption: !optional });
+  for (const { name, describe, optional = false, choices } of spec.positionals ?? []) {
+    parser.positional(name, {
+      type: 'string',
+      describe,
+      demandOption: !optional,
+      ...(choices === undefined ? {} : { choices }),
+    });
   }
-  for (const [name, option] of Object.entries(spec.options)) {
+  for (const [name, option] of Object.entries<OptionSpec>({ ...spec.options, ...commonOptions })) {
     const { type, describe, array, required, choices, default: standard } = option;
     parser.option(name, {
       // Without a type yargs gives numbers as numbers, and all else as it was typed.
@@ -300,13 +353,18 @@ async function run(argv: readonly string[]): Promise<number> {
       throw thrown === undefined || thrown.name === 'YError' ? usage(message) : thrown;
     });
   for (const [key, spec] of Object.entries(commandSpecs) as [keyof typeof commandSpecs, CommandSpec][]) {
-    const command = spec.positional === undefined ? spec.name : `${spec.name} ${positional(spec.positional)}`;
     parser.command(
-      command,
+      [spec.name, ...(spec.positionals ?? []).map(positional)].join(' '),
       spec.describe,
       (sub) => addOptions(sub, spec).config(valuesFor(spec, config)),
       async (values) => {
-        exitCode = await handlers[key](values, config);
+        const followed = await follow(output, {
+          quiet: flag(values, 'quiet'),
+          verbose: flag(values, 'verbose'),
+          json: flag(values, 'json'),
+        });
+        io = followed.io;
+        exitCode = await asTask(io, () => handlers[key](values, config)).finally(followed.end);
       },
     );
   }
@@ -337,5 +395,5 @@ try {
   const known = asSaveoopsError(error);
   process.exitCode = known === undefined ? 70 : exitCodeOf[known.kind];
   const bug = error instanceof Error ? error.stack : String(error);
-  io.progress(`${known === undefined ? `saveoops: bug, please report: ${bug}` : renderError(known)}\n`);
+  output.progress(`${known === undefined ? `saveoops: bug, please report: ${bug}` : renderError(known)}\n`);
 }

@@ -47,12 +47,17 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
+/** Why an input or the machine was refused, as facts; `message` is the summary. */
 export class SaveoopsError extends Error {
   override readonly name = 'SaveoopsError';
   readonly kind: ErrorKind;
+  /** What was there: a value, a size, a message of the operating system. */
   readonly found: string;
+  /** What would have been accepted. */
   readonly wanted: string;
+  /** File, structure and offset, as precisely as known. */
   readonly where: string;
+  /** What the person can do about it. */
   readonly hint: string | undefined;
 
   /** @param summary one clause without a final full stop: "not a bzImage" */

@@ -1,4 +1,4 @@
-/** `npm run bench`: ratios, each taken in one run, into docs/results/performance.md; nothing is asserted. Arguments: those wanted of build, repack, boot, crash, sha256. */
+/** `npm run bench`: ratios, each taken in one run, into docs/results/performance.md; nothing is asserted. Arguments: those wanted of build, repack, boot, crash, sha256, start. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -11,6 +11,7 @@ import { benchCrash } from './crash.js';
 import { keepFigures, showFigure } from './figures.js';
 import { benchRepack } from './repack.js';
 import { benchSha256 } from './sha256.js';
+import { benchStart } from './start.js';
 
 const benches = {
   build: benchBuild,
@@ -18,6 +19,7 @@ const benches = {
   boot: benchBoot,
   crash: benchCrash,
   sha256: benchSha256,
+  start: benchStart,
 };
 
 const wanted = process.argv.slice(2);

@@ -1,8 +1,8 @@
 /** docs/results/coverage.md: what share of the boot timeline was captured, one row a point. */
 import type { Firmware } from '../../src/machine/qemu-command.js';
-import type { SweepPoint } from './points.js';
+import type { BootPoint } from '../../src/kernel/boot-points.js';
 
-export interface SweepResult extends SweepPoint {
+export interface SweepResult extends BootPoint {
   /** The function was entered and panic() called. */
   readonly reached: boolean;
   /** The crash stub said so. */
@@ -24,7 +24,7 @@ export interface SweptTimeline {
   readonly firmware: Firmware;
   readonly release: string;
   readonly commandLine: string;
-  readonly points: readonly SweepPoint[];
+  readonly points: readonly BootPoint[];
   /** Points that the whole timeline has. */
   readonly allPoints: number;
   readonly tables: readonly { readonly cpus: number; readonly results: readonly SweepResult[] }[];

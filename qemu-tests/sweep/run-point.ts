@@ -13,7 +13,7 @@ import { runScenario } from '../../src/machine/scenario.js';
 import type { Manifest } from '../../src/payload/manifest.js';
 import { buildPayloadFolder } from '../harness/build.js';
 import { missingLines } from './compare-logs.js';
-import type { SweepPoint } from './points.js';
+import type { BootPoint } from '../../src/kernel/boot-points.js';
 import type { SweepResult } from './report.js';
 import { userspacePhase } from './userspace.js';
 
@@ -45,7 +45,7 @@ export async function sweepImage(vmlinuz: string, out: string): Promise<Pick<Swe
   return { image: join(out, 'saveoops.bzimage'), debug };
 }
 
-export async function runPoint(sweep: Sweep, point: SweepPoint): Promise<SweepResult> {
+export async function runPoint(sweep: Sweep, point: BootPoint): Promise<SweepResult> {
   const message = `Saveoops sweep ${randomBytes(6).toString('hex')}`;
   const folder = mkdtempSync(join(tmpdir(), 'svo-'));
   let reached = false;

@@ -13,7 +13,7 @@ import { hideBin } from 'yargs/helpers';
 import { loadKernel } from '../../src/kernel/load-kernel.js';
 import { cache, repository } from '../harness/folders.js';
 import { stockKernel } from '../harness/payloads.js';
-import { sweepPoints, type SweepPoint } from './points.js';
+import { bootPoints, type BootPoint } from '../../src/kernel/boot-points.js';
 import { renderCoverage, type SweepResult, type SweptTimeline } from './report.js';
 import { commandLines, runPoint, sweepImage, type Sweep } from './run-point.js';
 import { userspaceInitramfs, userspacePoints } from './userspace.js';
@@ -42,7 +42,7 @@ const options = await yargs(hideBin(process.argv))
 
 const stock = stockKernel(options.flavour);
 const kernel = await loadKernel(readFileSync(stock.vmlinuz), options.flavour);
-const allPoints = [...sweepPoints(kernel), ...userspacePoints(kernel)];
+const allPoints = [...bootPoints(kernel), ...userspacePoints(kernel)];
 const { firmware } = options;
 const points = evenly(allPoints, options.points ?? (firmware === 'uefi' ? 200 : allPoints.length));
 const userspace = await userspaceInitramfs(stock.vmlinuz, kernel.bzImage.release);
@@ -95,7 +95,7 @@ function evenly<T>(list: readonly T[], count: number): T[] {
 }
 
 /** Every part of the timeline early in a sweep that may be stopped: each eighth point first, then the gaps. */
-function spread(list: readonly SweepPoint[]): SweepPoint[] {
+function spread(list: readonly BootPoint[]): BootPoint[] {
   const step = 8;
   return Array.from({ length: step }, (_, first) => list.filter((_, index) => index % step === first)).flat();
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { SaveoopsError } from '../../src/errors.js';
 import type { Kernel } from '../../src/kernel/load-kernel.js';
 import { guestInitramfs } from '../harness/guest.js';
-import type { SweepPoint } from './points.js';
+import type { BootPoint } from '../../src/kernel/boot-points.js';
 
 export const userspacePhase = 'userspace';
 
@@ -29,7 +29,7 @@ const functions = [
 ];
 
 /** Throws `missing-fact` when the kernel has no function of that name, or several. */
-export function userspacePoints(kernel: Kernel): SweepPoint[] {
+export function userspacePoints(kernel: Kernel): BootPoint[] {
   return functions.map((name) => {
     const count = kernel.kallsyms.addresses(name).length;
     if (count === 1) return { name, phase: userspacePhase };

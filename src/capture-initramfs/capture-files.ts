@@ -64,6 +64,11 @@ const makedumpfile: CaptureProgram = {
   debianPackage: 'makedumpfile',
 };
 
+/** What every capture initramfs has of the build machine's programs. */
+export const capturePrograms: readonly CaptureProgram[] = [busybox, vmcoreDmesg, blkid, extlinux];
+/** What some options add: --dump and --dump-key. */
+export const dumpPrograms: readonly CaptureProgram[] = [makedumpfile, age];
+
 /** Folders of x86-64 libraries on Debian, then on others. Sub-folders for newer CPUs are left out on purpose:
  * the crash may happen on another machine than this one. */
 const libraryFolders: readonly string[] = [

@@ -6,23 +6,41 @@ import { fallbackLabel } from '../config/boot-menu.js';
 import { inARowFile } from '../capture-initramfs/in-a-row.js';
 import { defaultPlaces } from '../saved-captures/default-places.js';
 import { writeAtomic } from '../host/files.js';
+import { forJson } from '../safe-text.js';
 
 export interface BootedOptions {
   /** Folders of captures; none for those of this system that exist. */
   readonly dir: readonly string[];
+  readonly json: boolean;
+}
+
+/** What `saveoops booted --json` prints. */
+export interface BootedResult {
+  readonly version: 1;
+  /** Folders whose count of captures in a row is 0 now. */
+  readonly folders: readonly string[];
 }
 
 /** Writes 0 beside the captures where there is a count. Throws `file` or `no-space`. */
-export async function runBooted({ dir }: BootedOptions): Promise<void> {
+export async function runBooted(
+  { dir, json }: BootedOptions,
+  io: { readonly out: (text: string) => void },
+): Promise<void> {
+  const folders: string[] = [];
   for (const folder of dir.length > 0 ? dir : await defaultPlaces('/')) {
     const path = join(folder, inARowFile);
     const counted = await lstat(path).then(
       (status) => status.isFile(),
       () => false,
     );
-    if (counted) await writeAtomic(path, [Buffer.from('0\n')]);
+    if (counted) {
+      await writeAtomic(path, [Buffer.from('0\n')]);
+      folders.push(folder);
+    }
     await removeUsedEntries(join(folder, '../loader/entries'));
   }
+  const result: BootedResult = { version: 1, folders };
+  if (json) io.out(`${forJson(result)}\n`);
 }
 
 /**

@@ -16,7 +16,8 @@ export interface CapturesOptions {
 /** Exit codes. */
 export const capturesExitCodes = { some: 0, none: 1 } as const;
 
-interface ListedCapture {
+/** One capture in a list. */
+export interface ListedCapture {
   readonly id: string;
   readonly name: string;
   readonly where: string;
@@ -34,6 +35,15 @@ interface ListedCapture {
   readonly size: number;
 }
 
+/** What `saveoops captures --json` prints. */
+export interface CapturesResult {
+  readonly version: 1;
+  /** Where captures were looked for. */
+  readonly places: readonly string[];
+  /** Newest first. */
+  readonly captures: readonly ListedCapture[];
+}
+
 /** capture.json is some KiB. */
 const largestRecord = 1 << 20;
 
@@ -46,8 +56,9 @@ export async function runCaptures(
   // One after the other: each may start a tool.
   const listed: ListedCapture[] = [];
   for (const capture of captures) listed.push(await list(capture));
+  const result: CapturesResult = { version: 1, places, captures: listed };
   if (options.news) io.out(news(listed[0], Date.now()));
-  else if (options.json) io.out(`${forJson({ version: 1, places, captures: listed })}\n`);
+  else if (options.json) io.out(`${forJson(result)}\n`);
   else io.out(table(listed, places));
   return listed.length > 0 ? capturesExitCodes.some : capturesExitCodes.none;
 }

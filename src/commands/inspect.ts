@@ -1,13 +1,17 @@
 /** `saveoops inspect FILE`: what is in a payload, with every digest checked. */
 import { efiModuleFile } from '../compose/payload-files.js';
+import { writeAtomic } from '../host/files.js';
 import type { RunOptions } from '../host/task.js';
 import { inspect } from '../library/inspect.js';
 import { declaredEntries } from '../payload/check-composed.js';
 import type { Manifest } from '../payload/manifest.js';
 import { forJson, forTerminal } from '../safe-text.js';
+import { renderSvgMap } from './svg-map.js';
 
 export interface InspectOptions {
   readonly file: string;
+  /** File to write a picture to. */
+  readonly svg?: string | undefined;
   readonly json: boolean;
 }
 
@@ -17,6 +21,7 @@ export async function runInspect(
   io: RunOptions & { readonly out: (text: string) => void },
 ): Promise<void> {
   const { manifest, damaged, refusal } = await inspect(options.file, io);
+  if (options.svg !== undefined) await writeAtomic(options.svg, [Buffer.from(renderSvgMap(manifest))]);
   io.out(options.json ? `${forJson(manifest, 1)}\n` : renderPayloadTable(manifest, new Set(damaged)));
   if (refusal !== undefined) throw refusal;
 }

@@ -5,9 +5,17 @@ import { composeDefaults } from '../compose/compose-options.js';
 import { buildFormats } from '../compose/payload-files.js';
 import { efiLoaders } from '../image/efi-loaders.js';
 
+export interface Positional {
+  readonly name: string;
+  readonly describe: string;
+  readonly optional?: boolean;
+  readonly choices?: readonly string[];
+}
+
 export interface CommandSpec {
   readonly name: string;
-  readonly positional?: { readonly name: string; readonly describe: string; readonly optional?: boolean };
+  /** Arguments that are no options, in their order. */
+  readonly positionals?: readonly Positional[];
   readonly describe: string;
   /** Whether a configuration file may give `configKeys`. */
   readonly configurable?: boolean;
@@ -18,6 +26,19 @@ export interface CommandSpec {
 export const standardConfigFile = '/etc/saveoops.yaml';
 
 const json: OptionSpec = { type: 'boolean', describe: 'print the result as JSON on standard output' };
+const dryRun: OptionSpec = {
+  type: 'boolean',
+  describe: 'do everything but write, and tell what would be written',
+};
+
+/** Of every command. */
+export const commonOptions = {
+  quiet: { type: 'boolean', describe: 'print errors only, and what --json asks for' },
+  verbose: {
+    type: 'boolean',
+    describe: 'print each step, and each host tool with its command line and time',
+  },
+} as const satisfies Readonly<Record<string, OptionSpec>>;
 
 const namedSpecs = {
   build: {
@@ -134,12 +155,13 @@ const namedSpecs = {
         describe:
           'com32: payload and configuration; bzimage: the composed image alone, for other loaders; efi: the same, named for firmware',
       },
+      'dry-run': dryRun,
       json,
     },
   },
   repack: {
     name: 'repack',
-    positional: { name: 'payload', describe: 'a saveoops.c32' },
+    positionals: [{ name: 'payload', describe: 'a saveoops.c32' }],
     describe: 'Replace command lines or an initramfs in a payload, as fast as copying it',
     options: {
       out: {
@@ -163,26 +185,33 @@ const namedSpecs = {
         type: 'boolean',
         describe: 'capture after a reset, or, with --no-after-reset, not any more',
       },
+      'dry-run': dryRun,
+      json,
     },
   },
   inspect: {
     name: 'inspect',
-    positional: { name: 'file', describe: 'a saveoops.c32, a saveoops-efi.c32, or their folder' },
+    positionals: [{ name: 'file', describe: 'a saveoops.c32, a saveoops-efi.c32, or their folder' }],
     describe: 'Show what is in a payload, and check every digest',
-    options: { json: { type: 'boolean', describe: 'print the manifest as JSON' } },
+    options: {
+      svg: { type: 'string', describe: 'write a picture to this file: RAM and file, to scale' },
+      json: { type: 'boolean', describe: 'print the manifest as JSON' },
+    },
   },
   image: {
     name: 'image',
-    positional: { name: 'dir', describe: 'folder that build wrote' },
+    positionals: [{ name: 'dir', describe: 'folder that build wrote' }],
     describe: 'Make a bootable disk image, without root rights',
     options: {
       out: { type: 'string', required: true, describe: 'the image to write' },
       iso: { type: 'boolean', describe: 'an isohybrid ISO image instead of a FAT disk' },
+      'dry-run': dryRun,
+      json,
     },
   },
   test: {
     name: 'test',
-    positional: { name: 'dir', describe: 'folder that build wrote' },
+    positionals: [{ name: 'dir', describe: 'folder that build wrote' }],
     describe: 'Boot a payload in QEMU, make the primary panic, report what was recovered',
     options: {
       panic: {
@@ -234,15 +263,18 @@ const namedSpecs = {
         array: true,
         describe: 'folder of captures; repeatable (default: /boot/saveoops, /boot/efi/saveoops, /saveoops)',
       },
+      json,
     },
   },
   captures: {
     name: 'captures',
-    positional: {
-      name: 'where',
-      describe: 'directory or disk image with captures (default: where this system saves them)',
-      optional: true,
-    },
+    positionals: [
+      {
+        name: 'where',
+        describe: 'directory or disk image with captures (default: where this system saves them)',
+        optional: true,
+      },
+    ],
     describe: 'List what has been captured, newest first',
     options: {
       news: {
@@ -255,11 +287,13 @@ const namedSpecs = {
   },
   report: {
     name: 'report',
-    positional: {
-      name: 'capture',
-      describe:
-        'a capture directory, a log, "-" (a log on standard input), IMAGE:ID, the beginning of an ID, or "last"',
-    },
+    positionals: [
+      {
+        name: 'capture',
+        describe:
+          'a capture directory, a log, "-" (a log on standard input), IMAGE:ID, the beginning of an ID, or "last"',
+      },
+    ],
     describe: 'Tell what died, from a capture or a log',
     options: {
       html: { type: 'string', describe: 'write the report to this file, with pictures' },
@@ -273,6 +307,26 @@ const namedSpecs = {
       },
       json,
     },
+  },
+  explain: {
+    name: 'explain',
+    positionals: [
+      { name: 'place', describe: 'a function of the kernel, NAME+0xOFFSET, or a link-time address' },
+      { name: 'payload', describe: 'a saveoops.c32, or its folder' },
+    ],
+    describe: 'Tell what happens when the kernel of a payload panics there',
+    options: { json },
+  },
+  doctor: {
+    name: 'doctor',
+    describe: 'Tell what this machine lacks to build, to make images and to test, and how to install it',
+    options: { json },
+  },
+  completion: {
+    name: 'completion',
+    positionals: [{ name: 'shell', describe: 'for which shell', choices: ['bash', 'zsh', 'fish'] }],
+    describe: "Print what completes this program's commands and options in a shell",
+    options: {},
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
 
@@ -297,16 +351,18 @@ const machineOptions = {
   },
 } as const satisfies Options;
 
-/** Options that build demands may be missing where it is only asked what it would take. */
+/** Options that build demands may be missing where it is only asked what it would take, and nothing is written anyway. */
 function optional(options: Options): Options {
   return Object.fromEntries(
-    Object.entries(options).map(([name, spec]) => [name, { ...spec, required: false }]),
+    Object.entries(options)
+      .filter(([name]) => name !== 'dry-run')
+      .map(([name, spec]) => [name, { ...spec, required: false }]),
   );
 }
 
 /** Options of build that hold for every kernel of a machine. */
 function payloadOptions(options: Options): Options {
-  const perPayload = ['kernel', 'initrd', 'out', 'format', 'json'];
+  const perPayload = ['kernel', 'initrd', 'out', 'format', 'dry-run', 'json'];
   return Object.fromEntries(Object.entries(options).filter(([name]) => !perPayload.includes(name)));
 }
 

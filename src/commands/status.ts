@@ -29,7 +29,9 @@ export interface StatusOptions {
   readonly json: boolean;
 }
 
+/** What `saveoops status --json` prints. */
 export interface SystemStatus {
+  readonly version: 1;
   readonly armed: boolean;
   /** Of the entry stub's message or of the hook's (docs/messages.md); undefined: armed, or not started by the entry stub. */
   readonly reason: number | undefined;
@@ -74,6 +76,7 @@ export async function runStatus(
       found.flatMap(({ manifest }) => (manifest === undefined ? [] : [manifest])),
     ));
   const status: SystemStatus = {
+    version: 1,
     ...(resumed
       ? { armed: false, reason: resumedReason, ...resumedAdvice }
       : describe(node, payloads.length > 0)),

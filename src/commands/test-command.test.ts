@@ -4,6 +4,7 @@ import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../host/files.js';
+import { checkOutput } from '../testkit/output-schema.js';
 import { sampleManifest } from '../testkit/sample-manifest.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 import type { TestResult } from '../library/test-payload.js';
@@ -28,6 +29,7 @@ async function withFolder(append: string, use: (dir: string) => Promise<void>): 
 async function runJson(options: TestOptions): Promise<{ code: number; result: TestResult }> {
   let printed = '';
   const code = await runTest({ ...options, json: true }, { out: (text) => void (printed += text) });
+  checkOutput('test', printed);
   return { code, result: JSON.parse(printed) as TestResult };
 }
 

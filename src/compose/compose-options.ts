@@ -8,22 +8,33 @@ import type { BuildFormat } from './payload-files.js';
 
 /** What the files are made from: all that `build` is told but where they go. */
 export interface ComposeOptions extends SaveOptions, RowOptions {
+  /** The primary kernel's bzImage. */
   readonly kernel: string;
+  /** Its initramfs files, concatenated in order. */
   readonly initrd: readonly string[];
+  /** Whether they stay files that the entry names, so that a new one needs no new build. */
   readonly initrdBeside: boolean;
+  /** The primary kernel's command line. */
   readonly append: string;
   /** Whether the armed entries get `oops=panic`. */
   readonly oopsPanic: boolean;
+  /** The crash kernel's bzImage; undefined: the primary's. */
   readonly crashKernel: string | undefined;
+  /** The crash kernel's initramfs; undefined: the built-in capture initramfs. */
   readonly crashInitrd: string | undefined;
+  /** Words added to the crash kernel's command line. */
   readonly crashAppend: string;
+  /** RAM to reserve, "160M"; undefined: computed. */
   readonly crashSize: string | undefined;
+  /** Whether a panic puts the VGA into text mode. */
   readonly resetVga: boolean;
+  /** Whether a panic gives the 8259 interrupt controllers the vectors of the BIOS. */
   readonly resetPic: boolean;
   /** Whether a kernel that is reset is captured by the next boot. */
   readonly afterReset: boolean;
   /** File with public keys to which dumps are encrypted. */
   readonly dumpKey: string | undefined;
+  /** Folder with programs for the capture initramfs, looked into before the system's. */
   readonly captureTools: string | undefined;
   /** Folder of the crash kernel's modules, or a root that has it. */
   readonly modules: string | undefined;
@@ -32,6 +43,7 @@ export interface ComposeOptions extends SaveOptions, RowOptions {
   /** Files: the composed image gets a signature. */
   readonly signKey: string | undefined;
   readonly signCert: string | undefined;
+  /** What is written. */
   readonly format: BuildFormat;
 }
 

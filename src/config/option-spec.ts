@@ -7,3 +7,6 @@ export interface OptionSpec {
   readonly default?: string | number | boolean;
   readonly choices?: readonly string[];
 }
+
+/** What an option can have as its value. */
+export type OptionValue = string | number | boolean | readonly string[];

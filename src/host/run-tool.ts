@@ -7,7 +7,7 @@ import { SaveoopsError } from '../errors.js';
 import { abortSignal, toolEnded } from './task.js';
 
 /** Debian package of each tool that Saveoops calls, for the hint when it is missing. */
-const packageOf: Readonly<Record<string, string>> = {
+export const packageOf: Readonly<Record<string, string>> = {
   age: 'age',
   bzip2: 'bzip2',
   cpio: 'cpio',

@@ -9,9 +9,12 @@ import { SaveoopsError } from '../errors.js';
 
 /** A program on PATH or a file that a Debian package installs. */
 export interface Requirement {
+  /** Name of the Debian package. */
   readonly package: string;
   readonly program?: string;
   readonly file?: string;
+  /** Of a program that need not be on PATH: where it is looked for. */
+  readonly places?: readonly string[];
 }
 
 /** Debian's Syslinux files, by absolute path; these places have not moved since Debian 8. */
@@ -69,28 +72,43 @@ export const uefiMachineNeeds: readonly Requirement[] = Object.values(ovmfFiles)
   file,
 }));
 
-/** Throws `tool` naming what is missing and the apt line that installs all of it. */
-export async function requireOnHost(
+/** Those of `needs` that this machine has not. */
+export async function missingOnHost(
   needs: readonly Requirement[],
   path: string = process.env['PATH'] ?? '',
-): Promise<void> {
+): Promise<readonly Requirement[]> {
   const missing: Requirement[] = [];
   for (const need of needs) {
     const candidates =
       need.file !== undefined
         ? [need.file]
-        : path.split(delimiter).map((folder) => join(folder, need.program ?? ''));
+        : (need.places ?? path.split(delimiter).map((folder) => join(folder, need.program ?? '')));
     const mode = need.file !== undefined ? constants.R_OK : constants.X_OK;
     if (!(await anyAccessible(candidates, mode))) missing.push(need);
   }
+  return missing;
+}
+
+/** The line that installs all of it. */
+export function installLine(missing: readonly Requirement[]): string {
+  return `apt-get install ${packagesOf(missing).join(' ')}`;
+}
+
+function packagesOf(missing: readonly Requirement[]): readonly string[] {
+  return [...new Set(missing.map((need) => need.package))];
+}
+
+/** Throws `tool` naming what is missing and the apt line that installs all of it. */
+export async function requireOnHost(needs: readonly Requirement[], path?: string): Promise<void> {
+  const missing = await missingOnHost(needs, path);
   if (missing.length === 0) return;
   const names = missing.map((need) => need.file ?? need.program ?? '');
-  const packages = [...new Set(missing.map((need) => need.package))];
-  throw new SaveoopsError('tool', `${names.join(', ')} not installed`, {
+  const packages = packagesOf(missing);
+  throw new SaveoopsError('tool', 'programs or files that Saveoops needs are not installed', {
     where: 'this machine',
     found: `missing: ${names.join(', ')}`,
     wanted: `the Debian package${packages.length === 1 ? '' : 's'} ${packages.join(', ')}`,
-    hint: `apt-get install ${packages.join(' ')}`,
+    hint: installLine(missing),
   });
 }
 

@@ -74,5 +74,5 @@ export async function build(request: BuildRequest, run: RunOptions = {}): Promis
 /** An option that is given as undefined is one that is not given. */
 function withDefaults(given: Partial<ComposeOptions> & Pick<ComposeOptions, 'kernel'>): ComposeOptions {
   const said = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return { ...composeDefaults, ...given, ...said };
+  return { ...composeDefaults, kernel: given.kernel, ...said };
 }

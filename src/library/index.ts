@@ -9,6 +9,8 @@
 export { build, type BuildRequest, type BuildResult } from './build.js';
 export { makeImage, type ImageRequest, type ImageResult } from './make-image.js';
 export { inspect, type Inspection } from './inspect.js';
+export { explain, type Explanation, type Sure } from './explain.js';
+export { doctor, type Diagnosis, type TaskNeeds } from './doctor.js';
 export { repack, type RepackRequest, type RepackResult } from './repack.js';
 export { testPayload, type TestLoader, type TestRequest, type TestResult } from './test-payload.js';
 export { readCapture, report, reportHtml, reportText, type Capture } from './read-capture.js';

@@ -75,13 +75,18 @@ async function refusalOf(check: () => Promise<void>): Promise<SaveoopsError | un
   }
 }
 
-interface ReadFile {
+export interface ReadFile {
   readonly path: string;
   readonly bytes: Uint8Array;
 }
 
 interface EfiModule extends ReadFile {
   readonly loadTable: Uint8Array;
+}
+
+/** A saveoops.c32, by its own name, by that of the module beside it, or by their folder. Throws as inspect() does. */
+export async function readPayload(path: string): Promise<ReadFile> {
+  return (await readFiles(path)).payload;
 }
 
 /** Throws `file`, `wrong-file`, `truncated`, `format`. */

@@ -43,7 +43,7 @@ export async function capturesInImage(image: string): Promise<readonly StoredCap
   }
   const found: StoredCapture[] = [];
   for (const system of systems) {
-    await requireOnHost(needs[system.kind], environment.PATH);
+    await requireOnHost(imageReaderNeeds[system.kind], environment.PATH);
     for (const folder of folders) found.push(...(await capturesIn(image, system, folder)));
   }
   return found;
@@ -55,7 +55,7 @@ export async function looksLikeImage(path: string): Promise<boolean> {
   return hasBootSignature(start) || fileSystemOf(start) !== undefined;
 }
 
-const needs: Readonly<Record<ImageFileSystem['kind'], readonly Requirement[]>> = {
+export const imageReaderNeeds: Readonly<Record<ImageFileSystem['kind'], readonly Requirement[]>> = {
   FAT: [
     { package: 'mtools', program: 'mdir' },
     { package: 'mtools', program: 'mcopy' },

@@ -4,8 +4,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Manifest } from '../payload/manifest.js';
+import { checkOutput } from './output-schema.js';
 
-const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
+/** The program that they start. */
+export const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 
 export interface CommandResult {
   readonly status: number | null;
@@ -13,7 +15,9 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-/** Runs `saveoops args...`; a failure is a result, not an exception. @param input standard input; default: none */
+/**
+ * Runs `saveoops args...`; a failure is a result, not an exception. What --json prints is held against its schema. @param input standard input; default: none
+ */
 export function runSaveoops(args: readonly string[], cwd?: string, input?: Uint8Array): CommandResult {
   const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], {
     encoding: 'utf8',
@@ -21,6 +25,7 @@ export function runSaveoops(args: readonly string[], cwd?: string, input?: Uint8
     ...(cwd === undefined ? {} : { cwd }),
     ...(input === undefined ? {} : { input }),
   });
+  if (args.includes('--json') && stdout.startsWith('{')) checkOutput(args[0] ?? '', stdout);
   return { status, stdout, stderr };
 }
 

@@ -1,12 +1,12 @@
 /**
- * The points of a kernel's boot at which the sweep panics: every function that start_kernel calls, and every
- * initcall, in the order of the boot.
+ * Points of a kernel's boot in their order, from its code and symbols: every function that start_kernel and setup_arch call, and
+ * every initcall.
  */
-import { ByteView } from '../../src/bytes/byte-reader.js';
-import { offsetInImage } from '../../src/kernel/flat-image.js';
-import type { Kernel } from '../../src/kernel/load-kernel.js';
+import { ByteView } from '../bytes/byte-reader.js';
+import { offsetInImage } from './flat-image.js';
+import type { Kernel } from './load-kernel.js';
 
-export interface SweepPoint {
+export interface BootPoint {
   /** A kernel function whose name is unique. */
   readonly name: string;
   readonly phase: string;
@@ -26,7 +26,7 @@ const levels = [
 ] as const;
 
 /** Throws `missing-fact` for a kernel without these symbols. */
-export function sweepPoints(kernel: Kernel): SweepPoint[] {
+export function bootPoints(kernel: Kernel): BootPoint[] {
   const points = [
     { name: 'start_kernel', phase: 'start_kernel' },
     ...callees(kernel, 'start_kernel').map((name) => ({ name, phase: 'start_kernel' })),
