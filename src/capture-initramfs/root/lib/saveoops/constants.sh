@@ -35,6 +35,8 @@ EXTRACT_SECONDS=60
 CHUNK_BYTES=8192
 # a chunk takes 55 at 1500 baud
 CHUNK_SECONDS=60
+# at the end of a log that is on a disk, too: saveoops.print=all prints all
+PRINTED_LINES=200
 # of the log, that the summary repeats: with it they fit a screen of 25 lines
 EXCERPT_LINES=16
 # at the end of the log, in which the first sign of what it died of is looked for
