@@ -204,7 +204,9 @@ describe('what is said while it works', () => {
   ] as const)(
     'on a terminal a line tells the step, %s',
     (_, more, coloured) => {
-      const { CI: _ci, NO_COLOR: _no, ...environment } = process.env;
+      const environment = Object.fromEntries(
+        Object.entries(process.env).filter(([name]) => name !== 'CI' && name !== 'NO_COLOR'),
+      );
       const command = [process.execPath, cli, ...build('terminal', '--dry-run')].map(shellWord).join(' ');
       // script(1) gives it a terminal.
       const run = spawnSync('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
