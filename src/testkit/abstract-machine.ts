@@ -144,7 +144,8 @@ export function interpret(
   const complaints = new Set<string>();
   const reached = new Set<number>();
   const states = new Map<string, State>();
-  const work: { address: number; calls: readonly number[]; mode: Mode }[] = [];
+  const work: WorkItem[] = [];
+  const pending = new Set<string>();
   const key = (address: number, calls: readonly number[], mode: Mode): string =>
     `${mode}:${address}:${calls.join()}`;
   const go = (address: number, calls: readonly number[], state: State): void => {
@@ -153,13 +154,17 @@ export function interpret(
     const joined = before === undefined ? copy(state) : join(before, state);
     if (before !== undefined && same(before, joined)) return;
     states.set(at, joined);
+    if (pending.has(at)) return;
+    pending.add(at);
     work.push({ address, calls, mode: state.mode });
   };
   go(entry, [], initial);
-  for (let item = work.pop(); item !== undefined; item = work.pop()) {
+  for (let item = takeNext(work); item !== undefined; item = takeNext(work)) {
     const { address, calls, mode } = item;
+    const at = key(address, calls, mode);
+    pending.delete(at);
     const instruction = listing.code[mode].get(address);
-    const state = copy(states.get(key(address, calls, mode)) ?? initial);
+    const state = copy(states.get(at) ?? initial);
     if (instruction === undefined) {
       complaints.add(`a path leads to 0x${address.toString(16)}, where no ${mode}-bit code is`);
       continue;
@@ -214,6 +219,28 @@ export function interpret(
     }
   }
   return { complaints: [...complaints].sort(), reached };
+}
+
+interface WorkItem {
+  readonly address: number;
+  /** Return addresses, of the outermost call first. */
+  readonly calls: readonly number[];
+  readonly mode: Mode;
+}
+
+/**
+ * The deepest call first, and in it the lowest address: so all paths to an instruction have mostly been walked when it is its turn, and what
+ * follows is walked once. The result is the same in any order.
+ */
+function takeNext(work: WorkItem[]): WorkItem | undefined {
+  let best = 0;
+  for (const [index, { calls, address }] of work.entries()) {
+    const other = work[best];
+    if (other === undefined) continue;
+    const deeper = calls.length - other.calls.length;
+    if (deeper > 0 || (deeper === 0 && address < other.address)) best = index;
+  }
+  return work.splice(best, 1)[0];
 }
 
 /** What the bit that was looked at is where a conditional branch leads. */
