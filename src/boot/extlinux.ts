@@ -4,15 +4,15 @@
  * there when a payload is damaged. Fallback after captures in a row: the menu's entry saveoops-fallback, by the sectors that
  * Syslinux keeps for that (src/capture-initramfs/root/bin/boot-once).
  */
-import { readdir, readFile, realpath, rename, stat } from 'node:fs/promises';
+import { readFile, realpath, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, posix } from 'node:path';
 import { menuFile } from '../capture-initramfs/in-a-row.js';
 import { manifestFile, payloadFile } from '../compose/payload-files.js';
 import { renderBootMenu, withInclude, withoutInclude, type MenuKernel } from '../config/boot-menu.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, isTemporaryName, makeFolder, readInput, writeAtomic } from '../host/files.js';
+import { fileError, makeFolder, readInput, writeAtomic } from '../host/files.js';
 import type { Loader, Offer } from './loader.js';
-import { removeStored, syncFolder, writeWhenDifferent } from './payload-store.js';
+import { removeLeftovers, removeStored, storeIn, syncFolder, writeWhenDifferent } from './payload-store.js';
 
 export interface ExtlinuxSystem {
   /** With vmlinuz-V: /boot. */
@@ -49,12 +49,12 @@ export function extlinux(system: ExtlinuxSystem): Loader {
 }
 
 async function open({ boot, bootConfig }: ExtlinuxSystem): Promise<string> {
-  const store = join(boot, 'saveoops');
+  const store = storeIn(boot);
   try {
     await makeFolder(store);
     const [here, there] = await Promise.all([stat(store), stat(bootConfig)]);
     if (here.dev === there.dev) {
-      for (const name of await readdir(store)) if (isTemporaryName(name)) await removeStored(store, name);
+      await removeLeftovers(store);
       return store;
     }
   } catch (error) {

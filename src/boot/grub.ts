@@ -16,12 +16,12 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sha256Hex } from '../bytes/digests.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, isTemporaryName, makeFolder, readInput, writeAtomic } from '../host/files.js';
+import { fileError, makeFolder, readInput, writeAtomic } from '../host/files.js';
 import { exists } from '../host/presence.js';
 import { runTool } from '../host/run-tool.js';
 import { composedPayload } from './composed-payload.js';
 import type { Loader, Offer } from './loader.js';
-import { removeStored, syncFolder, writeWhenDifferent } from './payload-store.js';
+import { removeLeftovers, removeStored, storeIn, syncFolder, writeWhenDifferent } from './payload-store.js';
 
 export interface GrubSystem {
   /** With vmlinuz-V and grub/grub.cfg: /boot. */
@@ -54,7 +54,7 @@ export function grub(system: GrubSystem): Loader {
 const configOf = ({ boot }: GrubSystem): string => join(boot, 'grub', 'grub.cfg');
 
 async function open(system: GrubSystem): Promise<string> {
-  const store = join(system.boot, 'saveoops');
+  const store = storeIn(system.boot);
   try {
     await makeFolder(store);
     const [here, kernels] = await Promise.all([stat(store), stat(system.boot)]);
@@ -65,7 +65,7 @@ async function open(system: GrubSystem): Promise<string> {
         wanted: 'one: GRUB looks for a payload beside its kernel',
       });
     }
-    for (const name of await readdir(store)) if (isTemporaryName(name)) await removeStored(store, name);
+    await removeLeftovers(store);
     return store;
   } catch (error) {
     if (error instanceof SaveoopsError) throw error;

@@ -9,16 +9,25 @@
  * was built with.
  */
 import { constants } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256Hex } from '../bytes/digests.js';
+import { mebibytes } from '../bytes/mebibytes.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, readInput, writeAtomic, writeNewFile } from '../host/files.js';
+import { fileError, isTemporaryName, readInput, writeAtomic, writeNewFile } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import { readManifest } from '../image/payload-folder.js';
 import type { Manifest } from '../payload/manifest.js';
 
 export const settingsFile = 'update.json';
+
+/** Where payloads are that lie beside their kernels. @param boot /boot */
+export const storeIn = (boot: string): string => join(boot, 'saveoops');
+
+/** What a run that was killed has left of files that it was writing. Throws `file`, and what readdir() throws. */
+export async function removeLeftovers(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) if (isTemporaryName(name)) await removeStored(folder, name);
+}
 
 export interface StoredPayload {
   readonly manifest: Manifest;
@@ -95,8 +104,8 @@ export async function writeNew(
   if (free < need + slack) {
     throw new SaveoopsError('no-space', 'no room for a second payload', {
       where: store,
-      found: `${mib(free)} free`,
-      wanted: `${mib(need + slack)}: the new payload is written and checked beside the old one`,
+      found: `${mebibytes(free)} free`,
+      wanted: `${mebibytes(need + slack)}: the new payload is written and checked beside the old one`,
       hint: 'remove a kernel that is not needed, or set initrd-beside: true',
     });
   }
@@ -166,5 +175,3 @@ async function freeBytes(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path);
   return bavail * bsize;
 }
-
-const mib = (bytes: number): string => `${(bytes / (1 << 20)).toFixed(1)} MiB`;

@@ -18,11 +18,17 @@ import { basename, dirname, join } from 'node:path';
 import { changedEntry, entryValue, parseEntryName } from '../config/loader-entry.js';
 import { fallbackLabel } from '../config/boot-menu.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, isTemporaryName, makeFolder, writeAtomic } from '../host/files.js';
+import { fileError, makeFolder, writeAtomic } from '../host/files.js';
 import { exists } from '../host/presence.js';
 import { composedPayload } from './composed-payload.js';
 import type { Loader, Offer } from './loader.js';
-import { removeStored, settingsFile, syncFolder, writeWhenDifferent } from './payload-store.js';
+import {
+  removeLeftovers,
+  removeStored,
+  settingsFile,
+  syncFolder,
+  writeWhenDifferent,
+} from './payload-store.js';
 
 export interface SystemdBootSystem {
   /** "/" of the system. */
@@ -34,6 +40,8 @@ export interface SystemdBootSystem {
   /** Name of the entry that boots once after captures in a row; undefined: the plain one of the kernel before the newest. */
   readonly fallbackEntry: string | undefined;
 }
+
+const payload = composedPayload('efi');
 
 /** Where the ESP or XBOOTLDR is mounted, in kernel-install's own order. */
 const places = ['efi', 'boot', 'boot/efi'] as const;
@@ -53,7 +61,7 @@ const fallbackWords = ['systemd.mask=systemd-bless-boot.service'] as const;
 export function systemdBoot(system: SystemdBootSystem): Loader {
   return {
     name: 'systemd-boot',
-    payload: composedPayload('efi'),
+    payload,
     open: () => open(system),
     offer: (store, offers) => offer(system, store, offers),
     withdraw,
@@ -115,9 +123,8 @@ async function open(system: SystemdBootSystem): Promise<string> {
   const store = join(boot, 'saveoops', token);
   try {
     await makeFolder(store);
-    for (const folder of [store, entriesOf(boot)]) {
-      for (const name of await readdir(folder)) if (isTemporaryName(name)) await removeStored(folder, name);
-    }
+    await removeLeftovers(store);
+    await removeLeftovers(entriesOf(boot));
   } catch (error) {
     throw fileError(store, 'a place that can be written', error);
   }
@@ -134,10 +141,10 @@ async function offer(system: SystemdBootSystem, store: string, offers: readonly 
     const text = plain.get(kernel.version);
     // No entry of kernel-install's: requireEntries() says so, once everything else is as it should be.
     if (text === undefined) continue;
-    const copy = (payload: string, title: string): string =>
+    const copy = (folder: string, title: string): string =>
       changedEntry(text, {
         title,
-        linux: `/saveoops/${token}/${payload}/saveoops.efi`,
+        linux: `/saveoops/${token}/${folder}/${payload.file}`,
         words: system.words,
       });
     if (armed !== undefined) wanted.set(armedName(token, kernel.version), copy(armed, ', armed'));

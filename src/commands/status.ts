@@ -17,8 +17,10 @@ import {
   unarmedReasons,
   type StatusNode,
 } from '../system/status-node.js';
+import { storeIn } from '../boot/payload-store.js';
 import { waitingFile } from '../boot/trust.js';
 import { forJson, forTerminal } from '../safe-text.js';
+import type { Output } from '../host/output.js';
 
 export interface StatusOptions {
   /** Where boot/, proc/ and sys/ are: "/" of the running system. */
@@ -59,10 +61,7 @@ const MiB = 1 << 20;
  * Gives the exit code. Throws `file` when the kernel shows no boot_params or --payload names no payload, `truncated`,
  * `unsupported`, `format`.
  */
-export async function runStatus(
-  options: StatusOptions,
-  io: { readonly out: (text: string) => void },
-): Promise<number> {
+export async function runStatus(options: StatusOptions, io: Pick<Output, 'out'>): Promise<number> {
   const { root } = options;
   const node = await readStatusNode(root);
   const regionSize = node?.reason === 0 ? node.regionSize : 0;
@@ -84,7 +83,7 @@ export async function runStatus(
     region: findReserved(await readFile(join(root, 'proc/iomem'), 'latin1').catch(() => ''), regionSize),
     payloads,
     kdump: await readKdump(root),
-    waiting: await readFile(join(boot, 'saveoops', waitingFile), 'latin1').then(
+    waiting: await readFile(join(storeIn(boot), waitingFile), 'latin1').then(
       (text) => text.trimEnd(),
       () => undefined,
     ),

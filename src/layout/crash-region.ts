@@ -1,4 +1,5 @@
 /** How much RAM the crash region takes, why, and where its parts lie. */
+import { mebibytes } from '../bytes/mebibytes.js';
 import { alignDown, alignUp } from '../bytes/align.js';
 import { SaveoopsError } from '../errors.js';
 import { regionPlaces } from '../stubs/shared-layout.js';
@@ -74,12 +75,11 @@ function tooSmall(
   usual: number,
   sum: readonly { what: string; bytes: number }[],
 ): SaveoopsError {
-  const mib = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`;
   const terms = [...sum, { what: 'least working room', bytes: workingRoom.least }];
   return new SaveoopsError('no-space', 'the crash region is too small', {
     where: '--crash-size',
-    found: mib(given),
-    wanted: `at least ${mib(least)}: ${terms.map((term) => `${mib(term.bytes)} ${term.what}`).join(' + ')}`,
-    hint: `leave --crash-size out for ${mib(usual)}`,
+    found: mebibytes(given),
+    wanted: `at least ${mebibytes(least)}: ${terms.map((term) => `${mebibytes(term.bytes)} ${term.what}`).join(' + ')}`,
+    hint: `leave --crash-size out for ${mebibytes(usual)}`,
   });
 }
