@@ -2,10 +2,10 @@
  * docs/api.md from the comments of what src/library exports, by typedoc: `npm run docs:api` writes it, `--check` (npm run test:check) says when
  * it is not what the comments make of it.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Application } from 'typedoc';
+import { writeOrCheck } from './write-or-check.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -15,10 +15,4 @@ if (project === undefined) process.exit(1);
 app.validate(project);
 await app.generateOutputs(project);
 if (app.logger.hasErrors()) process.exit(1);
-const wanted = readFileSync(join(root, '.cache/api/api.md'), 'utf8');
-const path = join(root, 'docs/api.md');
-if (!process.argv.includes('--check')) writeFileSync(path, wanted);
-else if (readFileSync(path, 'utf8') !== wanted) {
-  console.error('docs/api.md is not what the comments in src/library say: npm run docs:api, and commit it');
-  process.exitCode = 1;
-}
+writeOrCheck('docs/api.md', readFileSync('.cache/api/api.md', 'utf8'), 'the comments in src/library say');
