@@ -15,7 +15,7 @@ import { parseKallsyms } from '../src/formats/kallsyms/kallsyms.js';
 import { loadKernel } from '../src/kernel/load-kernel.js';
 import { oracle } from '../src/testkit/command-line.js';
 import { builtVariants, bzImageOf, hasOption, type Variant } from './built/variants.js';
-import { buildPayloadFolder } from './harness/build.js';
+import { build } from '../src/library/build.js';
 import { passed } from './matrix/report.js';
 import { runKernel } from './matrix/run-kernel.js';
 
@@ -113,7 +113,7 @@ describe.each(builtVariants())('$name', (variant) => {
 async function refusal({ bzImage }: Variant, crashKernel: string | undefined): Promise<SaveoopsError> {
   const folder = mkdtempSync(join(tmpdir(), 'svo-'));
   try {
-    await buildPayloadFolder({ kernel: bzImage, crashKernel, out: join(folder, 'payload') });
+    await build({ kernel: bzImage, crashKernel, out: join(folder, 'payload') });
   } catch (error) {
     if (error instanceof SaveoopsError) return error;
     throw error;

@@ -6,7 +6,7 @@ import { readManifest } from '../src/image/payload-folder.js';
 import { runScenario, type ScenarioResult } from '../src/machine/scenario.js';
 import type { Manifest } from '../src/payload/manifest.js';
 import { serialConsole } from './harness/boot.js';
-import { buildPayloadFolder } from './harness/build.js';
+import { build } from '../src/library/build.js';
 import { cache } from './harness/folders.js';
 import { stockKernel, type Flavour } from './harness/payloads.js';
 
@@ -31,7 +31,7 @@ export async function bootComposed({
   const folder = join(cache, 'runs', name);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  await buildPayloadFolder({ kernel: stockKernel(flavour).vmlinuz, out: folder, format: 'bzimage' });
+  await build({ kernel: stockKernel(flavour).vmlinuz, out: folder, format: 'bzimage' });
   const kernel = join(folder, 'saveoops.bzimage');
   if (edit !== undefined) {
     const image = await readFile(kernel);

@@ -4,7 +4,7 @@ import { expect } from '@jest/globals';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { check, serialConsole, type RunOptions } from './harness/boot.js';
-import { buildPayloadFolder, type GivenOptions } from './harness/build.js';
+import { build, type BuildRequest } from '../src/library/build.js';
 import { bootEfiFile } from './harness/esp.js';
 import { cache, digestOf, makeOnce } from './harness/folders.js';
 import { guestInitramfs } from './harness/guest.js';
@@ -20,12 +20,12 @@ const rebooting = [/Rebooting in|reboot: machine restart/];
 
 /** Path of saveoops.efi, built once for the same options; without a signature. */
 export async function composedImage(
-  options: Omit<GivenOptions, 'kernel' | 'out'> = {},
+  options: Omit<BuildRequest, 'kernel' | 'out'> = {},
   flavour: Flavour = 'cloud-amd64',
 ): Promise<string> {
   const name = `efi-file-${digestOf(JSON.stringify(options), flavour, toolDigest())}`;
   const folder = await makeOnce(join(cache, 'payloads', name), async (out) => {
-    await buildPayloadFolder({ ...options, kernel: stockKernel(flavour).vmlinuz, out, format: 'efi' });
+    await build({ ...options, kernel: stockKernel(flavour).vmlinuz, out, format: 'efi' });
   });
   return join(folder, 'saveoops.efi');
 }

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { SigningKey } from '../src/host/sign-image.js';
 import { composedImage, guestPanic, limit, panickingGuest, said, vfsPanic } from './efi-lane.js';
 import { captured, check, serialConsole, type RunOptions } from './harness/boot.js';
-import { buildPayloadFolder } from './harness/build.js';
+import { build } from '../src/library/build.js';
 import { bootEfiFile, bootEsp } from './harness/esp.js';
 import { grubConfig, grubFile, ovmf, ovmfFile, packageFile, type Release } from './harness/loaders.js';
 import { startedFile, type EspFile } from './harness/make-esp.js';
@@ -41,7 +41,7 @@ async function signedImage(
   crashAppend = '',
 ): Promise<string> {
   const out = join(folder, name);
-  await buildPayloadFolder({
+  await build({
     kernel: stockKernel('cloud-amd64').vmlinuz,
     out,
     format: 'efi',

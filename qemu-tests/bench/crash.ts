@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { parseBzImage } from '../../src/formats/bzimage/parse-bzimage.js';
 import { captureFile } from '../../src/compose/payload-files.js';
 import { readKernelSymbols, requireFunction } from '../../src/machine/kernel-functions.js';
-import { buildPayloadFolder } from '../harness/build.js';
+import { build } from '../../src/library/build.js';
 import { guestInitramfs } from '../harness/guest.js';
 import { unattendedDisk } from '../harness/unattended-disk.js';
 import type { Figure } from './figures.js';
@@ -27,7 +27,7 @@ const ways = [
 export async function benchCrash(kernel: string, folder: string): Promise<readonly Figure[]> {
   // Twice: for its capture initramfs, then with a guest that gives kexec the same one.
   const first = join(folder, 'first');
-  await buildPayloadFolder({ kernel, out: first });
+  await build({ kernel, out: first });
   const initrd = await guestInitramfs(
     `read -r words </proc/cmdline
 case $words in
@@ -40,7 +40,7 @@ echo c >/proc/sysrq-trigger
     [kexec, { path: 'vmlinuz', source: kernel }, { path: 'capture.img', source: join(first, captureFile) }],
   );
   const dir = join(folder, 'payload');
-  await buildPayloadFolder({ kernel, initrd: [initrd], append: 'sysrq_always_enabled', out: dir });
+  await build({ kernel, initrd: [initrd], append: 'sysrq_always_enabled', out: dir });
   const { protectedMode } = parseBzImage(readFileSync(kernel), kernel);
   const places: Places = {
     places: [

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BuildOptions } from '../../src/commands/build.js';
 import { stockKernels, type StockKernel } from '../../src/testkit/stock-kernels.js';
-import { buildPayloadFolder } from './build.js';
+import { build } from '../../src/library/build.js';
 import { cache, digestOf, digestOfFolder, makeOnce, repository } from './folders.js';
 
 export type Flavour = 'amd64' | 'cloud-amd64';
@@ -49,7 +49,7 @@ export async function payload(options: PayloadOptions): Promise<string> {
   );
   const folder = name === undefined ? key : `${name}-${key}`;
   return await makeOnce(join(cache, 'payloads', folder), async (out) => {
-    await buildPayloadFolder({ ...given, kernel, initrd: initrds, crashKernel, out });
+    await build({ ...given, kernel, initrd: initrds, crashKernel, out });
   });
 }
 

@@ -11,7 +11,7 @@ import { captureEnds, judgeCapture, type Outcome } from '../../src/machine/outco
 import type { Firmware } from '../../src/machine/qemu-command.js';
 import { markedBlocks } from '../../src/machine/recovered-log.js';
 import { runScenario } from '../../src/machine/scenario.js';
-import { buildPayloadFolder } from '../harness/build.js';
+import { build } from '../../src/library/build.js';
 import { makeEsp, startedFile } from '../harness/make-esp.js';
 import { blockBegins, blockEnds, guestInitramfs } from '../harness/guest.js';
 import { unattendedDisk } from '../harness/unattended-disk.js';
@@ -43,7 +43,7 @@ export async function runKernel({ primary, crash }: MatrixRun): Promise<KernelRe
       `${printKcore}echo "guest: userspace"\nstty -echo\necho c >/proc/sysrq-trigger\n`,
     );
     try {
-      await buildPayloadFolder({
+      await build({
         kernel: primary,
         crashKernel: crash,
         initrd: [initrd],
@@ -59,7 +59,7 @@ export async function runKernel({ primary, crash }: MatrixRun): Promise<KernelRe
     const fact = (name: string): string => facts.find((each) => each.name === name)?.value ?? '';
     const { boot, late, vmcoreinfo } = await bootToUserspace(dir, folder, primary);
     const efi = join(folder, 'efi');
-    await buildPayloadFolder({ kernel: primary, crashKernel: crash, format: 'efi', crashAppend, out: efi });
+    await build({ kernel: primary, crashKernel: crash, format: 'efi', crashAppend, out: efi });
     return {
       built: passed,
       region: memory.size,

@@ -11,7 +11,7 @@ import { captureEnds, judgeCapture } from '../../src/machine/outcome.js';
 import type { Firmware } from '../../src/machine/qemu-command.js';
 import { runScenario } from '../../src/machine/scenario.js';
 import type { Manifest } from '../../src/payload/manifest.js';
-import { buildPayloadFolder } from '../harness/build.js';
+import { build } from '../../src/library/build.js';
 import { missingLines } from './compare-logs.js';
 import type { BootPoint } from '../../src/kernel/boot-points.js';
 import type { SweepResult } from './report.js';
@@ -40,7 +40,7 @@ export interface Sweep {
 
 /** Builds the image that all points of a kernel share. */
 export async function sweepImage(vmlinuz: string, out: string): Promise<Pick<Sweep, 'image' | 'debug'>> {
-  await buildPayloadFolder({ kernel: vmlinuz, crashAppend: 'saveoops.hold=0 quiet', out, format: 'bzimage' });
+  await build({ kernel: vmlinuz, crashAppend: 'saveoops.hold=0 quiet', out, format: 'bzimage' });
   const { debug } = await readManifest(out);
   return { image: join(out, 'saveoops.bzimage'), debug };
 }
