@@ -27,8 +27,6 @@ import { asTask } from './host/task.js';
 import { version } from './host/version.js';
 
 const output = openOutput();
-/** What the command that runs writes to, as --quiet and --verbose have it. */
-let io: CommandIo = output;
 const argumentsGiven = process.argv.slice(2);
 
 const parserConfiguration = { 'camel-case-expansion': false, 'greedy-arrays': false };
@@ -97,9 +95,12 @@ function buildOptions(values: Values): ComposeOptions {
 
 /** Each command's exit code for a run that threw nothing. Its code is loaded when it is asked for: --version and --help need none. */
 const handlers: Readonly<
-  Record<keyof typeof commandSpecs, (values: Values, config: ConfigFile | undefined) => Promise<number>>
+  Record<
+    keyof typeof commandSpecs,
+    (values: Values, io: CommandIo, config: ConfigFile | undefined) => Promise<number>
+  >
 > = {
-  build: async (values) => {
+  build: async (values, io) => {
     const { runBuild } = await import('./commands/build.js');
     await runBuild(
       {
@@ -112,7 +113,7 @@ const handlers: Readonly<
     );
     return 0;
   },
-  repack: async (values) => {
+  repack: async (values, io) => {
     const { runRepack } = await import('./commands/repack.js');
     const initrd = values['initrd'];
     await runRepack(
@@ -132,7 +133,7 @@ const handlers: Readonly<
     );
     return 0;
   },
-  inspect: async (values) => {
+  inspect: async (values, io) => {
     const { runInspect } = await import('./commands/inspect.js');
     await runInspect(
       { file: text(values, 'file'), svg: optional(values, 'svg'), json: flag(values, 'json') },
@@ -140,7 +141,7 @@ const handlers: Readonly<
     );
     return 0;
   },
-  image: async (values) => {
+  image: async (values, io) => {
     const { runImage } = await import('./commands/image.js');
     await runImage(
       {
@@ -154,7 +155,7 @@ const handlers: Readonly<
     );
     return 0;
   },
-  test: async (values) => {
+  test: async (values, io) => {
     const { runTest } = await import('./commands/test.js');
     return await runTest(
       {
@@ -172,12 +173,12 @@ const handlers: Readonly<
       io,
     );
   },
-  booted: async (values) => {
+  booted: async (values, io) => {
     const { runBooted } = await import('./commands/booted.js');
     await runBooted({ dir: list(values, 'dir'), json: flag(values, 'json') }, io);
     return 0;
   },
-  status: async (values) => {
+  status: async (values, io) => {
     const { runStatus } = await import('./commands/status.js');
     return await runStatus(
       {
@@ -189,7 +190,7 @@ const handlers: Readonly<
       io,
     );
   },
-  update: async (values) => {
+  update: async (values, io) => {
     const { runUpdate } = await import('./commands/update.js');
     await runUpdate(
       {
@@ -210,7 +211,7 @@ const handlers: Readonly<
     );
     return 0;
   },
-  config: async (values, config) => {
+  config: async (values, io, config) => {
     const { runConfig } = await import('./commands/config.js');
     const set = Object.entries(configKeys).flatMap(([name, { array }]) => {
       const value = array === true ? values[name] : single(values, name);
@@ -220,14 +221,14 @@ const handlers: Readonly<
     runConfig({ options, file: config?.path, json: flag(values, 'json') }, io);
     return 0;
   },
-  captures: async (values) => {
+  captures: async (values, io) => {
     const { runCaptures } = await import('./commands/captures.js');
     return await runCaptures(
       { where: optional(values, 'where'), news: flag(values, 'news'), json: flag(values, 'json') },
       io,
     );
   },
-  report: async (values) => {
+  report: async (values, io) => {
     const { runReport } = await import('./commands/report.js');
     return await runReport(
       {
@@ -240,7 +241,7 @@ const handlers: Readonly<
       io,
     );
   },
-  explain: async (values) => {
+  explain: async (values, io) => {
     const { runExplain } = await import('./commands/explain.js');
     await runExplain(
       { place: text(values, 'place'), payload: text(values, 'payload'), json: flag(values, 'json') },
@@ -248,11 +249,11 @@ const handlers: Readonly<
     );
     return 0;
   },
-  doctor: async (values) => {
+  doctor: async (values, io) => {
     const { runDoctor } = await import('./commands/doctor.js');
     return await runDoctor({ json: flag(values, 'json') }, io);
   },
-  completion: async (values) => {
+  completion: async (values, io) => {
     const { renderCompletion } = await import('./commands/completion.js');
     // yargs has checked it against the choices.
     io.out(renderCompletion(text(values, 'shell') as Shell));
@@ -330,7 +331,7 @@ function usage(message: string): SaveoopsError {
 async function run(argv: readonly string[]): Promise<number> {
   // Most of the start is yargs, and this needs none of it.
   if (argv.length === 1 && argv[0] === '--version') {
-    io.out(`${version}\n`);
+    output.out(`${version}\n`);
     return 0;
   }
   let exitCode = 0;
@@ -358,13 +359,12 @@ async function run(argv: readonly string[]): Promise<number> {
       spec.describe,
       (sub) => addOptions(sub, spec).config(valuesFor(spec, config)),
       async (values) => {
-        const followed = await follow(output, {
+        const { io, end } = await follow(output, {
           quiet: flag(values, 'quiet'),
           verbose: flag(values, 'verbose'),
           json: flag(values, 'json'),
         });
-        io = followed.io;
-        exitCode = await asTask(io, () => handlers[key](values, config)).finally(followed.end);
+        exitCode = await asTask(io, () => handlers[key](values, io, config)).finally(end);
       },
     );
   }

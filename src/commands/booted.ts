@@ -7,6 +7,7 @@ import { inARowFile } from '../capture-initramfs/in-a-row.js';
 import { defaultPlaces } from '../saved-captures/default-places.js';
 import { writeAtomic } from '../host/files.js';
 import { forJson } from '../safe-text.js';
+import type { Output } from '../host/output.js';
 
 export interface BootedOptions {
   /** Folders of captures; none for those of this system that exist. */
@@ -22,10 +23,7 @@ export interface BootedResult {
 }
 
 /** Writes 0 beside the captures where there is a count. Throws `file` or `no-space`. */
-export async function runBooted(
-  { dir, json }: BootedOptions,
-  io: { readonly out: (text: string) => void },
-): Promise<void> {
+export async function runBooted({ dir, json }: BootedOptions, io: Pick<Output, 'out'>): Promise<void> {
   const folders: string[] = [];
   for (const folder of dir.length > 0 ? dir : await defaultPlaces('/')) {
     const path = join(folder, inARowFile);

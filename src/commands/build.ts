@@ -1,7 +1,8 @@
 /** `saveoops build`: composes the files of a payload, and writes them to a folder. */
 import { join } from 'node:path';
+import { mebibytes } from '../bytes/mebibytes.js';
 import { unarmingMemoryWord } from '../config/memory-words.js';
-import type { RunOptions } from '../host/task.js';
+import type { ResultIo } from '../host/output.js';
 import { build, type BuildRequest, type BuildResult } from '../library/build.js';
 import { forJson } from '../safe-text.js';
 
@@ -9,21 +10,15 @@ export interface BuildOptions extends BuildRequest {
   readonly json: boolean;
 }
 
-export interface BuildIo extends RunOptions {
-  readonly out: (text: string) => void;
-}
-
-const MiB = 1 << 20;
-
 /** Throws every kind of SaveoopsError; nothing is written unless the whole payload was built. */
-export async function runBuild({ json, ...request }: BuildOptions, io: BuildIo): Promise<void> {
+export async function runBuild({ json, ...request }: BuildOptions, io: ResultIo): Promise<void> {
   const result = await build(request, io);
   io.out(json ? `${forJson(result)}\n` : render(request, result));
 }
 
 function render({ append = '', crashInitrd }: BuildRequest, result: BuildResult): string {
   const { out, dryRun, payload, modules } = result;
-  const mib = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`.padStart(10);
+  const mib = (bytes: number): string => mebibytes(bytes).padStart(10);
   const word = unarmingMemoryWord(append);
   const lines = [
     `Linux ${result.primary} armed, crash kernel ${result.crash}`,

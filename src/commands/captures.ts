@@ -4,6 +4,7 @@ import { findCaptures } from '../saved-captures/find-captures.js';
 import type { StoredCapture } from '../saved-captures/stored-capture.js';
 import { bytes } from '../report/duration.js';
 import { forJson, forTerminal } from '../safe-text.js';
+import type { Output } from '../host/output.js';
 
 export interface CapturesOptions {
   /** undefined: the places of this system. */
@@ -48,10 +49,7 @@ export interface CapturesResult {
 const largestRecord = 1 << 20;
 
 /** Gives the exit code. Throws `file`, `wrong-file`, `tool`. */
-export async function runCaptures(
-  options: CapturesOptions,
-  io: { readonly out: (text: string) => void },
-): Promise<number> {
+export async function runCaptures(options: CapturesOptions, io: Pick<Output, 'out'>): Promise<number> {
   const { captures, places } = await findCaptures(options.where);
   // One after the other: each may start a tool.
   const listed: ListedCapture[] = [];

@@ -2,6 +2,7 @@
 import { stringify } from 'yaml';
 import type { OptionValue } from '../config/option-spec.js';
 import { forJson } from '../safe-text.js';
+import type { Output } from '../host/output.js';
 
 /** What `saveoops config --json` prints. */
 export interface ConfigResult {
@@ -20,10 +21,7 @@ export interface ConfigOptions {
   readonly json: boolean;
 }
 
-export function runConfig(
-  { options, file, json }: ConfigOptions,
-  io: { readonly out: (text: string) => void },
-): void {
+export function runConfig({ options, file, json }: ConfigOptions, io: Pick<Output, 'out'>): void {
   const result: ConfigResult = { version: 1, file: file ?? null, options };
   io.out(json ? `${forJson(result)}\n` : render(result));
 }

@@ -1,5 +1,5 @@
 /** `saveoops doctor`: what is missing on this machine, and the line that installs it. */
-import type { RunOptions } from '../host/task.js';
+import type { ResultIo } from '../host/output.js';
 import { doctor, type Diagnosis } from '../library/doctor.js';
 import { forJson, forTerminal } from '../safe-text.js';
 
@@ -7,10 +7,7 @@ import { forJson, forTerminal } from '../safe-text.js';
 export const doctorExitCodes = { ready: 0, missing: 1 } as const;
 
 /** Gives the exit code. Throws nothing. */
-export async function runDoctor(
-  { json }: { readonly json: boolean },
-  io: RunOptions & { readonly out: (text: string) => void },
-): Promise<number> {
+export async function runDoctor({ json }: { readonly json: boolean }, io: ResultIo): Promise<number> {
   const diagnosis = await doctor({}, io);
   io.out(json ? `${forJson(diagnosis)}\n` : render(diagnosis));
   return diagnosis.ready ? doctorExitCodes.ready : doctorExitCodes.missing;

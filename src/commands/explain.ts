@@ -1,5 +1,5 @@
 /** `saveoops explain FUNCTION|ADDRESS PAYLOAD`: what happens when the kernel panics there. */
-import type { RunOptions } from '../host/task.js';
+import type { ResultIo } from '../host/output.js';
 import { explain, type Explanation } from '../library/explain.js';
 import { forJson, forTerminal } from '../safe-text.js';
 
@@ -10,10 +10,7 @@ export interface ExplainOptions {
 }
 
 /** Throws what explain() throws. */
-export async function runExplain(
-  { place, payload, json }: ExplainOptions,
-  io: RunOptions & { readonly out: (text: string) => void },
-): Promise<void> {
+export async function runExplain({ place, payload, json }: ExplainOptions, io: ResultIo): Promise<void> {
   const explanation = await explain(place, payload, io);
   io.out(json ? `${forJson(explanation)}\n` : render(explanation));
 }

@@ -1,7 +1,7 @@
 /** `saveoops inspect FILE`: what is in a payload, with every digest checked. */
 import { efiModuleFile } from '../compose/payload-files.js';
 import { writeAtomic } from '../host/files.js';
-import type { RunOptions } from '../host/task.js';
+import type { ResultIo } from '../host/output.js';
 import { inspect } from '../library/inspect.js';
 import { declaredEntries } from '../payload/check-composed.js';
 import type { Manifest } from '../payload/manifest.js';
@@ -16,10 +16,7 @@ export interface InspectOptions {
 }
 
 /** Throws what inspect() throws, and, after the table, what it found wrong. */
-export async function runInspect(
-  options: InspectOptions,
-  io: RunOptions & { readonly out: (text: string) => void },
-): Promise<void> {
+export async function runInspect(options: InspectOptions, io: ResultIo): Promise<void> {
   const { manifest, damaged, refusal } = await inspect(options.file, io);
   if (options.svg !== undefined) await writeAtomic(options.svg, [Buffer.from(renderSvgMap(manifest))]);
   io.out(options.json ? `${forJson(manifest, 1)}\n` : renderPayloadTable(manifest, new Set(damaged)));

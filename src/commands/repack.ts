@@ -1,6 +1,7 @@
 /** `saveoops repack`: another command line or initramfs in a payload, without the work of a build. */
+import { mebibytes } from '../bytes/mebibytes.js';
 import { configFile } from '../compose/payload-files.js';
-import type { RunOptions } from '../host/task.js';
+import type { ResultIo } from '../host/output.js';
 import { isPayloadName, repack, type RepackRequest, type RepackResult } from '../library/repack.js';
 import { forJson } from '../safe-text.js';
 
@@ -9,18 +10,14 @@ export interface RepackOptions extends RepackRequest {
 }
 
 /** Throws what repack() throws. */
-export async function runRepack(
-  { json, ...request }: RepackOptions,
-  io: RunOptions & { readonly out: (text: string) => void },
-): Promise<void> {
+export async function runRepack({ json, ...request }: RepackOptions, io: ResultIo): Promise<void> {
   const result = await repack(request, io);
   io.out(json === true ? `${forJson(result)}\n` : render(request, result));
 }
 
 function render({ append }: RepackRequest, result: RepackResult): string {
   const { out, dryRun, files } = result;
-  const mib = (bytes: number): string => `${(bytes / (1 << 20)).toFixed(1)} MiB`;
-  const lines = [`${out}: ${mib(result.size)}, ${mib(result.reserved)} of RAM reserved`];
+  const lines = [`${out}: ${mebibytes(result.size)}, ${mebibytes(result.reserved)} of RAM reserved`];
   if (isPayloadName(out) && append !== undefined) {
     lines.push(`The primary's command line is in ${configFile}; the armed entry needs`);
     lines.push(`  APPEND ${result.append}`);

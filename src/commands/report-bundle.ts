@@ -11,6 +11,7 @@ import type { Capture } from '../library/read-capture.js';
 import { makeBundle, type Bundle } from '../report/bundle.js';
 import { bytes } from '../report/duration.js';
 import { forTerminal } from '../safe-text.js';
+import type { Output } from '../host/output.js';
 
 export interface BundleRequest {
   /** The tar archive to write; compressed when its name ends with .gz or .tgz. */
@@ -25,7 +26,7 @@ export interface BundleRequest {
 export async function writeBundle(
   capture: Capture,
   { file, redact }: BundleRequest,
-  io: { readonly out: (text: string) => void },
+  io: Pick<Output, 'out'>,
 ): Promise<boolean> {
   const bundle = makeBundle(capture, {
     captureJson: capture.captureJson,

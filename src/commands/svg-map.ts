@@ -1,4 +1,5 @@
 /** A payload as a picture: the RAM that it reserves and the file itself, both to one scale. Pure. */
+import { mebibytes } from '../bytes/mebibytes.js';
 import type { Manifest } from '../payload/manifest.js';
 import { forHtml } from '../safe-text.js';
 
@@ -104,5 +105,5 @@ function drawBar(
 const sum = (blocks: readonly Block[]): number => blocks.reduce((total, { bytes }) => total + bytes, 0);
 const pixels = (value: number): string => value.toFixed(1);
 const size = (bytes: number): string =>
-  bytes >= MiB / 10 ? `${(bytes / MiB).toFixed(1)} MiB` : `${(bytes / 1024).toFixed(1)} KiB`;
+  bytes >= MiB / 10 ? mebibytes(bytes) : `${(bytes / 1024).toFixed(1)} KiB`;
 const shortened = (text: string): string => (text.length > 50 ? `${text.slice(0, 49)}…` : text);

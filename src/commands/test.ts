@@ -1,6 +1,6 @@
 /** `saveoops test DIR`: boots a payload in QEMU, makes the primary kernel panic, and says whether its log came back. */
 import { shellWord } from '../host/shell-word.js';
-import type { RunOptions } from '../host/task.js';
+import type { ResultIo } from '../host/output.js';
 import { testDefaults, testPayload, type TestRequest, type TestResult } from '../library/test-payload.js';
 import { outcomeExitCode } from '../machine/outcome.js';
 import { forJson } from '../safe-text.js';
@@ -9,13 +9,8 @@ export interface TestOptions extends TestRequest {
   readonly json?: boolean | undefined;
 }
 
-/** Where the command writes the result; cli.ts gives standard output. */
-export interface TestIo extends RunOptions {
-  readonly out: (text: string) => void;
-}
-
 /** Runs one test and gives the exit code: 0 passed, 1 failed, 2 lost. Throws what the inputs or the host deserve. */
-export async function runTest({ json, ...request }: TestOptions, io: TestIo): Promise<number> {
+export async function runTest({ json, ...request }: TestOptions, io: ResultIo): Promise<number> {
   const result = await testPayload(request, io);
   io.out(json === true ? `${forJson(result)}\n` : render(request, result));
   return outcomeExitCode[result.outcome];

@@ -8,7 +8,13 @@ import { withLock } from '../boot/lock.js';
 import { grub } from '../boot/grub.js';
 import { fallbackName, findEntries, systemdBoot } from '../boot/systemd-boot.js';
 import { findTrust, noteWaiting, type Trust } from '../boot/trust.js';
-import { digestFile, removeStored, writeWhenDifferent, type NewFile } from '../boot/payload-store.js';
+import {
+  digestFile,
+  removeStored,
+  storeIn,
+  writeWhenDifferent,
+  type NewFile,
+} from '../boot/payload-store.js';
 import {
   beforeChange,
   disable,
@@ -26,6 +32,7 @@ import { payloadFile } from '../compose/payload-files.js';
 import { reusePayload } from '../compose/reuse-payload.js';
 import { renderError, SaveoopsError } from '../errors.js';
 import { makeFolder } from '../host/files.js';
+import type { Output } from '../host/output.js';
 import { generator } from '../host/version.js';
 import { verifyPayload } from '../library/inspect.js';
 import { updateLoaders, type UpdateLoader } from './options.js';
@@ -53,16 +60,11 @@ export interface UpdateOptions {
   readonly build: ComposeOptions;
 }
 
-export interface UpdateIo {
-  readonly out: (text: string) => void;
-  readonly progress: (text: string) => void;
-}
-
 /** What kernel-install and u-boot-menu read, too. */
 const commandLineFile = '/etc/kernel/cmdline';
 
 /** Throws every kind of SaveoopsError; the menu is one that boots then, too. */
-export async function runUpdate(options: UpdateOptions, io: UpdateIo): Promise<void> {
+export async function runUpdate(options: UpdateOptions, io: Output): Promise<void> {
   const { boot } = options;
   checkActions(options);
   const name = await loaderName(options);
@@ -76,29 +78,27 @@ export async function runUpdate(options: UpdateOptions, io: UpdateIo): Promise<v
     });
   }
   // The lock is on the folder of the payloads.
-  await makeFolder(storeOf(boot), 'a place that can be written');
-  await withLock(storeOf(boot), async () => {
+  await makeFolder(storeIn(boot), 'a place that can be written');
+  await withLock(storeIn(boot), async () => {
     if (options.disable) {
       await disable({ loader: describeLoader(name, options) });
-      await removeStored(storeOf(boot), notedFile);
-      await noteWaiting(storeOf(boot), undefined);
+      await removeStored(storeIn(boot), notedFile);
+      await noteWaiting(storeIn(boot), undefined);
       return;
     }
     const trust = await findTrust(name, options);
     const update = await describe(name, options, trust, io);
     if (options.enable !== undefined) {
-      await writeWhenDifferent(join(storeOf(boot), notedFile), `${options.enable}\n`);
+      await writeWhenDifferent(join(storeIn(boot), notedFile), `${options.enable}\n`);
     }
     try {
       await act(options, update, io);
     } finally {
-      const news = await noteWaiting(storeOf(boot), trust.refusal);
+      const news = await noteWaiting(storeIn(boot), trust.refusal);
       if (news !== undefined) io.progress(`saveoops: ${news}\n`);
     }
   });
 }
-
-const storeOf = (boot: string): string => join(boot, 'saveoops');
 
 /** In /boot/saveoops: the loader that --enable has named, for hooks. */
 const notedFile = 'loader';
@@ -106,7 +106,7 @@ const notedFile = 'loader';
 async function loaderName(options: UpdateOptions): Promise<UpdateLoader | undefined> {
   const given = options.enable ?? options.loader;
   if (given !== undefined) return given;
-  const noted = await readFile(join(storeOf(options.boot), notedFile), 'latin1').catch(() => '');
+  const noted = await readFile(join(storeIn(options.boot), notedFile), 'latin1').catch(() => '');
   const known = updateLoaders.find((name) => name === noted.trim());
   return known ?? (options.bootConfig === undefined ? undefined : 'extlinux');
 }
@@ -116,7 +116,7 @@ async function describe(
   name: UpdateLoader,
   options: UpdateOptions,
   trust: Trust,
-  io: UpdateIo,
+  io: Output,
 ): Promise<Update> {
   const { boot, force } = options;
   const wanted = await buildFor(name, options, trust);
@@ -125,10 +125,8 @@ async function describe(
     others.map(async (path) => (path === undefined ? null : await digestFile(path))),
   );
   // Words of the armed entry are not in an image that takes its command line from the loader.
-  const settings = {
-    ...{ generator, ...wanted, kernel: undefined, initrd: undefined, digests },
-    ...(trust.key === undefined ? {} : { signer: Buffer.from(trust.key.der).toString('base64') }),
-  };
+  const signer = trust.key && Buffer.from(trust.key.der).toString('base64');
+  const settings = { generator, ...wanted, kernel: undefined, initrd: undefined, digests, signer };
   return {
     boot,
     refusal: (text) => trust.refusalOf(text)?.why,
@@ -158,9 +156,13 @@ async function buildFor(name: UpdateLoader, options: UpdateOptions, trust: Trust
   }
   refuseAppend(name, build.append);
   const kernelOnly = {
+    ...build,
     // The loader has command line and initramfs.
-    ...{ ...build, initrdBeside: true, oopsPanic: false, bootOnce: name },
-    ...{ signKey: trust.key?.key, signCert: trust.key?.certificate },
+    initrdBeside: true,
+    oopsPanic: false,
+    bootOnce: name,
+    signKey: trust.key?.key,
+    signCert: trust.key?.certificate,
   };
   if (name === 'grub') return { ...kernelOnly, fallbackEntry: fallback(fallbackLabel), format: 'bzimage' };
   return { ...kernelOnly, fallbackEntry: fallbackName((await findEntries(options)).token), format: 'efi' };
@@ -209,7 +211,7 @@ function describeLoader(name: UpdateLoader, options: UpdateOptions, append = '')
 async function act(
   { before, remove, kernelVersion }: UpdateOptions,
   update: Update,
-  io: UpdateIo,
+  io: Output,
 ): Promise<void> {
   if (before !== undefined) return await beforeChange(update, checkVersion(before));
   if (remove !== undefined) return await removeVersion(update, checkVersion(remove));

@@ -5,11 +5,17 @@
 import { exitCodeOf, renderError } from '../errors.js';
 import { linesForTerminal } from '../safe-text.js';
 import { fileError } from './files.js';
+import type { RunOptions } from './task.js';
 
 export interface Output {
+  /** Standard output: what was asked for. */
   readonly out: (text: string) => void;
+  /** Standard error: what is said meanwhile. */
   readonly progress: (text: string) => void;
 }
+
+/** Where a command prints its result, and whom it tells what it does. */
+export type ResultIo = Pick<Output, 'out'> & RunOptions;
 
 /**
  * A reader that has seen enough (`| head`) ends no work: a boot menu is to be written to its end. Any other failure of
