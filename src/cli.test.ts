@@ -183,6 +183,12 @@ describe('what is said while it works', () => {
     expect(existsSync(join(folder, 'verbose'))).toBe(false);
   }, 60_000);
 
+  test('build names the command that proves a payload, and none that would refuse what was built', () => {
+    expect(runSaveoops(build('whole'), folder).stdout).toMatch(/^Prove it: saveoops test whole$/m);
+    const alone = runSaveoops(build('alone', '--format', 'efi'), folder);
+    expect([alone.status, alone.stdout.includes('saveoops test')]).toEqual([0, false]);
+  }, 60_000);
+
   test('--dry-run of image and repack: nothing is written', () => {
     expect(runSaveoops(build('payload'), folder).status).toBe(0);
     const before = readdirSync(folder).sort();

@@ -1,6 +1,7 @@
 /** `saveoops build`: composes the files of a payload, and writes them to a folder. */
 import { join } from 'node:path';
 import { mebibytes } from '../bytes/mebibytes.js';
+import { payloadFile } from '../compose/payload-files.js';
 import { unarmingMemoryWord } from '../config/memory-words.js';
 import type { ResultIo } from '../host/output.js';
 import { build, type BuildRequest, type BuildResult } from '../library/build.js';
@@ -31,9 +32,9 @@ function render({ append = '', crashInitrd }: BuildRequest, result: BuildResult)
         ? ['No kernel modules of the crash kernel found: the capture prints the log and reaches no disk']
         : []),
     ...(word === undefined ? [] : [`With ${word} in --append the kernel will boot unarmed (E12)`]),
-    dryRun
-      ? `Nothing was written; without --dry-run: ${result.files.join(', ')}`
-      : `Prove it: saveoops test ${out}`,
+    ...(dryRun ? [`Nothing was written; without --dry-run: ${result.files.join(', ')}`] : []),
+    // `test` boots a folder with all of a payload, not a composed image alone.
+    ...(!dryRun && payload === payloadFile ? [`Prove it: saveoops test ${out}`] : []),
   ];
   return `${lines.join('\n')}\n`;
 }
