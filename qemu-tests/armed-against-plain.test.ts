@@ -6,6 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
+import { few } from '../src/testkit/lanes.js';
 import { bootPayload, check, guestBlock } from './harness/boot.js';
 import { earlyLog } from './harness/early-log.js';
 import { factsGuest, readFacts, zeroPage, type E820Entry, type Facts } from './harness/machine-facts.js';
@@ -31,7 +32,7 @@ const machines: readonly { flavour: Flavour; cpu: string; about: string; prints:
   { flavour: 'cloud-amd64', cpu: 'max', about: '5-level paging', prints: [/^Console: |printk: console/] },
 ];
 
-describe.each(machines)('$flavour, $about', ({ flavour, cpu, prints }) => {
+describe.each(few(1, machines))('$flavour, $about', ({ flavour, cpu, prints }) => {
   let dir = '';
   let regionSize = 0n;
   const boots = new Map<string, Promise<Facts>>();

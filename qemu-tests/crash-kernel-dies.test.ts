@@ -1,6 +1,7 @@
 /** What ends a crash kernel that dies itself, on its own command line as `saveoops build` writes it: the machine restarts. */
 import { expect, test } from '@jest/globals';
 import type { KernelDebugger } from '../src/machine/kernel-debugger.js';
+import { few } from '../src/testkit/lanes.js';
 import { bootPayload, check, serialConsole } from './harness/boot.js';
 import { injectorFor } from './inject.js';
 import { loop, nullDereference } from './kinds/kinds.js';
@@ -42,7 +43,7 @@ const deaths: readonly Death[] = [
   },
 ];
 
-test.each(deaths.map((death) => [death.what, death] as const))(
+test.each(few(2, deaths).map((death) => [death.what, death] as const))(
   '%s',
   async (_, { scene, crime, signature }) => {
     const dir = await payload({

@@ -21,6 +21,7 @@ import {
   type PartName,
 } from '../src/stubs/shared-layout.js';
 import { loadStubObjects, requireSymbol } from '../src/stubs/stub-objects.js';
+import { few, thorough } from '../src/testkit/lanes.js';
 import { bootComposed } from './composed.js';
 import { bootPayload, check, guestBlock, serialConsole } from './harness/boot.js';
 import { payload, type Flavour } from './harness/payloads.js';
@@ -77,12 +78,14 @@ const saveoopsLines = (result: ScenarioResult): readonly string[] =>
 const foundByHook = 'saveoops: E32 not captured: the crash stub or its tables are damaged';
 
 describe('a damaged payload boots unarmed, through the entry stub', () => {
-  test.each([
-    ['the kernel that is armed, when it is no LZ4', 'vmlinux', 0, undefined, 'amd64'],
-    ['a crash kernel of its own', 'crash-kernel', 1, 'cloud-amd64', undefined],
-    ['the capture initramfs', 'crash-initrd', 2, undefined, undefined],
-    ['the edits', 'edits', 9, undefined, undefined],
-  ] as const)(
+  test.each(
+    few(2, [
+      ['the capture initramfs', 'crash-initrd', 2, undefined, undefined],
+      ['the edits', 'edits', 9, undefined, undefined],
+      ['the kernel that is armed, when it is no LZ4', 'vmlinux', 0, undefined, 'amd64'],
+      ['a crash kernel of its own', 'crash-kernel', 1, 'cloud-amd64', undefined],
+    ] as const),
+  )(
     '%s',
     async (_, region, part, crashKernel, flavour) => {
       const dir = await talkative(crashKernel, flavour);
@@ -164,10 +167,12 @@ async function spoilLastEdit(image: Buffer, manifest: Manifest): Promise<void> {
 }
 
 describe('a kernel that proves bad when it is unpacked already: the boot goes on unarmed', () => {
-  test.each([
-    ['amd64', spoilLastBlock, 8, 'the kernel image does not decompress'],
-    ['cloud-amd64', spoilLastEdit, 14, 'the kernel image does not hold what the build has found in it'],
-  ] as const)(
+  test.each(
+    few(1, [
+      ['cloud-amd64', spoilLastEdit, 14, 'the kernel image does not hold what the build has found in it'],
+      ['amd64', spoilLastBlock, 8, 'the kernel image does not decompress'],
+    ] as const),
+  )(
     '%s',
     async (flavour, edit, reason, why) => {
       const name = `unpacked-E${reason}`;
@@ -194,13 +199,15 @@ describe('a damaged payload boots the plain entry', () => {
     });
   };
 
-  test.each([
-    ["the module's last byte", 'module', 'E20', 'the module is damaged', lastOfModule],
-    ["the primary's own bzImage", 'primary', 'E24', 'the kernel image is damaged', undefined],
-    ['its setup sectors', 'setup', 'E24', 'the kernel image is damaged', undefined],
-    ['the plan', 'entry-stub', 'E24', 'the kernel image is damaged', insidePlan],
-    ['an embedded initrd', 'initrd-0', 'E24', 'an initrd is damaged', undefined],
-  ])(
+  test.each(
+    few(2, [
+      ["the module's last byte", 'module', 'E20', 'the module is damaged', lastOfModule],
+      ["the primary's own bzImage", 'primary', 'E24', 'the kernel image is damaged', undefined],
+      ['its setup sectors', 'setup', 'E24', 'the kernel image is damaged', undefined],
+      ['the plan', 'entry-stub', 'E24', 'the kernel image is damaged', insidePlan],
+      ['an embedded initrd', 'initrd-0', 'E24', 'an initrd is damaged', undefined],
+    ]),
+  )(
     '%s',
     async (_, region, number, why, find) => {
       const dir = await talkative();
@@ -240,7 +247,7 @@ describe('a damaged payload boots the plain entry', () => {
   );
 });
 
-test(
+thorough(
   'a kernel whose memory is encrypted leaves panic() to itself',
   async () => {
     const dir = await talkative();
@@ -271,21 +278,23 @@ test(
 );
 
 describe('damage in RAM after the boot leaves panic() to itself', () => {
-  test.each([
-    [
-      'the crash kernel',
-      regionPlaces.CRASH_KERNEL + 0x123456,
-      ['saveoops: E30 not captured, SHA-256 differs: crash kernel'],
-    ],
-    [
-      "the crash kernel's command line",
-      regionPlaces.CMDLINE,
-      ['saveoops: E30 not captured, SHA-256 differs: boot_params'],
-    ],
-    ['the crash stub', regionPlaces.CRASH_STUB + 0x40, [foundByHook]],
-    ['its page tables: the first GiB', regionPlaces.PAGE_TABLES + 0x1000, [foundByHook]],
-    ['its page tables: its window', regionPlaces.PAGE_TABLES + 0x2000, [foundByHook]],
-  ])(
+  test.each(
+    few(2, [
+      [
+        'the crash kernel',
+        regionPlaces.CRASH_KERNEL + 0x123456,
+        ['saveoops: E30 not captured, SHA-256 differs: crash kernel'],
+      ],
+      [
+        "the crash kernel's command line",
+        regionPlaces.CMDLINE,
+        ['saveoops: E30 not captured, SHA-256 differs: boot_params'],
+      ],
+      ['the crash stub', regionPlaces.CRASH_STUB + 0x40, [foundByHook]],
+      ['its page tables: the first GiB', regionPlaces.PAGE_TABLES + 0x1000, [foundByHook]],
+      ['its page tables: its window', regionPlaces.PAGE_TABLES + 0x2000, [foundByHook]],
+    ]),
+  )(
     '%s',
     async (_, place, said) => {
       const dir = await talkative();

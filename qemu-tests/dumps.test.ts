@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { serialLines } from '../src/machine/serial-text.js';
+import { few } from '../src/testkit/lanes.js';
 import { dumpAt, type DumpCase, type Dumped } from './dump-at.js';
 import { check, guestBlock } from './harness/boot.js';
 import { DumpDisk } from './harness/dump-disk.js';
@@ -71,10 +72,12 @@ function logOfDump(dump: string): string {
 }
 
 describe('dumps of a panic', () => {
-  test.each([
-    { place: 'late', cpus: 2, message: 'Kernel panic - not syncing: sysrq triggered crash', least: 300 },
-    { place: 'console_init', message: 'Injected at console_init', least: 80 },
-  ])(
+  test.each(
+    few(1, [
+      { place: 'late', cpus: 2, message: 'Kernel panic - not syncing: sysrq triggered crash', least: 300 },
+      { place: 'console_init', message: 'Injected at console_init', least: 80 },
+    ]),
+  )(
     '$place: vmcore-dmesg, makedumpfile and save-dump give the log that the kernel printed',
     async ({ least, ...where }) => {
       const both = await dumped({ ...where, script: readers + saving + savingOnFull });

@@ -1,11 +1,12 @@
 /** Exceptions before the kernel has its own handlers: it prints them and halts, without panic(). */
 import { test } from '@jest/globals';
 import { functionAddress, readKernelSymbols } from '../src/machine/kernel-functions.js';
+import { few } from '../src/testkit/lanes.js';
 import { bootPayload, captured } from './harness/boot.js';
 import { payload, stockKernel } from './harness/payloads.js';
 
 // From the first C functions of the kernel to trap_init(), which ends the early handlers' time.
-test.each(['start_kernel', 'setup_arch', 'mm_init'])(
+test.each(few(1, ['start_kernel', 'setup_arch', 'mm_init']))(
   'a page fault at %s is captured',
   async (name) => {
     const kallsyms = await readKernelSymbols(stockKernel('amd64').vmlinuz);

@@ -10,6 +10,7 @@ import { withTemporaryFolder } from '../src/host/files.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { readPhoto } from '../src/panic-code/read-photo.js';
+import { thorough } from '../src/testkit/lanes.js';
 import { bootUnarmed, composedImage, saving, vfsPanic } from './efi-lane.js';
 import { bootFrom, bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { bootFat, captureFacts, damagedFiles } from './harness/boot-fat.js';
@@ -33,7 +34,7 @@ describe('syslinux.efi and the module for UEFI', () => {
       name: 'efi-state',
     });
 
-  test(
+  thorough(
     'boot armed, with the initrd, and the boot file system known',
     async () => {
       const result = await bootPayload(await build(), { firmware: 'uefi' });
@@ -71,7 +72,7 @@ describe('syslinux.efi and the module for UEFI', () => {
   );
 });
 
-test(
+thorough(
   'an ISO image boots armed as a CD-ROM, and its panic is captured',
   async () => {
     const dir = await payload({ flavour: 'cloud-amd64', name: 'efi-iso' });
@@ -197,7 +198,7 @@ describe('the composed image as an EFI application', () => {
   );
 });
 
-test(
+thorough(
   'saveoops test --loader firmware starts the composed image, with the initrds of the payload',
   async () => {
     const dir = await payload({ flavour: 'cloud-amd64', initrds: [await stateGuest()], name: 'efi-loader' });

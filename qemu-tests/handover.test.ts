@@ -10,6 +10,7 @@ import { execa } from 'execa';
 import { sha256 } from '../src/bytes/digests.js';
 import { runScenario } from '../src/machine/scenario.js';
 import { regionPlaces } from '../src/stubs/shared-layout.js';
+import { few } from '../src/testkit/lanes.js';
 import { check, guestBlock, serialConsole } from './harness/boot.js';
 import { cache, digestOf, makeOnce, repository } from './harness/folders.js';
 import { guestInitramfs, printBlock } from './harness/guest.js';
@@ -181,7 +182,7 @@ describe('a crash kernel that gets the stub’s headers', () => {
     limit,
   );
 
-  test.each(rules)(
+  test.each(few(2, rules))(
     'with a wrong $field, refuses them',
     async ({ field, at, wrong, says }) => {
       const taken = await captured();

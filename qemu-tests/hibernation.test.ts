@@ -8,6 +8,7 @@ import { readManifest } from '../src/image/payload-folder.js';
 import { runSaveoops } from '../src/testkit/command-line.js';
 import { logEnds } from '../src/capture-initramfs/markers.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
+import { thorough } from '../src/testkit/lanes.js';
 import { bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { guestInitramfs, printBlock } from './harness/guest.js';
 import { modulesOf } from './harness/kernel-modules.js';
@@ -129,10 +130,14 @@ test('says that it is not captured and goes on, since the crash region is of ano
   });
 }, 240_000);
 
-test('is captured when the kernel lies where the boot that read the image has prepared for it', async () => {
-  const [dir, awake] = await sleepAndWake('nokaslr');
-  check(awake, () => {
-    expect(statusOf(awake, dir).stdout).toMatch(/^saveoops: armed/);
-  });
-  expect(captured(awake, 'sysrq triggered crash')).toContain('hibernation exit');
-}, 240_000);
+thorough(
+  'is captured when the kernel lies where the boot that read the image has prepared for it',
+  async () => {
+    const [dir, awake] = await sleepAndWake('nokaslr');
+    check(awake, () => {
+      expect(statusOf(awake, dir).stdout).toMatch(/^saveoops: armed/);
+    });
+    expect(captured(awake, 'sysrq triggered crash')).toContain('hibernation exit');
+  },
+  240_000,
+);

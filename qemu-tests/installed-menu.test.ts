@@ -9,6 +9,7 @@ import { withTemporaryFolder } from '../src/host/files.js';
 import { partitionStart, sectorSize } from '../src/image/fat-geometry.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { runSaveoops } from '../src/testkit/command-line.js';
+import { thorough } from '../src/testkit/lanes.js';
 import { bootDisk, bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { host } from './harness/disks.js';
 import { stockKernel } from './harness/payloads.js';
@@ -85,7 +86,7 @@ test(
   limit,
 );
 
-test(
+thorough(
   'a payload that was damaged on the disk: its message, and the plain entry of the menu',
   async () => {
     const result = await bootInstalled({

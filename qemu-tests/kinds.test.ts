@@ -1,9 +1,10 @@
 /**
  * Kinds of death: what kills a stock kernel, its log comes back with that death's own lines. docs/results/kinds-of-death.md
- * has the table. By default each kind runs once, on one or two CPUs in turn; all lanes: SAVEOOPS_LANES=all.
+ * has the table. By default every other kind runs, once, on one or two CPUs in turn; all of them: `npm run test:all`.
  */
 import { describe, expect, test } from '@jest/globals';
 import { logBegins } from '../src/capture-initramfs/markers.js';
+import { everyLane } from '../src/testkit/lanes.js';
 import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { payload } from './harness/payloads.js';
 import { injectorFor } from './inject.js';
@@ -51,12 +52,14 @@ const all: Lane[] = kinds.flatMap((kind) =>
     ...(kind.oops === true ? early.map((scene) => ({ kind, cpus, scene })) : []),
   ]),
 );
-const onceEach = kinds.map((kind, index): Lane => {
+/** Kinds that are alike stand beside each other. */
+const everyOther = kinds.flatMap((kind, index): Lane[] => {
+  if (index % 2 === 1) return [];
   const counts = kind.cpus ?? [1, 2];
-  return { kind, cpus: counts[index % counts.length] ?? 1, scene: userspace };
+  return [{ kind, cpus: counts[(index / 2) % counts.length] ?? 1, scene: userspace }];
 });
 const nameOf = ({ kind, cpus, scene }: Lane): string => `${kind.name}, ${scene.task}, ${cpus} CPU`;
-const lanes = process.env['SAVEOOPS_LANES'] === 'all' ? all : onceEach;
+const lanes = everyLane ? all : everyOther;
 
 async function dyingPayload(oopsPanic: boolean): Promise<string> {
   const name = oopsPanic ? 'kinds-oops-panic' : 'kinds';

@@ -1,17 +1,17 @@
 /**
  * A log that the crash kernel has no memory to copy: vmcore-dmesg would need four and a half times log_buf_len, more than the
  * default region has. It is saved whole all the same. The oracle is what the guest put into it, line by line.
- * SAVEOOPS_LANES=all: so much of it that it does not fit in the crash kernel's memory itself.
+ * `npm run test:all`: so much of it that it does not fit in the crash kernel's memory itself.
  */
 import { afterAll, expect, test } from '@jest/globals';
 import { serialLines } from '../src/machine/serial-text.js';
+import { everyLane } from '../src/testkit/lanes.js';
 import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { Disk } from './harness/disks.js';
 import { guestInitramfs } from './harness/guest.js';
 import { payload } from './harness/payloads.js';
 
 const panic = 'Kernel panic - not syncing: sysrq triggered crash';
-const everyLane = process.env['SAVEOOPS_LANES'] === 'all';
 /** Lines of 800 characters; all stay in a log of 16 MiB. */
 const lines = everyLane ? 17_000 : 1000;
 const disk = new Disk('ext4', 'data', 64);

@@ -1,6 +1,7 @@
 /** Every way out of a running system is the same armed as plain, and a kdump kernel of userspace goes first. */
 import { describe, expect, test } from '@jest/globals';
 import { logBegins, logEnds } from '../src/capture-initramfs/markers.js';
+import { few } from '../src/testkit/lanes.js';
 import { bootPayload, check, guestBlock } from './harness/boot.js';
 import { guestInitramfs, printBlock } from './harness/guest.js';
 import { payload, stockKernel, type Flavour } from './harness/payloads.js';
@@ -53,11 +54,13 @@ const armedType = '0x53415645';
 
 const labels = ['saveoops', 'saveoops-plain'] as const;
 
-describe.each(labels)('a system booted by %s', (label) => {
-  test.each([
-    { way: 'reboot', reason: 'guest-reset', says: 'reboot: Restarting system' },
-    { way: 'poweroff', reason: 'guest-shutdown', says: 'reboot: Power down' },
-  ])(
+describe.each(few(1, labels))('a system booted by %s', (label) => {
+  test.each(
+    few(1, [
+      { way: 'reboot', reason: 'guest-reset', says: 'reboot: Restarting system' },
+      { way: 'poweroff', reason: 'guest-shutdown', says: 'reboot: Power down' },
+    ]),
+  )(
     'leaves by $way',
     async ({ way, reason, says }) => {
       const dir = await leavingPayload('amd64');
@@ -94,7 +97,7 @@ describe.each(labels)('a system booted by %s', (label) => {
   );
 });
 
-test.each<Flavour>(['amd64', 'cloud-amd64'])(
+test.each(few<Flavour>(1, ['amd64', 'cloud-amd64']))(
   'a kdump kernel that userspace loaded is the one that runs (%s)',
   async (flavour) => {
     const dir = await leavingPayload(flavour);

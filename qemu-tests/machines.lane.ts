@@ -15,6 +15,7 @@ import { findTextFont, textFontSize } from '../src/kernel/text-font.js';
 import { wrongEnds } from '../src/machine/outcome.js';
 import { recoveredLog } from '../src/machine/recovered-log.js';
 import { serialLines } from '../src/machine/serial-text.js';
+import { everyLane } from '../src/testkit/lanes.js';
 import {
   bootFrom,
   bootPayload,
@@ -42,7 +43,6 @@ const MiB = 1 << 20;
 /** Seconds for one machine: those with many CPUs share two of the host's. */
 const timeout = 400;
 const vfsPanic = 'Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)';
-const all = process.env['SAVEOOPS_LANES'] === 'all';
 /** The packages syslinux, pxelinux and extlinux of version 6.03, unpacked: docs/testing.md. */
 const oldSyslinux = join(cache, 'syslinux-6.03');
 
@@ -299,7 +299,7 @@ for (const cpus of [1, 2, 8, 16, 64]) {
     claims: (facts) => {
       expect(facts.cpus).toBe(cpus);
     },
-    wanted: cpus <= 16 || all,
+    wanted: cpus <= 16 || everyLane,
   });
 }
 

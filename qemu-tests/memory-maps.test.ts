@@ -1,6 +1,7 @@
 /** Machines with much memory and with long memory maps: all of their RAM is in /proc/vmcore, and the log comes back. */
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { ScenarioResult } from '../src/machine/scenario.js';
+import { few, thorough } from '../src/testkit/lanes.js';
 import { bootPayload, check, guestBlock } from './harness/boot.js';
 import { e820Type, type E820Entry } from './harness/machine-facts.js';
 import { printBlock } from './harness/guest.js';
@@ -124,24 +125,26 @@ describe('a memory map full of holes, by INT 15h', () => {
     limit,
   );
 
-  test.each([
-    [
-      'that has no room for the crash region',
-      from,
-      MiB / 2n,
-      room,
-      'E04',
-      'the E820 memory map has no free entry',
-    ],
-    [
-      'whose RAM is in pieces that are too small',
-      96n * MiB,
-      64n * MiB,
-      room,
-      'E05',
-      'no free RAM below 4 GiB for the crash region',
-    ],
-  ])(
+  test.each(
+    few(1, [
+      [
+        'that has no room for the crash region',
+        from,
+        MiB / 2n,
+        room,
+        'E04',
+        'the E820 memory map has no free entry',
+      ],
+      [
+        'whose RAM is in pieces that are too small',
+        96n * MiB,
+        64n * MiB,
+        room,
+        'E05',
+        'no free RAM below 4 GiB for the crash region',
+      ],
+    ]),
+  )(
     '%s: the boot goes on unarmed',
     async (_, first, distance, most, number, why) => {
       const holes = withHoles(first, distance, most);
@@ -181,7 +184,7 @@ describe('words of the command line', () => {
     });
   };
 
-  test(
+  thorough(
     'bad RAM is no place for the crash region, and is not in /proc/vmcore',
     async () => {
       // In the highest place for the region.

@@ -2,7 +2,7 @@
  * NT_PRSTATUS notes: one of every CPU, as kdump has them, once the kernel has room for them; before that, one, of the CPU
  * that panics. The debugger tells the registers with which panic() left the kernel.
  *
- * SAVEOOPS_LANES=all: more CPUs, and panics on the first and in the middle.
+ * `npm run test:all`: more CPUs, and panics on the first and in the middle.
  */
 import { describe, expect, test } from '@jest/globals';
 import { ByteView } from '../src/bytes/byte-reader.js';
@@ -13,6 +13,7 @@ import { readManifest } from '../src/image/payload-folder.js';
 import type { GdbRemote, Registers } from '../src/machine/gdb-remote.js';
 import { followEntryStub, runTo } from '../src/machine/kernel-debugger.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
+import { few } from '../src/testkit/lanes.js';
 import { bootPayload, check, serialConsole } from './harness/boot.js';
 import { injectorFor } from './inject.js';
 import { guestSymbol, vmcoreHead, vmcorePayload, vmcoreEnds } from './vmcore-guests.js';
@@ -87,18 +88,16 @@ function checkPanicking(note: Prstatus | undefined, { registers, returnAddress }
 }
 
 describe('a system that was up has one note of each CPU', () => {
-  const few = [
-    { cpus: 1, panicOn: 0 },
+  const cases = [
     { cpus: 2, panicOn: 1 },
+    { cpus: 1, panicOn: 0 },
     { cpus: 16, panicOn: 15 },
-  ];
-  const more = [
     { cpus: 2, panicOn: 0 },
     { cpus: 16, panicOn: 0 },
     { cpus: 16, panicOn: 7 },
     { cpus: 64, panicOn: 63 },
   ];
-  test.each(process.env['SAVEOOPS_LANES'] === 'all' ? [...few, ...more] : few)(
+  test.each(few(2, cases))(
     '$cpus CPUs, panic on CPU $panicOn',
     async ({ cpus, panicOn }) => {
       const dir = await vmcorePayload(flavour);
@@ -139,10 +138,12 @@ describe('a system that was up has one note of each CPU', () => {
 
 describe('a kernel that has no room for notes yet has the one of the CPU that panics', () => {
   // driver_init is the work of PID 1, kernel_init.
-  test.each([
-    ['start_kernel', 0],
-    ['driver_init', 1],
-  ])(
+  test.each(
+    few(1, [
+      ['start_kernel', 0],
+      ['driver_init', 1],
+    ]),
+  )(
     '%s, 2 CPUs, PID %i',
     async (place, pid) => {
       const dir = await vmcorePayload(flavour);

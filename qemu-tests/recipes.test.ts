@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
+import { thorough } from '../src/testkit/lanes.js';
 import { bootFrom, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { flipByte } from './harness/flip-byte.js';
 import { blockEnds, guestInitramfs, printBlock } from './harness/guest.js';
@@ -56,7 +57,7 @@ describe('PXE server', () => {
     limit,
   );
 
-  test(
+  thorough(
     'lpxelinux.0 loads it by HTTP, and the panic is captured',
     async () => {
       // The TFTP server has the loader alone.

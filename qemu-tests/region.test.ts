@@ -1,9 +1,10 @@
 /**
  * The size that `saveoops build` reserves by default is enough: for drivers of every kind, the largest file system and a
- * filtered dump, and whatever RAM the machine has. SAVEOOPS_LANES=all: both kernels, and 64 GiB.
+ * filtered dump, and whatever RAM the machine has. `npm run test:all`: both kernels, and 64 GiB.
  */
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
+import { few } from '../src/testkit/lanes.js';
 import { crashingGuest } from './dump-at.js';
 import { bootPayload, check } from './harness/boot.js';
 import { ManyDisks } from './harness/many-disks.js';
@@ -18,8 +19,13 @@ afterAll(() => {
 
 /** @param most MiB; of 6.1 amd64 kdump's default on Debian 12 */
 const lane = (flavour: Flavour, memory: number, most: number) => ({ flavour, memory, most });
-const few = [lane('amd64', 512, 128), lane('amd64', 8192, 128)];
-const more = [lane('cloud-amd64', 512, 114), lane('cloud-amd64', 8192, 114), lane('amd64', 65536, 128)];
+const lanes = [
+  lane('amd64', 512, 128),
+  lane('amd64', 8192, 128),
+  lane('cloud-amd64', 512, 114),
+  lane('cloud-amd64', 8192, 114),
+  lane('amd64', 65536, 128),
+];
 /** The host need not have what the guest does not touch. */
 const ram = (memory: number): readonly string[] => [
   ...['-object', `memory-backend-ram,id=ram,size=${memory}M,reserve=off`],
@@ -27,7 +33,7 @@ const ram = (memory: number): readonly string[] => [
 ];
 
 describe('the default crash region', () => {
-  test.each(process.env['SAVEOOPS_LANES'] === 'all' ? [...few, ...more] : few)(
+  test.each(few(1, lanes))(
     '$flavour with $memory MiB of RAM: at most $most MiB, and a heavy capture fits',
     async ({ flavour, memory, most }) => {
       const { size } = (await readManifest(await payload({ flavour, dump: 'filtered' }))).memory;

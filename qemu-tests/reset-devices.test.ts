@@ -16,6 +16,7 @@ import type { QmpClient } from '../src/machine/qmp.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { loadStubObjects, requireSymbol } from '../src/stubs/stub-objects.js';
+import { thorough } from '../src/testkit/lanes.js';
 import { bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { cache } from './harness/folders.js';
 import { blockBegins, guestInitramfs, printBlock } from './harness/guest.js';
@@ -262,7 +263,7 @@ describe('a primary whose driver has switched to graphics', () => {
     8 * minutes,
   );
 
-  test(
+  thorough(
     'without them the interrupt controllers stay as they were, and the screen where the text is not hidden',
     async () => {
       const dir = await drawingPayload(false);
@@ -278,7 +279,7 @@ describe('a primary whose driver has switched to graphics', () => {
   );
 });
 
-test(
+thorough(
   'a primary that the boot loader started in a VESA graphics mode: the log is legible on the screen',
   async () => {
     const dir = await drawingPayload(true);

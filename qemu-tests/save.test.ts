@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
+import { few, thorough } from '../src/testkit/lanes.js';
 import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { bootFat } from './harness/boot-fat.js';
 import { Disk, host, sha256Of, sizeOf } from './harness/disks.js';
@@ -224,30 +225,32 @@ test(
 );
 
 describe('nothing is written to any disk', () => {
-  test.each([
-    [
-      'a swap partition holds a hibernation image',
-      'LABEL=data',
-      4086,
-      '',
-      /^not saved: \/dev\/vdb holds a hibernation image/,
-    ],
-    [
-      'a swap file holds one',
-      'LABEL=data',
-      77 * 4096 + 4086,
-      'resume_offset=77',
-      /^not saved: \/dev\/vdb, page 77 holds/,
-    ],
-    [
-      'two file systems have the name',
-      'LABEL=twice',
-      0,
-      '',
-      /^not saved: LABEL=twice is not unique: \/dev\/vdc \/dev\/vdd$/,
-    ],
-    ['none is named', 'none', 0, '', /^not saved to a disk: none is named/],
-  ])(
+  test.each(
+    few(1, [
+      [
+        'a swap partition holds a hibernation image',
+        'LABEL=data',
+        4086,
+        '',
+        /^not saved: \/dev\/vdb holds a hibernation image/,
+      ],
+      [
+        'a swap file holds one',
+        'LABEL=data',
+        77 * 4096 + 4086,
+        'resume_offset=77',
+        /^not saved: \/dev\/vdb, page 77 holds/,
+      ],
+      [
+        'two file systems have the name',
+        'LABEL=twice',
+        0,
+        '',
+        /^not saved: LABEL=twice is not unique: \/dev\/vdc \/dev\/vdd$/,
+      ],
+      ['none is named', 'none', 0, '', /^not saved to a disk: none is named/],
+    ]),
+  )(
     'when %s',
     async (_, save, at, words, expected) => {
       const disks = [
@@ -285,9 +288,8 @@ describe('nothing is written to any disk', () => {
   );
 });
 
-const everyLane = process.env['SAVEOOPS_LANES'] === 'all';
-(everyLane ? describe : describe.skip)('other file systems', () => {
-  test.each([
+describe('other file systems', () => {
+  thorough.each([
     ['xfs', 320],
     ['btrfs', 128],
   ] as const)(

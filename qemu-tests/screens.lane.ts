@@ -36,26 +36,21 @@ const virtio: Adapter = {
   frameBuffer: 'virtio_gpudrmfb',
 };
 
-/** The mode that the boot loader or firmware starts the primary in, and what the last screen's size is. */
+/** The mode that the boot loader or firmware starts the primary in. */
 interface Mode {
-  readonly size: string;
+  /** Of the last screen; undefined: that which firmware has set. */
+  readonly size: string | undefined;
   /** On the primary's command line. */
   readonly words?: string;
   readonly firmware?: Firmware;
   readonly resetVga?: boolean;
-  /** QEMU options. */
-  readonly extra?: readonly string[];
 }
 
 const text: Mode = { size: '640x400' };
 const reset: Mode = { size: '640x400', resetVga: true };
 const vesa: Mode = { size: '1024x768', words: 'vga=791' };
-/** Firmware takes 1280x800, the driver what the monitor asks for. */
-const efi: Mode = {
-  size: '1280x800',
-  firmware: 'uefi',
-  extra: ['-global', 'VGA.xres=1024', '-global', 'VGA.yres=768'],
-};
+/** Which mode firmware takes is its own matter, and the driver is told to take another. */
+const efi: Mode = { size: undefined, firmware: 'uefi', words: 'video=Virtual-1:800x600' };
 
 /** Loads the driver and panics. */
 async function guest({ modules }: Adapter): Promise<string> {
@@ -64,7 +59,7 @@ async function guest({ modules }: Adapter): Promise<string> {
   return await guestInitramfs(
     `
 for module in ${paths.join(' ')}; do insmod /$module; done
-${printBlock('display', 'cat /sys/class/graphics/fb0/name')}
+${printBlock('display', 'cat /sys/class/graphics/fb0/name /sys/class/graphics/fb0/virtual_size')}
 echo c >/proc/sysrq-trigger
 `,
     files,
@@ -90,7 +85,11 @@ function traceIn(log: readonly string[]): readonly string[] {
 function lookAtLastScreen(): ReturnType<typeof screenAtReset<LastScreen>> {
   return screenAtReset(async (qmp, path) => {
     const screen = await screenOf(qmp, path);
-    return { size: sizeOf(screen), photo: await readPhoto(path), rows: await lettersOf(screen) };
+    return {
+      size: sizeOf(screen),
+      photo: await readPhoto(path),
+      rows: (await lettersOf(screen)).map(asReadByVgaBios),
+    };
   });
 }
 
@@ -117,7 +116,7 @@ describe('the last screen', () => {
         name: `screen-${adapter.vga}`,
       });
       const { options, seen } = lookAtLastScreen();
-      const extra = [...(options.extra ?? []), '-vga', adapter.vga, ...(mode.extra ?? [])];
+      const extra = [...(options.extra ?? []), '-vga', adapter.vga];
       const result = await bootPayload(dir, {
         ...options,
         extra,
@@ -126,12 +125,15 @@ describe('the last screen', () => {
         timeout: 300,
       });
       captured(result, panicMessage);
-      expect(guestBlock(result, 'display')).toEqual([adapter.frameBuffer]);
+      const [frameBuffer, driverSize = ''] = guestBlock(result, 'display');
+      expect(frameBuffer).toBe(adapter.frameBuffer);
       check(result, () => {
         const { size, photo, rows } = seen();
         const log = (recoveredLog(result.serial)?.text ?? '').trimEnd().split('\n');
         const shown = photo.log.trimEnd().split('\n');
-        expect(size).toBe(mode.size);
+        const [, firmwareSize] = /efifb: mode is (\d+x\d+)x/.exec(result.serial) ?? [];
+        expect(size).toBe(mode.size ?? firmwareSize);
+        if (mode.size === undefined) expect(driverSize.replace(',', 'x')).not.toBe(size);
         expect(shown.length).toBeGreaterThan(20);
         expect(shown).toEqual(log.slice(-shown.length));
         expect(rows[1]).toBe(asReadByVgaBios(panicMessage));

@@ -2,6 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
 import { regionPlaces } from '../src/stubs/shared-layout.js';
+import { thorough } from '../src/testkit/lanes.js';
 import { bootPayload, captured, check, guestBlock, serialConsole } from './harness/boot.js';
 import { guestInitramfs, printBlock } from './harness/guest.js';
 import { payload } from './harness/payloads.js';
@@ -73,15 +74,19 @@ test('a user learns whether the system is armed and where the region is, and rea
   });
 }, 240_000);
 
-test('with lockdown=integrity root changes nothing, and a panic is captured', async () => {
-  const result = await boot('lockdown=integrity');
-  check(result, () => {
-    const root = guestBlock(result, 'root');
-    expect(root.slice(1)).toEqual([
-      expect.stringMatching(/^read .*Operation not permitted$/),
-      expect.stringMatching(/^write .*Operation not permitted$/),
-      expect.stringMatching(/^read .*Operation not permitted$/),
-    ]);
-  });
-  captured(result, 'sysrq triggered crash');
-}, 240_000);
+thorough(
+  'with lockdown=integrity root changes nothing, and a panic is captured',
+  async () => {
+    const result = await boot('lockdown=integrity');
+    check(result, () => {
+      const root = guestBlock(result, 'root');
+      expect(root.slice(1)).toEqual([
+        expect.stringMatching(/^read .*Operation not permitted$/),
+        expect.stringMatching(/^write .*Operation not permitted$/),
+        expect.stringMatching(/^read .*Operation not permitted$/),
+      ]);
+    });
+    captured(result, 'sysrq triggered crash');
+  },
+  240_000,
+);

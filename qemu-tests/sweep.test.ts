@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { loadKernel, type Kernel } from '../src/kernel/load-kernel.js';
 import { oracle } from '../src/testkit/command-line.js';
+import { few } from '../src/testkit/lanes.js';
 import { stockKernel } from './harness/payloads.js';
 import { bootPoints, callees, type BootPoint } from '../src/kernel/boot-points.js';
 import { renderCoverage, type SweptTimeline } from './sweep/report.js';
@@ -27,7 +28,7 @@ afterAll(() => {
 });
 
 describe('a random point of the boot or of userspace', () => {
-  test.each([1, 4])(
+  test.each(few(1, [4, 1]))(
     'with %i CPUs gives its whole log',
     async (cpus) => {
       // Not every initcall of a kernel that suits all machines runs on this one: the next point then.

@@ -12,6 +12,7 @@ import { deadlineFile } from '../src/capture-initramfs/constants.js';
 import { findModules } from '../src/capture-initramfs/module-tree.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { serialLines } from '../src/machine/serial-text.js';
+import { thorough } from '../src/testkit/lanes.js';
 import { bootPayload, captured, check } from './harness/boot.js';
 import { cache, digestOf, makeOnce } from './harness/folders.js';
 import { guestHead, guestInitramfs } from './harness/guest.js';
@@ -117,7 +118,7 @@ test(
   limit,
 );
 
-test(
+thorough(
   'a capture that is past its time is ended by them',
   async () => {
     const dir = await payload({

@@ -5,6 +5,7 @@ import { parseElf } from '../formats/elf/parse-elf.js';
 import { flattenKernel, offsetInImage } from '../kernel/flat-image.js';
 import { withTemporaryFolder } from '../host/files.js';
 import { loadKernel, type Kernel } from '../kernel/load-kernel.js';
+import { spread } from '../testkit/lanes.js';
 import { oracle } from '../testkit/command-line.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 import { findReference } from './code-references.js';
@@ -58,14 +59,16 @@ describe.each(stockKernels())('in $flavour', ({ vmlinuz }) => {
     for (const callee of called) expect(findReference({ ...kernel, relocations }, callee, 1)).toBeDefined();
   });
 
-  test.each([
-    '.altinstructions',
-    '.smp_locks',
-    '.retpoline_sites',
-    '.return_sites',
-    '__ex_table',
-    '__bug_table',
-  ])('an entry of %s that leads to the first or the last byte is found', (name) => {
+  test.each(
+    spread(2, [
+      '.altinstructions',
+      '.smp_locks',
+      '.retpoline_sites',
+      '.return_sites',
+      '__ex_table',
+      '__bug_table',
+    ]),
+  )('an entry of %s that leads to the first or the last byte is found', (name) => {
     const at = sectionAddress(name) + 24n;
     for (const target of [gap, gap + BigInt(size) - 1n]) {
       expect(findReference(withDistance(at, target), gap, size)).toContain(name);

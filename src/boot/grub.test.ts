@@ -20,6 +20,7 @@ import {
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { spread } from '../testkit/lanes.js';
 import { oracle, type CommandResult } from '../testkit/command-line.js';
 import { bootUuid, canRunGrub, GrubMachine, probedDisks, type ProbedDisk } from '../testkit/grub-machine.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
@@ -230,7 +231,7 @@ function withScript(machine: GrubMachine, words = ''): string {
       for (const machine of machines) machine.remove();
     });
 
-    test.each(Object.entries(probedDisks))(
+    test.each(spread(2, Object.entries(probedDisks)))(
       '%s: each entry finds its files as the plain one does',
       (_, disk) => {
         const machine = made(disk, 'GRUB_CMDLINE_LINUX="console=ttyS0"\nGRUB_ENABLE_CRYPTODISK=y\n');
@@ -263,18 +264,20 @@ function withScript(machine: GrubMachine, words = ''): string {
     );
 
     const rule = /set default=saveoops; fi/;
-    test.each([
-      ['nothing', '', /"\$\{default\}" = "0" \]; then set default=saveoops/],
-      ['0', 'GRUB_DEFAULT=0\n', /"\$\{default\}" = "0" \]; then set default=saveoops/],
-      [
-        'saved',
-        'GRUB_DEFAULT=saved\nGRUB_SAVEDEFAULT=true\n',
-        /"\$\{default\}" = "" \]; then set default=saveoops/,
-      ],
-      ['another number', 'GRUB_DEFAULT=2\n', undefined],
-      ['a title', 'GRUB_DEFAULT="Windows Boot Manager"\n', undefined],
-      ['an id in a submenu', 'GRUB_DEFAULT="gnulinux-advanced-x>gnulinux-y"\n', undefined],
-    ])(
+    test.each(
+      spread(2, [
+        ['nothing', '', /"\$\{default\}" = "0" \]; then set default=saveoops/],
+        ['0', 'GRUB_DEFAULT=0\n', /"\$\{default\}" = "0" \]; then set default=saveoops/],
+        [
+          'saved',
+          'GRUB_DEFAULT=saved\nGRUB_SAVEDEFAULT=true\n',
+          /"\$\{default\}" = "" \]; then set default=saveoops/,
+        ],
+        ['another number', 'GRUB_DEFAULT=2\n', undefined],
+        ['a title', 'GRUB_DEFAULT="Windows Boot Manager"\n', undefined],
+        ['an id in a submenu', 'GRUB_DEFAULT="gnulinux-advanced-x>gnulinux-y"\n', undefined],
+      ]),
+    )(
       'GRUB_DEFAULT %s is heeded',
       (_, defaults, wanted) => {
         const { own, rest } = split(withScript(made(undefined, defaults)));

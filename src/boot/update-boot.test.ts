@@ -21,6 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Manifest } from '../payload/manifest.js';
 import { comparePayloads, findPayloads } from '../system/installed-payloads.js';
+import { everyLane } from '../testkit/lanes.js';
 import { buildInto, oracle, runSaveoops, type CommandResult } from '../testkit/command-line.js';
 import { canMountDisks, onSmallDisk } from '../testkit/small-disk.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
@@ -378,10 +379,11 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
   ] as const)(
     'at each change of a file, %s: what boots is whole, and never stale again; the next run ends it',
     (_, start, stages) => {
+      const step = everyLane ? 1 : 4;
       const all = new Set<string>();
       for (const call of changes) {
         const seen: string[] = [];
-        for (let n = 1; ; n++) {
+        for (let n = 1; ; n += step) {
           const system = start();
           replaceInitrd(system);
           const killed = kill(call, n, system);
@@ -389,12 +391,12 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
           if (boots !== seen.at(-1)) seen.push(boots);
           all.add(boots);
           if (!killed) break;
-          if (n % 4 === 0) settle(system);
+          if (n % 4 === 1) settle(system);
           rmSync(system, { recursive: true });
         }
         expect(seen).toEqual(stages.filter((stage) => seen.includes(stage)));
       }
-      expect([...stages].filter((stage) => !all.has(stage))).toEqual([]);
+      if (everyLane) expect([...stages].filter((stage) => !all.has(stage))).toEqual([]);
     },
     limit,
   );

@@ -6,6 +6,7 @@ import type { Manifest } from '../payload/manifest.js';
 import { repackPayload } from '../payload/repack-payload.js';
 import { loadStubObjects } from '../stubs/stub-objects.js';
 import { takeApart } from '../payload/take-apart.js';
+import { spread } from '../testkit/lanes.js';
 import { buildInto, oracle, runSaveoops } from '../testkit/command-line.js';
 import { surviveMutations } from '../testkit/mutate.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
@@ -45,7 +46,7 @@ const sizeOf = (name: string): number =>
   (JSON.parse(readFileSync(join(at(name), 'saveoops.json'), 'utf8')) as Manifest).memory.size;
 
 describe('repack gives the files that build gives with the new values, byte for byte', () => {
-  test.each([
+  const cases = [
     { name: 'nothing', built: [], changes: [], after: base },
     {
       name: 'append, crash append and initrds',
@@ -93,7 +94,8 @@ describe('repack gives the files that build gives with the new values, byte for 
         '--reset-vga',
       ].concat('--append', 'ro', '--crash-append', 'saveoops.hold=5', '--crash-size', '256M'),
     },
-  ])(
+  ];
+  test.each(spread(4, cases))(
     '$name',
     ({ built, changes, after }) => {
       for (const name of ['from', 'repacked', 'wanted']) rmSync(at(name), { recursive: true, force: true });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { spread } from '../testkit/lanes.js';
 import { deathLogs } from '../testkit/death-logs.js';
 import { surviveMutations } from '../testkit/mutate.js';
 import { renderHtml } from './render-html.js';
@@ -92,29 +93,34 @@ describe('limits', () => {
   const megabytes = 8;
   const fill = (line: string): string => line.repeat(Math.ceil((megabytes << 20) / line.length));
 
-  test.each([
-    ['blanks', ' '],
-    ['empty lines', '\n'],
-    ['brackets', '[    0.000000][ [#'],
-    ['escapes without an end', '\x1b]'],
-    ['escape sequences', '\x1b[0;0;0'],
-    ['taints', 'CPU: 0 PID: 1 Comm: a Tainted: Not tainted '],
-    ['e820', '\nBIOS-e820: [mem 0x0000000000000000-0x0000000000000fff]         '],
-    [
-      'oopses',
-      '\n[    1.000000] BUG: unable to handle x\n[    1.000000] Oops: 0000 [#1] SMP\nCall Trace:\n f+0x1/0x2',
-    ],
-    ['panics', '\n[    1.000000] Kernel panic - not syncing: x'],
-    ['trace', '\nCall Trace:\n? f+0x1/0x2'],
-    ['registers', '\nRAX: 0000000000000000 RBX: 0000000000000000'],
-    ['banners', '\nLinux version 6.1.0'],
-    ['markers', '\n---- saveoops: log of the dead kernel begins ----'],
-    ['prefixes of many shapes', '\n[1] a:1 <2> b(3) [4]{5} c-d.e/6 [7] CPU: 0 PID: 1 Comm: x'],
-    ['marks', '\n!"#$%&/()=?*+~-_.:,;<>|^`!"#$%&/()=?*+~-_.:,;<>|^`!"#$%&/()=?Code: '],
-    ['brackets without an end', '\n[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1[[[[[[[[[[[[[[[[Code: '],
-    ['threads', `\n${Array.from({ length: 2000 }, (_, id) => `[    1.000000][T${id}] BUG: x`).join('\n')}`],
-    ['marks of stacks', '\nCall Trace:\n <IRQ> <IRQ> <IRQ> <IRQ> <EOI> <NMI> f+0x1/0x2'],
-  ])(
+  test.each(
+    spread(6, [
+      ['blanks', ' '],
+      ['empty lines', '\n'],
+      ['brackets', '[    0.000000][ [#'],
+      ['escapes without an end', '\x1b]'],
+      ['escape sequences', '\x1b[0;0;0'],
+      ['taints', 'CPU: 0 PID: 1 Comm: a Tainted: Not tainted '],
+      ['e820', '\nBIOS-e820: [mem 0x0000000000000000-0x0000000000000fff]         '],
+      [
+        'oopses',
+        '\n[    1.000000] BUG: unable to handle x\n[    1.000000] Oops: 0000 [#1] SMP\nCall Trace:\n f+0x1/0x2',
+      ],
+      ['panics', '\n[    1.000000] Kernel panic - not syncing: x'],
+      ['trace', '\nCall Trace:\n? f+0x1/0x2'],
+      ['registers', '\nRAX: 0000000000000000 RBX: 0000000000000000'],
+      ['banners', '\nLinux version 6.1.0'],
+      ['markers', '\n---- saveoops: log of the dead kernel begins ----'],
+      ['prefixes of many shapes', '\n[1] a:1 <2> b(3) [4]{5} c-d.e/6 [7] CPU: 0 PID: 1 Comm: x'],
+      ['marks', '\n!"#$%&/()=?*+~-_.:,;<>|^`!"#$%&/()=?*+~-_.:,;<>|^`!"#$%&/()=?Code: '],
+      [
+        'brackets without an end',
+        '\n[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1[[[[[[[[[[[[[[[[Code: ',
+      ],
+      ['threads', `\n${Array.from({ length: 2000 }, (_, id) => `[    1.000000][T${id}] BUG: x`).join('\n')}`],
+      ['marks of stacks', '\nCall Trace:\n <IRQ> <IRQ> <IRQ> <IRQ> <EOI> <NMI> f+0x1/0x2'],
+    ]),
+  )(
     `${megabytes} MiB of %s take seconds, and give a small report`,
     (_, pattern) => {
       const [log, html] = [join(folder, 'dmesg.txt'), join(folder, 'report.html')];
