@@ -11,16 +11,16 @@ import type { GdbRemote } from '../src/machine/gdb-remote.js';
 import type { Machine } from '../src/machine/machine.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { regionPlaces } from '../src/stubs/shared-layout.js';
-import { check, type BootOptions } from './harness/boot.js';
+import { check } from './harness/boot.js';
 import { modulesOf } from './harness/kernel-modules.js';
 import { regionBase } from './harness/region.js';
-import { injectorFor } from './inject.js';
 import {
   buttonWhenUp,
   expectCaptured,
   expectNoCapture,
   lastOnSerial,
   lastWords,
+  resetAt,
   resetPayload,
 } from './reset-machine.js';
 
@@ -33,30 +33,21 @@ function signal(): { readonly given: Promise<void>; readonly give: () => void } 
   return { given, give };
 }
 
-/** Stops the primary at a function, and presses the button there. */
-async function buttonAt(dir: string, name: string): Promise<Pick<BootOptions, 'debug' | 'meanwhile'>> {
-  const injector = await injectorFor(dir);
-  const { given, give } = signal();
-  return {
-    debug: async (gdb) => {
-      await (await injector.debuggerOf(gdb)).arriveAt(name);
-      give();
-      await gdb.detach();
-    },
-    meanwhile: async (_, connect) => {
-      const qmp = await connect();
-      await given;
-      await qmp.systemReset();
-    },
-  };
-}
-
 describe('is captured, up to the last line:', () => {
+  test.each(['setup_arch', 'do_initcalls'])(
+    'a triple fault at %s',
+    async (name) => {
+      const dir = await resetPayload();
+      await expectCaptured(dir, await resetAt(dir, 'triple-fault', name), lastOnSerial);
+    },
+    limit,
+  );
+
   test.each(['rest_init', 'pci_subsys_init', 'populate_rootfs'])(
     'a kernel that was reset at %s',
     async (name) => {
       const dir = await resetPayload();
-      await expectCaptured(dir, await buttonAt(dir, name), lastOnSerial);
+      await expectCaptured(dir, await resetAt(dir, 'button', name), lastOnSerial);
     },
     limit,
   );
@@ -95,7 +86,72 @@ describe('is captured, up to the last line:', () => {
 `;
       await expectCaptured(await resetPayload(modules, arm), {
         words: 'guest.do=watchdog',
-        extra: ['-device', 'i6300esb', '-action', 'watchdog=reset'],
+        extra: ['-device', 'i6300esb'],
+      });
+    },
+    limit,
+  );
+});
+
+test(
+  'the boot entry that tests it resets the machine, and says that memory came through',
+  async () => {
+    const dir = await resetPayload();
+    const run = await expectCaptured(
+      dir,
+      { label: 'saveoops-test-reset', endAt: [/^saveoops: reboot in 0 seconds$/] },
+      'sysrq: Resetting',
+    );
+    check(run, () => {
+      expect(serialLines(run.serial)).toContain(
+        'saveoops: this was the test: memory comes through a reset of this machine',
+      );
+    });
+  },
+  limit,
+);
+
+describe('the boot watchdog', () => {
+  test.each(['setup_arch', 'rest_init', 'populate_rootfs'])(
+    'makes a hang at %s a capture',
+    async (name) => {
+      const dir = await resetPayload([], '', { bootWatchdog: 10, name: 'boot-watchdog' });
+      await expectCaptured(dir, { ...(await resetAt(dir, 'watchdog', name)), cpus: 2 }, lastOnSerial);
+    },
+    limit,
+  );
+
+  test(
+    "goes over to the kernel's driver, as saveoops booted does it",
+    async () => {
+      const modules = ['lpc_ich', 'iTCO_wdt'].flatMap((name) => modulesOf('amd64', name));
+      const files = [...new Map(modules.map((file) => [file.path, file])).values()];
+      const load = `  *guest.do=outlive*)
+    for module in ${files.map(({ path }) => path).join(' ')}; do insmod /$module; done
+    cat /sys/class/watchdog/watchdog0/identity
+    # Longer than the watchdog would have waited.
+    sleep 25
+    reboot -f
+    ;;
+`;
+      const dir = await resetPayload(files, load, { bootWatchdog: 20, name: 'boot-watchdog' });
+      const run = await expectNoCapture(dir, { words: 'guest.do=outlive' });
+      check(run, () => {
+        expect(serialLines(run.serial)).toContain('iTCO_wdt');
+      });
+    },
+    limit,
+  );
+
+  test(
+    'is left out on a board without one: E46',
+    async () => {
+      const dir = await resetPayload([], '', { bootWatchdog: 10, name: 'boot-watchdog' });
+      const run = await expectCaptured(dir, { board: 'pc', endAt: [], meanwhile: buttonWhenUp });
+      check(run, () => {
+        expect(serialLines(run.serial)).toContain(
+          'saveoops: E46 armed; --boot-watchdog finds none in this chipset that may reset the machine: left out',
+        );
       });
     },
     limit,

@@ -95,7 +95,7 @@ describe('a damaged payload boots unarmed, through the entry stub', () => {
           `saveoops: E03 not armed: part ${part} of the payload is damaged`,
         ]);
         const { nodes, cmdline } = readState(guestBlock(result, 'state'));
-        expect(nodes).toEqual([{ version: 1, reason: 3, regionSize: 0 }]);
+        expect(nodes).toEqual([{ version: 2, reason: 3, regionSize: 0 }]);
         expect(cmdline).toMatch(/^BOOT_IMAGE=saveoops\.c32 /);
       });
     },
@@ -181,7 +181,7 @@ describe('a kernel that proves bad when it is unpacked already: the boot goes on
         const number = String(reason).padStart(2, '0');
         expect(saveoopsLines(result)).toEqual([`saveoops: E${number} not armed: ${why}`]);
         const { nodes } = readState(guestBlock(result, 'state'));
-        expect(nodes).toEqual([{ version: 1, reason, regionSize: 0 }]);
+        expect(nodes).toEqual([{ version: 2, reason, regionSize: 0 }]);
       });
     },
     limit,

@@ -1,15 +1,16 @@
 /** Machines that are reset while a kernel runs, and what the next boot makes of that: for after-reset.test.ts and its lane. */
 import { expect } from '@jest/globals';
 import type { Machine } from '../src/machine/machine.js';
+import { injectReset, resetOptions, type ResetKind } from '../src/machine/inject-reset.js';
 import type { QmpClient } from '../src/machine/qmp.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
+import { captureAfterReset, lastLineBeforeReset } from '../src/machine/serial-parts.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { bootPayload, captured, check, serialConsole, type BootOptions } from './harness/boot.js';
 import { guestInitramfs, type GuestFile } from './harness/guest.js';
-import { payload } from './harness/payloads.js';
+import { payload, type PayloadOptions } from './harness/payloads.js';
+import { injectorFor } from './inject.js';
 
-/** What the COM32 module says. */
-const capturing = 'saveoops: the system before ended without a word: capturing its log';
 /** In the dead kernel's log, its last line. */
 export const lastWords = 'guest: the last words';
 const up = /^guest: up$/;
@@ -33,7 +34,11 @@ sleep 10000
   );
 }
 
-export async function resetPayload(files: readonly GuestFile[] = [], more = ''): Promise<string> {
+export async function resetPayload(
+  files: readonly GuestFile[] = [],
+  more = '',
+  options: Partial<PayloadOptions> = {},
+): Promise<string> {
   return await payload({
     flavour: 'amd64',
     initrds: [await resetGuest(files, more)],
@@ -41,10 +46,21 @@ export async function resetPayload(files: readonly GuestFile[] = [], more = ''):
     afterReset: true,
     crashAppend: 'saveoops.hold=0',
     name: 'after-reset',
+    ...options,
   });
 }
 
-export type ResetOptions = Omit<BootOptions, 'endAt' | 'extraAppend'> & {
+/** For a run's options: the primary is reset at a function. */
+export async function resetAt(
+  dir: string,
+  kind: ResetKind,
+  name: string,
+): Promise<Pick<BootOptions, 'debug' | 'meanwhile'>> {
+  const injector = await injectorFor(dir);
+  return injectReset(kind, name, (gdb) => injector.debuggerOf(gdb));
+}
+
+export type ResetOptions = Omit<BootOptions, 'extraAppend'> & {
   /** For the primary: `guest.do=` and what else it is to get. */
   readonly words?: string;
 };
@@ -54,7 +70,7 @@ const options = ({ words = '', extra = [], ...more }: ResetOptions): BootOptions
   timeout: 400,
   extraAppend: `${serialConsole} ${words}`,
   // The harness' default is that a reset ends the run.
-  extra: ['-action', 'reboot=reset', ...extra],
+  extra: [...resetOptions, ...extra],
   ...more,
 });
 
@@ -62,9 +78,7 @@ const options = ({ words = '', extra = [], ...more }: ResetOptions): BootOptions
 export const lastOnSerial = Symbol('last line on the serial port');
 
 function lastLine(run: ScenarioResult, last: string | symbol): string {
-  if (typeof last === 'string') return last;
-  const lines = serialLines(run.serial);
-  return lines.slice(0, lines.indexOf(capturing)).findLast((line) => /^\[ *\d+\.\d+\] /.test(line)) ?? '';
+  return typeof last === 'string' ? last : (lastLineBeforeReset(run.serial) ?? '');
 }
 
 /** Runs until the next boot has captured; the log's last line is what the kernel had said last. */
@@ -76,7 +90,7 @@ export async function expectCaptured(
   const run = await bootPayload(dir, options(more));
   const log = captured(run, lastLine(run, last));
   check(run, () => {
-    expect(serialLines(run.serial)).toContain(capturing);
+    expect(serialLines(run.serial)).toContain(captureAfterReset);
     expect(log.trimEnd().split('\n').at(-1)).toContain(lastLine(run, last));
   });
   return run;
@@ -96,7 +110,7 @@ export async function expectNoCapture(
       if (first.kind !== 'line') return;
       const qmp = await connect();
       await leave?.(machine, qmp);
-      const second = await machine.waitForLine([up, new RegExp(capturing)], {
+      const second = await machine.waitForLine([up, new RegExp(captureAfterReset)], {
         timeoutMs: patience,
         from: first.index + 1,
       });
@@ -106,7 +120,7 @@ export async function expectNoCapture(
   check(run, () => {
     const lines = serialLines(run.serial);
     expect(lines.filter((line) => up.test(line)).length).toBe(2);
-    expect(lines).not.toContain(capturing);
+    expect(lines).not.toContain(captureAfterReset);
   });
   return run;
 }

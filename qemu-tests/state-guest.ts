@@ -54,7 +54,7 @@ export function readState(lines: readonly string[]): GuestState {
 }
 
 function statusNode(data: Buffer): StatusNode {
-  if (data.length !== 16) throw new Error(`the status node has ${data.length} bytes of data, not 16`);
+  if (data.length !== 24) throw new Error(`the status node has ${data.length} bytes of data, not 24`);
   return {
     version: data.readUInt32LE(0),
     reason: data.readUInt32LE(4),

@@ -21,7 +21,7 @@ describe('the status node', () => {
     const result = await bootPayload(dir);
     check(result, () => {
       const state = readState(guestBlock(result, 'state'));
-      expect(state.nodes).toEqual([{ version: 1, reason: 0, regionSize: memory.size }]);
+      expect(state.nodes).toEqual([{ version: 2, reason: 0, regionSize: memory.size }]);
       expect(state.reserved).toContain(memory.size);
       expect(serialLines(result.serial).filter((line) => line.startsWith('saveoops:'))).toEqual([]);
     });
@@ -39,7 +39,7 @@ describe('the status node', () => {
       const result = await bootPayload(dir, { extraAppend: `${serialConsole} mem_encrypt=on`, endAt: [] });
       check(result, () => {
         const state = readState(guestBlock(result, 'state'));
-        expect(state.nodes).toEqual([{ version: 1, reason: 7, regionSize: 0 }]);
+        expect(state.nodes).toEqual([{ version: 2, reason: 7, regionSize: 0 }]);
         expect(state.reserved).not.toContain(memory.size);
         expect(serialLines(result.serial)).toContain(
           'saveoops: E07 not armed: mem_encrypt=on is not supported',
@@ -126,7 +126,7 @@ describe('a machine with too little memory', () => {
         const said = serialLines(result.serial).filter((each) => each.startsWith('saveoops:'));
         expect(said).toEqual([`saveoops: E0${reason} not armed: ${why}`]);
         const { nodes } = readState(guestBlock(result, 'state'));
-        expect(nodes).toEqual([{ version: 1, reason, regionSize: 0 }]);
+        expect(nodes).toEqual([{ version: 2, reason, regionSize: 0 }]);
         expect(result.end).toMatchObject({ kind: 'exit', code: 0 });
       });
     },

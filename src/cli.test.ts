@@ -67,6 +67,12 @@ describe('wrong command lines', () => {
     [['build', '--kernel', kernel, '--out', 'o', '--keep', '1.5'], /--keep/],
     [['build', '--kernel', kernel, '--out', 'o', '--dump-key', 'text'], /a dump to encrypt/],
     [['build', '--kernel', kernel, '--out', 'o', '--crash-initrd', kernel, '--save', 'boot'], /--save/],
+    [['build', '--kernel', kernel, '--out', 'o', '--boot-watchdog', '60'], /no --after-reset/],
+    [
+      ['build', '--kernel', kernel, '--out', 'o', '--after-reset', '--boot-watchdog', '5'],
+      /seconds from 10 to 1200/,
+    ],
+    [['update', '--boot-config', 'x', '--boot-watchdog', '60'], /no --after-reset/],
     [['inspect'], /file|non-option/i],
     [['report'], /capture|non-option/i],
     [['report', 'text', '--redact'], /--bundle/],

@@ -15,6 +15,7 @@ import {
   type UpdateLoader,
 } from './commands/options.js';
 import type { TestLoader } from './library/test-payload.js';
+import type { ResetKind } from './machine/inject-reset.js';
 import type { Firmware } from './machine/qemu-command.js';
 import type { ComposeOptions } from './compose/compose-options.js';
 import type { OptionSpec, OptionValue } from './config/option-spec.js';
@@ -77,6 +78,7 @@ function buildOptions(values: Values): ComposeOptions {
     resetVga: flag(values, 'reset-vga'),
     resetPic: flag(values, 'reset-pic'),
     afterReset: flag(values, 'after-reset'),
+    bootWatchdog: number(values, 'boot-watchdog'),
     save: optional(values, 'save'),
     // yargs has checked it against the levels.
     dump: text(values, 'dump') as DumpLevel,
@@ -126,6 +128,7 @@ const handlers: Readonly<
         crashInitrd: optional(values, 'crash-initrd'),
         crashSize: optional(values, 'crash-size'),
         afterReset: values['after-reset'] === undefined ? undefined : flag(values, 'after-reset'),
+        bootWatchdog: values['boot-watchdog'] === undefined ? undefined : number(values, 'boot-watchdog'),
         dryRun: flag(values, 'dry-run'),
         json: flag(values, 'json'),
       },
@@ -161,6 +164,8 @@ const handlers: Readonly<
       {
         dir: text(values, 'dir'),
         panic: text(values, 'panic'),
+        reset: optional(values, 'reset') as ResetKind | undefined,
+        at: optional(values, 'at'),
         nokaslr: flag(values, 'nokaslr'),
         firmware: text(values, 'firmware') as Firmware,
         loader: text(values, 'loader') as TestLoader,
@@ -175,7 +180,7 @@ const handlers: Readonly<
   },
   booted: async (values, io) => {
     const { runBooted } = await import('./commands/booted.js');
-    await runBooted({ dir: list(values, 'dir'), json: flag(values, 'json') }, io);
+    await runBooted({ dir: list(values, 'dir'), root: '/', json: flag(values, 'json') }, io);
     return 0;
   },
   status: async (values, io) => {

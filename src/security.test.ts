@@ -85,6 +85,7 @@ describe('names of files', () => {
     const config = renderSyslinuxConfig(readFileSync(configTemplate, 'utf8'), {
       ...{ release: '6.1.0', kernelFile, initrdFiles, initrdBeside: true, append: 'ro', oopsPanic: false },
       ...{ crashKernelFile: kernelFile, crashInitrdFile: 'saveoops-capture.img', crashAppend: 'quiet' },
+      afterReset: true,
     });
     const { entries } = parseBootConfig(config);
     expect(entries.map(({ label }) => label)).toEqual([
@@ -92,6 +93,7 @@ describe('names of files', () => {
       'saveoops-plain',
       'saveoops-crash',
       'saveoops-test',
+      'saveoops-test-reset',
     ]);
     expect(entries[1]).toMatchObject({ file: kernelFile, initrds: initrdFiles });
     expect(entries[0]?.append).toBe(`initrd=${initrdFiles.join(',')} ro`);
@@ -101,7 +103,7 @@ describe('names of files', () => {
   test('of a release do not act as patterns of a replacement', () => {
     const rendered = renderSyslinuxConfig('# @RELEASE@ @KERNEL@\n', {
       ...{ release: "$&$'@KERNEL@", kernelFile: 'vmlinuz', initrdFiles: [], initrdBeside: false, append: '' },
-      ...{ oopsPanic: false, crashKernelFile: '', crashInitrdFile: '', crashAppend: '' },
+      ...{ oopsPanic: false, crashKernelFile: '', crashInitrdFile: '', crashAppend: '', afterReset: false },
     });
     expect(rendered).toBe("# $&$'@KERNEL@ vmlinuz\n");
   });

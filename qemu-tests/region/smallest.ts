@@ -69,6 +69,7 @@ async function imageWith(size: number): Promise<Uint8Array> {
     crashSize: size * MiB,
     reset: { vga: false, pic: false },
     afterReset: false,
+    bootWatchdog: 0,
   });
   return image.bytes;
 }

@@ -23,6 +23,7 @@ export interface ExtlinuxSystem {
   readonly append: string;
   readonly armedAppend: string;
   readonly initrdBeside: boolean;
+  readonly afterReset: boolean;
   /** Checks a saveoops.c32. Throws when it is not what was built. */
   readonly verify: (file: string) => Promise<void>;
 }
@@ -88,6 +89,7 @@ async function writeMenu(system: ExtlinuxSystem, store: string, offers: readonly
       initrdFile,
       append: system.append,
       armedAppend: `${beside}${system.armedAppend}`,
+      afterReset: system.afterReset,
       armed: await path(armed),
       previous: await path(previous),
     });

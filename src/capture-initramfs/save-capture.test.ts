@@ -406,7 +406,46 @@ describe('prune_captures', () => {
   });
 });
 
+describe('the word of a reset', () => {
+  test.each([
+    ['4096,0/700,0/9', '4096 0/700 0/9'],
+    ['0,3/700,1/9', '0 3/700 1/9'],
+    ['4096', ' / /'],
+    ['4096,0/700', ' / /'],
+    ['4096,0/700,0/9,1/1', ' / /'],
+    ['4096,0/700,0/', ' / /'],
+    ['$(id),0/700,0/9', ' / /'],
+    ['', ' / /'],
+  ])('%j', (word, parts) => {
+    const said = sh(`${library('after-reset')}reset='${word}'
+split_reset
+echo "$reset $image_lost/$image_checked $tables_lost/$tables_checked"`);
+    expect(said).toBe(`${parts}\n`);
+  });
+
+  test('loss is said, none is not', () => {
+    const said = (word: string): string =>
+      sh(`${library('after-reset')}reset='${word}'\nsplit_reset\nlost_memory`);
+    expect(said('4096,0/700,0/9')).not.toContain('was lost');
+    expect(said('4096,3/700,0/9')).toContain('3 of 700 checked pages of its image, 0 of 9 page tables');
+  });
+});
+
 describe('capture_json', () => {
+  test('after a reset, what has reset the machine', () => {
+    const variables = `${library('after-reset')}reset=4096,2/700,0/9 uptime=41.5 reset_by=watchdog
+split_reset`;
+    expect(json('', variables)).toMatchObject({
+      reset: {
+        lostKiB: 4096,
+        image: { checked: 700, lost: 2 },
+        tables: { checked: 9, lost: 0 },
+        uptime: 41.5,
+        by: "the chipset's watchdog (TCO)",
+      },
+    });
+  });
+
   /** capture.json of a log, parsed. */
   const json = (log: string, variables = ''): Record<string, unknown> => {
     const state = join(folder, 'state');

@@ -1,4 +1,7 @@
-/** `saveoops booted`: this boot was good, so the count of captures in a row is set back to 0. For a unit that runs late in a boot. */
+/**
+ * `saveoops booted`: this boot was good, so the count of captures in a row is set back to 0, and the boot watchdog has done its work. For
+ * a unit that runs late in a boot.
+ */
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseEntryName } from '../config/loader-entry.js';
@@ -8,10 +11,14 @@ import { defaultPlaces } from '../saved-captures/default-places.js';
 import { writeAtomic } from '../host/files.js';
 import { forJson } from '../safe-text.js';
 import type { Output } from '../host/output.js';
+import { handOverWatchdog } from '../system/boot-watchdog.js';
+import { readStatusNode } from '../system/read-status-node.js';
 
 export interface BootedOptions {
   /** Folders of captures; none for those of this system that exist. */
   readonly dir: readonly string[];
+  /** Where sys/ is: "/" of the running system. */
+  readonly root: string;
   readonly json: boolean;
 }
 
@@ -22,9 +29,16 @@ export interface BootedResult {
   readonly folders: readonly string[];
 }
 
-/** Writes 0 beside the captures where there is a count. Throws `file` or `no-space`. */
-export async function runBooted({ dir, json }: BootedOptions, io: Pick<Output, 'out'>): Promise<void> {
+/** Hands the watchdog over, writes 0 beside the captures where there is a count. Throws `tool`, `file` or `no-space`. */
+export async function runBooted(
+  { dir, root, json }: BootedOptions,
+  io: Pick<Output, 'out'>,
+): Promise<void> {
   const folders: string[] = [];
+  // First: a boot that the watchdog is about to end was not good.
+  // A kernel that shows no boot_params was not started by the entry stub.
+  const node = await readStatusNode(root).catch(() => undefined);
+  if (node !== undefined && node.bootWatchdog > 0) await handOverWatchdog(root, node.bootWatchdog);
   for (const folder of dir.length > 0 ? dir : await defaultPlaces('/')) {
     const path = join(folder, inARowFile);
     const counted = await lstat(path).then(

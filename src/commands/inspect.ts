@@ -25,7 +25,7 @@ export async function runInspect(options: InspectOptions, io: ResultIo): Promise
 
 /** What `inspect` shows, line by line. */
 export function renderPayloadTable(manifest: Manifest, damaged: ReadonlySet<string>): string {
-  const { primary, crash, reset, afterReset, memory, regions, efiModule, edits } = manifest;
+  const { primary, crash, reset, afterReset, bootWatchdog, memory, regions, efiModule, edits } = manifest;
   const resets = [...(reset.vga ? ['VGA to text mode'] : []), ...(reset.pic ? ['PIC to BIOS vectors'] : [])];
   const rows = regions.map((region) => [
     region.name,
@@ -46,6 +46,7 @@ export function renderPayloadTable(manifest: Manifest, damaged: ReadonlySet<stri
     `crash     Linux ${crash.release}  ${crash.append}`,
     ...(resets.length > 0 ? [`resets    ${resets.join(', ')}`] : []),
     ...(afterReset ? ['captures  after a reset, too'] : []),
+    ...(bootWatchdog > 0 ? [`watchdog  ${bootWatchdog} s from the entry stub to saveoops booted`] : []),
     `reserves  ${(memory.size / (1 << 20)).toFixed(0)} MiB of RAM`,
     `entries   ${declaredEntries(edits).join(', ')}`,
     `edits     ${edits.length} runs of bytes in the primary: ${edits.map((edit) => edit.what).join(', ')}`,

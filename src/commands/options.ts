@@ -4,6 +4,7 @@ import { dumpLevels } from '../capture-initramfs/save-words.js';
 import { composeDefaults } from '../compose/compose-options.js';
 import { buildFormats } from '../compose/payload-files.js';
 import { efiLoaders } from '../image/efi-loaders.js';
+import { resetKinds } from '../machine/inject-reset.js';
 
 export interface Positional {
   readonly name: string;
@@ -95,6 +96,12 @@ const namedSpecs = {
         describe:
           'capture a kernel that hung until the machine was reset, or that was reset itself: Syslinux on BIOS only',
       },
+      'boot-watchdog': {
+        type: 'number',
+        default: 0,
+        describe:
+          "with --after-reset: seconds, 10 to 1200, after which the chipset's watchdog resets the machine unless saveoops booted has run (0: none)",
+      },
       save: {
         type: 'string',
         describe:
@@ -185,6 +192,7 @@ const namedSpecs = {
         type: 'boolean',
         describe: 'capture after a reset, or, with --no-after-reset, not any more',
       },
+      'boot-watchdog': { type: 'number', describe: 'seconds of the boot watchdog, 0 for none' },
       'dry-run': dryRun,
       json,
     },
@@ -218,6 +226,16 @@ const namedSpecs = {
         type: 'string',
         default: 'mount',
         describe: 'mount: the panic that a missing root gives; else panic on entering this kernel function',
+      },
+      reset: {
+        type: 'string',
+        choices: resetKinds,
+        describe:
+          'in place of a panic, reset the machine: by a triple fault, by the boot watchdog or the button once it hangs, or by the button while it runs; the next boot has to capture it',
+      },
+      at: {
+        type: 'string',
+        describe: 'with --reset: on entering this kernel function (default: pci_subsys_init)',
       },
       nokaslr: { type: 'boolean', describe: 'boot the primary with nokaslr' },
       firmware: {

@@ -41,8 +41,8 @@ beforeEach(() => {
   const node = join(root, 'sys/kernel/boot_params/setup_data/0');
   mkdirSync(node, { recursive: true });
   writeFileSync(join(node, 'type'), '0x53415645\n');
-  const data = Buffer.alloc(16);
-  data.writeUInt32LE(1, 0);
+  const data = Buffer.alloc(24);
+  data.writeUInt32LE(2, 0);
   data.writeBigUInt64LE(112n << 20n, 8);
   writeFileSync(join(node, 'data'), data);
   mkdirSync(join(root, 'boot'));
@@ -162,13 +162,40 @@ describe('a payload in /boot', () => {
   test('not armed counts more than stale; --motd says both', () => {
     install('embedded');
     rmSync(boot(basename(kernel)));
-    const data = Buffer.alloc(16);
-    data.writeUInt32LE(1, 0);
+    const data = Buffer.alloc(24);
+    data.writeUInt32LE(2, 0);
     data.writeUInt32LE(7, 4);
     writeFileSync(join(root, 'sys/kernel/boot_params/setup_data/0/data'), data);
     const { code, motd } = status();
     expect(code).toBe(1);
     expect(motd).toEqual([expect.stringContaining('E07 not armed'), expect.stringContaining('is gone')]);
+  });
+});
+
+describe('the test of a reset', () => {
+  const capture = (name: string, kind: string, commandLine: string, lost: number): void => {
+    const folder = boot(`saveoops/${name}`);
+    mkdirSync(folder, { recursive: true });
+    const held = { checked: 700, lost };
+    const reset = { lostKiB: 4096, image: held, tables: { checked: 9, lost: 0 }, uptime: 4, by: null };
+    writeFileSync(
+      join(folder, 'capture.json'),
+      JSON.stringify({ kind, reset, primary: { release, banner: null, commandLine } }),
+    );
+  };
+
+  test('is told from the newest capture that it left', () => {
+    const said = (): string => runSaveoops(['status', '--root', root]).stdout;
+    capture('20261124T180000Z-6.1.0-a1b2c3', 'reset', 'ro quiet', 0);
+    expect(said()).not.toContain('after a reset');
+    capture('20261122T180000Z-6.1.0-a1b2c4', 'reset', 'ro saveoops.test=reset quiet', 2);
+    expect(said()).toContain(
+      'after a reset: memory comes through, 707 of 709 checked pages (test of 2026-11-22',
+    );
+    capture('20261123T180000Z-6.1.0-a1b2c5', 'reset', 'saveoops.test=reset', 0);
+    expect(said()).toContain('709 of 709 checked pages (test of 2026-11-23');
+    capture('20261125T180000Z-6.1.0-a1b2c6', 'panic', 'saveoops.test=reset', 0);
+    expect(said()).toContain('test of 2026-11-23');
   });
 });
 

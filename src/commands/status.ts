@@ -2,23 +2,18 @@
  * `saveoops status`: whether the running system is armed, and why not, from what its kernel shows in /sys; and whether the
  * payloads in /boot are older than the kernels and initramfs there.
  */
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../host/files.js';
 import { findReserved, type PhysicalRange } from '../system/crash-region.js';
 import { findFallback, type Fallback } from '../system/fallback.js';
 import { comparePayloads, findPayloads, type InstalledPayload } from '../system/installed-payloads.js';
 import { isResumed } from '../system/resumed.js';
-import {
-  parseStatusNode,
-  resumedAdvice,
-  resumedReason,
-  statusNodeType,
-  unarmedReasons,
-  type StatusNode,
-} from '../system/status-node.js';
 import { storeIn } from '../boot/payload-store.js';
 import { waitingFile } from '../boot/trust.js';
+import { findResetTest, type ResetTest } from '../system/reset-test.js';
+import { readStatusNode } from '../system/read-status-node.js';
+import { resumedAdvice, resumedReason, unarmedReasons, type StatusNode } from '../system/status-node.js';
 import { forJson, forTerminal } from '../safe-text.js';
 import type { Output } from '../host/output.js';
 
@@ -43,11 +38,15 @@ export interface SystemStatus {
   readonly regionSize: number;
   /** The reserved range that holds the crash region, as root sees it. */
   readonly region: PhysicalRange | undefined;
+  /** Seconds of the boot watchdog that the entry stub has started; 0: none. */
+  readonly bootWatchdog: number;
   readonly payloads: readonly InstalledPayload[];
   /** kdump of userspace: a loaded crash kernel goes first. */
   readonly kdump: { readonly loaded: boolean; readonly reserved: number };
   /** Why payloads that are built are not offered: a signature or its key is missing (`saveoops update`), and what to do. */
   readonly waiting: string | undefined;
+  /** Whether memory comes through a reset of this machine, from the last test; undefined: not known, and with --motd. */
+  readonly resetTest: ResetTest | undefined;
   /** Set when this boot is one instead of a kernel that panicked again and again. */
   readonly fallback: Fallback | undefined;
 }
@@ -81,12 +80,14 @@ export async function runStatus(options: StatusOptions, io: Pick<Output, 'out'>)
       : describe(node, payloads.length > 0)),
     regionSize,
     region: findReserved(await readFile(join(root, 'proc/iomem'), 'latin1').catch(() => ''), regionSize),
+    bootWatchdog: node?.bootWatchdog ?? 0,
     payloads,
     kdump: await readKdump(root),
     waiting: await readFile(join(storeIn(boot), waitingFile), 'latin1').then(
       (text) => text.trimEnd(),
       () => undefined,
     ),
+    resetTest: options.motd ? undefined : await findResetTest(root),
     fallback: await findFallback(root),
   };
   if (options.json) io.out(`${forJson(status)}\n`);
@@ -162,6 +163,8 @@ function render(status: SystemStatus): string {
   if (status.waiting !== undefined) lines.push(...waitingLines(status.waiting));
   if (region !== undefined)
     lines.push(`crash region: in the reserved RAM from ${region.start} to ${region.end}`);
+  if (status.resetTest !== undefined) lines.push(describeReset(status.resetTest));
+  if (status.bootWatchdog > 0) lines.push(`boot watchdog: started, ${status.bootWatchdog} s`);
   for (const payload of status.payloads) lines.push(...renderPayload(payload));
   if (status.payloads.length === 0) lines.push('payload: none found in /boot');
   if (loaded) lines.push('kdump: a crash kernel is loaded; it goes first');
@@ -169,6 +172,12 @@ function render(status: SystemStatus): string {
     lines.push(`kdump: ${Math.round(reserved / MiB)} MiB reserved by crashkernel=, nothing loaded`);
   else lines.push('kdump: not set up');
   return lines.map((line) => `${forTerminal(line)}\n`).join('');
+}
+
+function describeReset({ time, image, tables }: ResetTest): string {
+  const lost = (image?.lost ?? 0) + (tables?.lost ?? 0);
+  const checked = (image?.checked ?? 0) + (tables?.checked ?? 0);
+  return `after a reset: memory comes through, ${checked - lost} of ${checked} checked pages (test of ${time})`;
 }
 
 function renderPayload({ folder, release, stale, unchecked }: InstalledPayload): string[] {
@@ -181,34 +190,11 @@ function renderPayload({ folder, release, stale, unchecked }: InstalledPayload):
   ];
 }
 
-/** undefined: there is no such node. */
-async function readStatusNode(root: string): Promise<StatusNode | undefined> {
-  const bootParams = join(root, 'sys/kernel/boot_params');
-  await list(bootParams);
-  const folder = join(bootParams, 'setup_data');
-  // A kernel that got no setup_data at all has no such folder.
-  for (const name of await list(folder).catch(() => [])) {
-    const type = Number(await read(join(folder, name, 'type')));
-    if (type !== statusNodeType) continue;
-    const path = join(folder, name, 'data');
-    return parseStatusNode(await read(path), path);
-  }
-  return undefined;
-}
-
 async function readKdump(root: string): Promise<SystemStatus['kdump']> {
   // Absent without CONFIG_KEXEC_CORE.
   const value = async (name: string): Promise<number> =>
     Number(await read(join(root, 'sys/kernel', name)).catch(() => '0'));
   return { loaded: (await value('kexec_crash_loaded')) !== 0, reserved: await value('kexec_crash_size') };
-}
-
-async function list(path: string): Promise<string[]> {
-  try {
-    return (await readdir(path)).sort();
-  } catch (error) {
-    throw fileError(path, 'what a running x86 kernel shows of its boot_params', error);
-  }
 }
 
 async function read(path: string): Promise<Buffer> {

@@ -89,6 +89,14 @@ describe('saveoops test', () => {
   test('refuses options and folders before any boot', async () => {
     await withFolder('', async (dir) => {
       await expect(runJson({ dir, panic: 'no such' })).rejects.toMatchObject({ kind: 'usage' });
+      for (const more of [{ at: 'start_kernel' }, { reset: 'hang', panic: 'start_kernel' }] as const) {
+        await expect(runJson({ dir, ...more })).rejects.toMatchObject({ kind: 'usage' });
+      }
+      await expect(runJson({ dir, reset: 'hang', firmware: 'uefi' })).rejects.toMatchObject({
+        kind: 'usage',
+      });
+      // The sample's payload was built without --after-reset.
+      await expect(runJson({ dir, reset: 'button' })).rejects.toMatchObject({ kind: 'usage' });
       await expect(runJson({ dir, cpus: 0 })).rejects.toMatchObject({ kind: 'usage' });
       await expect(runJson({ dir, memory: Number.NaN })).rejects.toMatchObject({ kind: 'usage' });
       await expect(runJson({ dir, panic: 'start_kernl' })).rejects.toMatchObject({

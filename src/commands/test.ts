@@ -17,12 +17,13 @@ export async function runTest({ json, ...request }: TestOptions, io: ResultIo): 
 }
 
 function render(options: TestRequest, result: TestResult): string {
-  const { outcome, panic, message, recovered, kept } = result;
+  const { outcome, panic, reset, message, recovered, kept } = result;
   const lines: string[] = [];
   if (outcome === 'passed') {
     const log = (recovered ?? '').trimEnd().split('\n');
     const at = log.findIndex((line) => line.includes(message));
-    lines.push(`Recovered: ${log.length} lines of the dead kernel's log; the panic:`);
+    const what = reset === null ? 'the panic' : 'the last thing that it said';
+    lines.push(`Recovered: ${log.length} lines of the dead kernel's log; ${what}:`);
     lines.push(...log.slice(at, at + 12).map((line) => `  ${line}`));
   } else {
     lines.push('Last lines on the serial port:', ...result.lastLines.map((line) => `  ${line}`));
@@ -33,7 +34,8 @@ function render(options: TestRequest, result: TestResult): string {
     lines.push('The disk image is gone; --keep FOLDER keeps it, the logs and a QEMU command line for it.');
   }
   if (panic !== 'mount') {
-    const words = ['saveoops', 'test', shellWord(options.dir), '--panic', panic];
+    const how = reset === null ? ['--panic', panic ?? ''] : ['--reset', reset.kind, '--at', reset.at];
+    const words = ['saveoops', 'test', shellWord(options.dir), ...how];
     if (options.nokaslr === true) words.push('--nokaslr');
     const { loader = 'syslinux' } = options;
     if (loader !== 'syslinux') words.push('--loader', loader);
@@ -42,7 +44,8 @@ function render(options: TestRequest, result: TestResult): string {
       const value = options[name];
       if (value !== undefined && value !== testDefaults[name]) words.push(`--${name}`, String(value));
     }
-    lines.push('The panic was injected through the debugger port; with it again:', `  ${words.join(' ')}`);
+    const what = reset === null ? 'panic was injected' : 'kernel was ended';
+    lines.push(`The ${what} through the debugger port; with it again:`, `  ${words.join(' ')}`);
   }
   lines.push(`${outcome} after ${result.seconds.toFixed(1)} s: ${result.reason}`);
   return lines.join('\n') + '\n';

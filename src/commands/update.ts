@@ -27,7 +27,7 @@ import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { fallbackLabel } from '../config/boot-menu.js';
 import { armedAppend, oopsPanicWord } from '../config/syslinux-config.js';
 import { composeFiles } from '../compose/compose-files.js';
-import type { ComposeOptions } from '../compose/compose-options.js';
+import { checkBootWatchdog, type ComposeOptions } from '../compose/compose-options.js';
 import { payloadFile } from '../compose/payload-files.js';
 import { reusePayload } from '../compose/reuse-payload.js';
 import { renderError, SaveoopsError } from '../errors.js';
@@ -35,6 +35,7 @@ import { makeFolder } from '../host/files.js';
 import type { Output } from '../host/output.js';
 import { generator } from '../host/version.js';
 import { verifyPayload } from '../library/inspect.js';
+import { requireBootedService, requireWatchdogDriver } from '../system/boot-watchdog.js';
 import { updateLoaders, type UpdateLoader } from './options.js';
 
 export interface UpdateOptions {
@@ -67,6 +68,7 @@ const commandLineFile = '/etc/kernel/cmdline';
 export async function runUpdate(options: UpdateOptions, io: Output): Promise<void> {
   const { boot } = options;
   checkActions(options);
+  checkBootWatchdog(options.build);
   const name = await loaderName(options);
   if (name === undefined) {
     if (options.hook) return;
@@ -133,7 +135,10 @@ async function describe(
     loader: describeLoader(name, options, wanted.append),
     settings: `${JSON.stringify(settings, null, 1)}\n`,
     force,
-    build: (kernel, previous) => buildPayloadOf(kernel, boot, wanted, previous),
+    build: async (kernel, previous) => {
+      if (wanted.bootWatchdog > 0) await requireStopped(kernel.version);
+      return await buildPayloadOf(kernel, boot, wanted, previous);
+    },
     say: (line) => {
       io.out(`saveoops: ${line}\n`);
     },
@@ -204,6 +209,7 @@ function describeLoader(name: UpdateLoader, options: UpdateOptions, append = '')
     append,
     armedAppend: armedAppend({ ...build, append }),
     initrdBeside: build.initrdBeside,
+    afterReset: build.afterReset,
     verify: verifyPayload,
   });
 }
@@ -258,6 +264,12 @@ async function commandLine(append: string): Promise<string> {
     wanted: 'what your boot configuration has after APPEND',
     hint: 'for example append: root=UUID=... ro quiet',
   });
+}
+
+/** A watchdog that nobody stops resets a healthy machine. Throws `unsupported`. */
+async function requireStopped(version: string): Promise<void> {
+  await requireBootedService('/');
+  await requireWatchdogDriver('/', version);
 }
 
 async function buildPayloadOf(

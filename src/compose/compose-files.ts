@@ -81,6 +81,7 @@ export async function composeFiles(options: ComposeOptions): Promise<{
     crashSize,
     reset: { vga: options.resetVga, pic: options.resetPic },
     afterReset: options.afterReset,
+    bootWatchdog: options.bootWatchdog,
     stubs,
   });
   const manifest = { name: manifestFile, chunks: [encodeManifest(payload.manifest)] };
@@ -178,6 +179,7 @@ async function syslinuxFiles(
     crashKernelFile: crashKernel.name,
     crashInitrdFile: captureFile,
     crashAppend: manifest.crash.append,
+    afterReset: options.afterReset,
   });
   return await Promise.all([
     newFile(payloadFile, com32.chunks, inputsOf(options)),

@@ -32,6 +32,8 @@ export interface ComposeOptions extends SaveOptions, RowOptions {
   readonly resetPic: boolean;
   /** Whether a kernel that is reset is captured by the next boot. */
   readonly afterReset: boolean;
+  /** Seconds; 0: none. */
+  readonly bootWatchdog: number;
   /** File with public keys to which dumps are encrypted. */
   readonly dumpKey: string | undefined;
   /** Folder with programs for the capture initramfs, looked into before the system's. */
@@ -60,6 +62,7 @@ export const composeDefaults: Omit<ComposeOptions, 'kernel'> = {
   resetVga: false,
   resetPic: false,
   afterReset: false,
+  bootWatchdog: 0,
   save: undefined,
   dump: 'none',
   dumpKey: undefined,
@@ -83,6 +86,7 @@ export function checkComposeOptions(options: ComposeOptions): { readonly crashSi
   checkAppend('--crash-append', options.crashAppend);
   checkOopsPanic(options);
   checkAfterReset(options);
+  checkBootWatchdog(options);
   checkSaveOptions(options);
   checkRowOptions(options);
   checkCaptureOptions(options);
@@ -133,6 +137,25 @@ function checkAfterReset({ afterReset, format }: Pick<ComposeOptions, 'afterRese
     found: `--format ${format}`,
     wanted: '--format com32: other loaders use memory before any of it was looked at',
   });
+}
+
+/** What the timer can count, and some room for a kernel to boot. */
+const watchdogLimits = { least: 10, most: 1200 } as const;
+
+/** A reset that nobody captures would only take the machine away. Throws `usage`. */
+export function checkBootWatchdog({
+  bootWatchdog,
+  afterReset,
+}: Pick<ComposeOptions, 'bootWatchdog' | 'afterReset'>): void {
+  if (bootWatchdog === 0) return;
+  const { least, most } = watchdogLimits;
+  const refuse = (what: string, found: string, wanted: string): SaveoopsError =>
+    new SaveoopsError('usage', what, { where: '--boot-watchdog', found, wanted });
+  if (!Number.isInteger(bootWatchdog) || bootWatchdog < least || bootWatchdog > most) {
+    throw refuse('bad --boot-watchdog', String(bootWatchdog), `0, or seconds from ${least} to ${most}`);
+  }
+  if (!afterReset)
+    throw refuse('a contradiction', 'no --after-reset', 'both: it is the capture after the reset');
 }
 
 function contradiction(found: string, wanted: string): SaveoopsError {

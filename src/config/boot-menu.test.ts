@@ -9,6 +9,7 @@ const newer: MenuKernel = {
   initrdFile: '../initrd.img-6.12.1-amd64',
   append: 'root=/dev/sda1 ro',
   armedAppend: 'root=/dev/sda1 ro oops=panic',
+  afterReset: false,
   armed: '../saveoops/6.12.1-amd64/saveoops.c32',
   previous: '../saveoops/6.12.1-amd64.old/saveoops.c32',
 };
@@ -38,6 +39,16 @@ describe('the menu', () => {
       'saveoops-fallback',
       'saveoops-plain',
     ]);
+  });
+
+  test('where a reset is captured, has an entry to see it: the shell comes before words that init would get', () => {
+    const { entries } = parseBootConfig(
+      renderBootMenu([{ ...newer, armedAppend: 'root=/dev/sda1 ro splash', afterReset: true }]),
+    );
+    const entry = entries.find(({ label }) => label === 'saveoops-test-reset');
+    expect(entry).toMatchObject({ kind: 'COM32', file: newer.armed });
+    expect(entry?.append).toMatch(/^saveoops\.test=reset rdinit=\/bin\/sh -c "[^"]+" .* ro splash$/);
+    expect(entry?.append).not.toContain('root=');
   });
 
   test('entries boot what they say', () => {

@@ -8,7 +8,7 @@
 import { plainEntry as plainLabel } from '../capture-initramfs/in-a-row.js';
 import { SaveoopsError } from '../errors.js';
 import { parseBootConfig } from '../image/boot-config.js';
-import { checkAppend, testAppend } from './syslinux-config.js';
+import { checkAppend, resetTestAppend, testAppend } from './syslinux-config.js';
 
 /** One installed kernel. All files are named as Syslinux will look for them: relative to the configuration's folder. */
 export interface MenuKernel {
@@ -19,6 +19,8 @@ export interface MenuKernel {
   readonly append: string;
   /** Of the armed entries. */
   readonly armedAppend: string;
+  /** Whether its payloads capture after a reset. */
+  readonly afterReset: boolean;
   /** The payload that holds this very kernel and initramfs. */
   readonly armed: string | undefined;
   /** A payload that holds this very kernel and an older initramfs, or older settings. */
@@ -28,6 +30,7 @@ export interface MenuKernel {
 /** What boots instead of a kernel that panics again and again: the kernel before it, plain, when there is one. */
 export const fallbackLabel = 'saveoops-fallback';
 const testLabel = 'saveoops-test';
+const resetTestLabel = 'saveoops-test-reset';
 
 /**
  * The menu, newest kernel first. The default is the newest kernel: armed when its payload is fresh, else plain.
@@ -61,6 +64,10 @@ export function renderBootMenu(kernels: readonly MenuKernel[]): string {
   if (tested?.armed !== undefined) {
     const title = 'Test crash capture on this machine now';
     entry(testLabel, payloadEntry(title, tested.armed, testAppend(tested.armedAppend)));
+    if (tested.afterReset) {
+      const resetTitle = 'Test capture after a reset on this machine now';
+      entry(resetTestLabel, payloadEntry(resetTitle, tested.armed, resetTestAppend(tested.armedAppend)));
+    }
   }
   entry(fallbackLabel, plainEntry(kernels[1] ?? newest, 'MENU HIDE'));
   // What the COM32 module starts when a payload is damaged: stubs/com32/saveoops.c.

@@ -23,12 +23,14 @@ const plain: ConfigInputs = {
   crashKernelFile: 'vmlinuz-6.1.0-56-amd64',
   crashInitrdFile: 'saveoops-capture.img',
   crashAppend: 'nr_cpus=1 reset_devices',
+  afterReset: false,
 };
 const usual = { ...plain, initrdFiles: ['initrd.img'], append: 'root=/dev/sda1 ro rootwait quiet' };
 const cases: Readonly<Record<string, ConfigInputs>> = {
   'no-initrd': plain,
   'initrd-embedded': usual,
   'initrds-beside': { ...usual, initrdFiles: ['microcode.img', 'initrd.img'], initrdBeside: true },
+  'after-reset': { ...usual, afterReset: true },
   'oops-panic': { ...usual, oopsPanic: true },
   'own-crash-kernel': { ...usual, crashKernelFile: 'vmlinuz-crash', crashAppend: 'saveoops.after=poweroff' },
 };

@@ -18,6 +18,8 @@ export interface ConfigInputs {
   readonly crashKernelFile: string;
   readonly crashInitrdFile: string;
   readonly crashAppend: string;
+  /** Whether a kernel that is reset is captured: then there is an entry to see it. */
+  readonly afterReset: boolean;
 }
 
 /** Syslinux's MAX_CMDLINE_LEN is 2048 with the NUL, and the kernel gets `BOOT_IMAGE=saveoops.c32 ` in front. */
@@ -56,12 +58,22 @@ export function renderSyslinuxConfig(template: string, inputs: ConfigInputs): st
     CRASH_INITRD: inputs.crashInitrdFile,
     CRASH_APPEND: inputs.crashAppend,
     TEST_APPEND: testAppend(append),
+    RESET_TEST_APPEND: resetTestAppend(append),
   };
   for (const [name, value] of Object.entries(values)) {
     if (name.endsWith('APPEND')) checkAppend(name, value);
   }
-  return template.replace(/@([A-Z_]+)@/g, (_, name: string) => values[name] ?? '').replace(/[ \t]+$/gm, '');
+  const text = template.replace('@RESET_TEST_ENTRY@', inputs.afterReset ? resetTestEntry : '');
+  return text.replace(/@([A-Z_]+)@/g, (_, name: string) => values[name] ?? '').replace(/[ \t]+$/gm, '');
 }
+
+/** Only where there is something to test. */
+const resetTestEntry = `
+LABEL saveoops-test-reset
+\tMENU LABEL Test capture after a reset on this machine now
+\tCOM32 saveoops.c32
+\tAPPEND @RESET_TEST_APPEND@
+`;
 
 /** Refuses what an APPEND line cannot carry. Throws `usage`. */
 export function checkAppend(where: string, line: string): void {
@@ -82,6 +94,22 @@ export function checkAppend(where: string, line: string): void {
 export function testAppend(append: string): string {
   const kept = append.split(' ').filter((word) => word !== '' && !waitingWords.test(word));
   return join(...kept, 'rdinit=/saveoops-test', 'root=/dev/saveoops-test');
+}
+
+/** By it a capture is known to be one of the test: a word of Saveoops' own, which no kernel heeds. */
+export const resetTestWord = 'saveoops.test=reset';
+
+/**
+ * A command line whose kernel boots and then has the machine reset, without a panic: the shell that initramfs-tools and dracut put into
+ * an initramfs gets sysrq-b, by port CF9, then a triple fault (reboot=pci). An initramfs without /bin/sh panics instead.
+ *
+ * Source: init/main.c: rdinit= forgets the arguments of init before it; a word without "=" and "." that no one knows becomes one. So
+ * ours come first, and what may follow of the user's is $0 and on to the shell.
+ */
+export function resetTestAppend(append: string): string {
+  const kept = append.split(' ').filter((word) => word !== '' && !waitingWords.test(word));
+  const shell = 'rdinit=/bin/sh -c "mount -t proc proc /proc; echo b >/proc/sysrq-trigger"';
+  return join(resetTestWord, shell, 'sysrq_always_enabled', 'reboot=pci', ...kept);
 }
 
 function join(...words: string[]): string {

@@ -135,8 +135,8 @@ const payloadSeed = writeElf([
   { name: '.saveoops.digest', bytes: sha256(manifest) },
 ]);
 
-const statusSeed = ByteWriter.ofSize(16);
-statusSeed.u32(0, 1);
+const statusSeed = ByteWriter.ofSize(24);
+statusSeed.u32(0, 2);
 
 /** What may stand before the lines of a log. */
 const prefixes = [

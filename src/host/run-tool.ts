@@ -23,6 +23,7 @@ export const packageOf: Readonly<Record<string, string>> = {
   mdir: 'mtools',
   mformat: 'mtools',
   mmd: 'mtools',
+  modprobe: 'kmod',
   partx: 'util-linux',
   'qemu-system-x86_64': 'qemu-system-x86',
   sbsign: 'sbsigntool',

@@ -13,7 +13,7 @@ import type { Manifest } from '../payload/manifest.js';
 import { foreignCrashInitrd } from '../payload/build-payload.js';
 import { repackPayload } from '../payload/repack-payload.js';
 import { takeApart, type PayloadParts } from '../payload/take-apart.js';
-import { checkOopsWord } from '../compose/compose-options.js';
+import { checkBootWatchdog, checkOopsWord } from '../compose/compose-options.js';
 import {
   captureFile,
   configFile,
@@ -43,6 +43,8 @@ export interface RepackRequest {
   readonly crashSize?: string | undefined;
   /** Whether a kernel that is reset is captured by the next boot. */
   readonly afterReset?: boolean | undefined;
+  /** Seconds of the boot watchdog; 0: none. */
+  readonly bootWatchdog?: number | undefined;
   /** Do everything and write nothing. */
   readonly dryRun?: boolean | undefined;
 }
@@ -82,6 +84,10 @@ async function repackNow(options: RepackRequest): Promise<RepackResult> {
   step(`Reading ${options.payload}`);
   const parts = takeApart(await readInput(options.payload, 'a saveoops.c32'), options.payload);
   const { primary, crash } = parts.manifest;
+  checkBootWatchdog({
+    bootWatchdog: options.bootWatchdog ?? parts.manifest.bootWatchdog,
+    afterReset: options.afterReset ?? parts.manifest.afterReset,
+  });
   if (append !== undefined && primary.oopsPanic) checkOopsWord(append);
   const crashInitrd =
     options.crashInitrd === undefined
@@ -99,6 +105,7 @@ async function repackNow(options: RepackRequest): Promise<RepackResult> {
     crashInitrd,
     crashSize,
     afterReset: options.afterReset,
+    bootWatchdog: options.bootWatchdog,
   });
   checkAppend('--crash-append', payload.manifest.crash.append);
   const isFile = isPayloadName(out) && !(await isFolder(out));
@@ -193,7 +200,7 @@ async function renderConfig(folder: string, before: Manifest, after: Manifest): 
   });
 }
 
-function configOf(template: string, { primary, crash }: Manifest): string {
+function configOf(template: string, { primary, crash, afterReset }: Manifest): string {
   return renderSyslinuxConfig(template, {
     release: primary.release,
     kernelFile: primary.kernelFile,
@@ -204,5 +211,6 @@ function configOf(template: string, { primary, crash }: Manifest): string {
     crashKernelFile: crash.kernelFile,
     crashInitrdFile: captureFile,
     crashAppend: crash.append,
+    afterReset,
   });
 }

@@ -17,10 +17,13 @@ import type { EfiLoader } from '../image/efi-loaders.js';
 import { readManifest, readPayloadFolder, withConfig, type PayloadFolder } from '../image/payload-folder.js';
 import { machineNeeds, requireOnHost, uefiMachineNeeds } from '../image/requirements.js';
 import { injectPanic, type PanicInjection } from '../machine/inject-panic.js';
+import { injectReset, resetOptions, type ResetKind } from '../machine/inject-reset.js';
+import { KernelDebugger, type KernelFacts } from '../machine/kernel-debugger.js';
 import { functionAddress, readKernelSymbols, requireFunction } from '../machine/kernel-functions.js';
 import { bootPrompt, captureEnds, judgeCapture, type Outcome } from '../machine/outcome.js';
 import type { Firmware, MachineSpec } from '../machine/qemu-command.js';
 import { runScenario } from '../machine/scenario.js';
+import { lastLineBeforeReset } from '../machine/serial-parts.js';
 import { takeApart } from '../payload/take-apart.js';
 
 /** Which payload to test, and on what machine. */
@@ -29,6 +32,10 @@ export interface TestRequest {
   readonly dir: string;
   /** `mount`: the panic of a missing root. Else the kernel function at whose entry panic() is called. */
   readonly panic?: string | undefined;
+  /** In place of a panic: the machine is reset, and the next boot captures. */
+  readonly reset?: ResetKind | undefined;
+  /** The kernel function at whose entry that is. Default: pci_subsys_init. */
+  readonly at?: string | undefined;
   readonly nokaslr?: boolean | undefined;
   readonly cpus?: number | undefined;
   /** Default: BIOS; UEFI with another loader than Syslinux. */
@@ -48,14 +55,19 @@ export type TestLoader = 'syslinux' | EfiLoader;
 
 export const testDefaults = { panic: 'mount', cpus: 1, memory: 1024, timeout: 240 } as const;
 
+/** Where `--reset` ends the kernel, when nothing else is said: a black screen's usual place. */
+const resetPlace = 'pci_subsys_init';
+
 /** How the run ended; `saveoops test --json` prints it. */
 export interface TestResult {
   readonly version: 1;
   /** `failed`: the log did not come back, or holds another panic; `lost`: no verdict. */
   readonly outcome: Outcome['outcome'];
-  /** The `--panic` of the run. */
-  readonly panic: string;
-  /** What the recovered log had to contain. */
+  /** The `panic` of the run; null with `reset`. */
+  readonly panic: string | null;
+  /** `reset` and `at`; null with `panic`. */
+  readonly reset: { readonly kind: ResetKind; readonly at: string } | null;
+  /** What the recovered log had to contain: after a reset the last line that the kernel had said on the serial port. */
   readonly message: string;
   /** The recovered log, or null. */
   readonly recovered: string | null;
@@ -105,14 +117,13 @@ async function testNow(given: TestRequest): Promise<TestResult> {
     ...(efiLoader === undefined ? [] : loaderNeeds(efiLoader)),
   ]);
   const payload = await readPayloadFolder(options.dir);
-  const message = panic === 'mount' ? mountMessage : `Saveoops test ${randomBytes(6).toString('hex')}`;
-  const injection = panic === 'mount' ? undefined : await prepareInjection(options, panic, message);
+  const death = await prepareDeath(options, panic);
 
   const { outcome, kept } = await inFolder(options.keep, async (folder) => {
     step(`Making a disk image of ${options.dir}`);
-    const image = await makeTestImage(payload, panic, options, folder);
+    const image = await makeTestImage(payload, death, options, folder);
     step(`Booting it in QEMU, at most ${options.timeout ?? testDefaults.timeout} seconds`);
-    const ended = await runInQemu(image, options, injection, message, folder);
+    const ended = await runInQemu(image, options, death, folder);
     if (ended.recovered !== undefined) {
       await writeFile(join(folder, 'recovered.log'), ended.recovered.text);
     }
@@ -121,8 +132,9 @@ async function testNow(given: TestRequest): Promise<TestResult> {
   return {
     version: 1,
     outcome: outcome.outcome,
-    panic,
-    message,
+    panic: death.kind === 'reset' ? null : death.kind === 'panic' ? death.panic : death.kind,
+    reset: death.kind === 'reset' ? { kind: death.reset, at: death.at } : null,
+    message: outcome.message,
     recovered: outcome.recovered?.text ?? null,
     reproduce: outcome.reproduce,
     seconds: Math.round(outcome.seconds * 10) / 10,
@@ -136,12 +148,54 @@ async function testNow(given: TestRequest): Promise<TestResult> {
   };
 }
 
+/** How the primary is to die. */
+type Death =
+  | { readonly kind: 'mount' }
+  | { readonly kind: 'panic'; readonly panic: string; readonly injection: PanicInjection }
+  | { readonly kind: 'reset'; readonly reset: ResetKind; readonly at: string; readonly facts: KernelFacts };
+
+/** What it takes, read before the machine starts: a wrong function name must not cost a boot. */
+async function prepareDeath(options: TestRequest, panic: string): Promise<Death> {
+  const { reset, at = resetPlace } = options;
+  if (reset !== undefined) {
+    const { bootWatchdog, afterReset } = await readManifest(options.dir);
+    if (!afterReset)
+      throw refusal('--reset', 'a payload without it', 'one that was built with --after-reset');
+    if (reset === 'watchdog' && bootWatchdog === 0) {
+      throw refusal('--reset watchdog', 'a payload without it', 'one that was built with --boot-watchdog');
+    }
+    return { kind: 'reset', reset, at, facts: await kernelFacts(options, [at]) };
+  }
+  if (panic === 'mount') return { kind: 'mount' };
+  const message = `Saveoops test ${randomBytes(6).toString('hex')}`;
+  const facts = await kernelFacts(options, [panic, 'panic']);
+  return { kind: 'panic', panic, injection: { ...facts, functionName: panic, message } };
+}
+
+function refusal(option: string, found: string, wanted: string): SaveoopsError {
+  return new SaveoopsError('usage', `bad ${option}`, { where: option, found, wanted });
+}
+
 function checkOptions(options: TestRequest, panic: string): void {
   const refuse = (option: string, found: string, wanted: string): never => {
-    throw new SaveoopsError('usage', `bad ${option}`, { where: option, found, wanted });
+    throw refusal(option, found, wanted);
   };
-  if (!/^[A-Za-z_][\w.]*$/.test(panic))
-    refuse('--panic', JSON.stringify(panic), 'mount, or a kernel function');
+  const { reset, at = resetPlace, firmware } = options;
+  for (const [option, name] of [
+    ['--panic', panic],
+    ['--at', at],
+  ] as const) {
+    if (!/^[A-Za-z_][\w.]*$/.test(name)) refuse(option, JSON.stringify(name), 'a kernel function');
+  }
+  if (reset === undefined && options.at !== undefined) refuse('--at', 'no --reset', 'both, or none');
+  if (reset !== undefined && panic !== 'mount') refuse('--reset', `--panic ${panic}`, 'one of the two');
+  if (reset !== undefined && firmware === 'uefi') {
+    refuse(
+      '--reset',
+      'a machine that UEFI starts',
+      'BIOS and Syslinux: no other boot looks for a system that was reset',
+    );
+  }
   for (const [option, value, least, most] of [
     ['--cpus', options.cpus, 1, 255],
     ['--memory', options.memory, 128, 1 << 20],
@@ -153,19 +207,12 @@ function checkOptions(options: TestRequest, panic: string): void {
   }
 }
 
-/** What injectPanic needs, read before the machine starts: a wrong function name must not cost a boot. */
-async function prepareInjection(
-  options: TestRequest,
-  functionName: string,
-  message: string,
-): Promise<PanicInjection> {
+/** Throws `missing-fact` when the primary kernel has no function of one of these names. */
+async function kernelFacts(options: TestRequest, functions: readonly string[]): Promise<KernelFacts> {
   const manifest = await readManifest(options.dir);
   const kallsyms = await readKernelSymbols(join(options.dir, manifest.primary.kernelFile));
-  requireFunction(kallsyms, functionName);
-  requireFunction(kallsyms, 'panic');
+  for (const name of functions) requireFunction(kallsyms, name);
   return {
-    functionName,
-    message,
     linkAddressOf: (name) => functionAddress(kallsyms, name),
     kaslr: knowsOffset(options) ? { kind: 'known', offset: 0n } : { kind: 'payload', debug: manifest.debug },
     timeoutMs: (options.timeout ?? testDefaults.timeout) * 1000,
@@ -179,11 +226,11 @@ function knowsOffset({ firmware }: TestRequest): boolean {
 
 async function makeTestImage(
   payload: PayloadFolder,
-  panic: string,
+  death: Death,
   options: TestRequest,
   folder: string,
 ): Promise<string> {
-  const label = panic === 'mount' ? testLabel : armedLabel;
+  const label = death.kind === 'mount' ? testLabel : armedLabel;
   const entry = payload.config.entries.find((each) => each.label === label);
   if (entry === undefined) {
     throw new SaveoopsError('format', `syslinux.cfg has no label ${label}`, {
@@ -193,7 +240,7 @@ async function makeTestImage(
       hint: 'build the payload again',
     });
   }
-  const random = options.nokaslr !== true && (panic === 'mount' || !knowsOffset(options));
+  const random = options.nokaslr !== true && (death.kind === 'mount' || !knowsOffset(options));
   const extra = `console=ttyS0,115200${random ? '' : ' nokaslr'}`;
   const image = join(folder, 'disk.img');
   const { loader = 'syslinux' } = options;
@@ -230,18 +277,20 @@ async function kernelBoot(
   };
 }
 
+type TestOutcome = Outcome & { readonly message: string };
+
 async function runInQemu(
   image: string,
   options: TestRequest,
-  injection: PanicInjection | undefined,
-  message: string,
+  death: Death,
   folder: string,
-): Promise<Outcome> {
+): Promise<TestOutcome> {
   const machine: MachineSpec = {
     boot: { kind: 'disk', image },
     firmware: options.firmware,
     cpus: options.cpus ?? testDefaults.cpus,
     memory: options.memory ?? testDefaults.memory,
+    ...(death.kind === 'reset' && { extra: resetOptions }),
   };
   const run = await runScenario({
     machine,
@@ -250,17 +299,29 @@ async function runInQemu(
     // The end marker settles the run: what follows is the crash kernel's pause before it resets the machine.
     endAt: captureEnds,
     endAtPrompt: [bootPrompt.pattern],
-    ...(injection && {
+    ...(death.kind === 'panic' && {
       debug: async (gdb): Promise<void> => {
-        await injectPanic(gdb, injection);
+        await injectPanic(gdb, death.injection);
       },
     }),
+    ...(death.kind === 'reset' &&
+      injectReset(death.reset, death.at, (gdb) => KernelDebugger.start(gdb, death.facts))),
   });
-  return judgeCapture(run, message);
+  const message = messageOf(death, run.serial);
+  const judged = { ...judgeCapture(run, message ?? ''), message: message ?? '' };
+  if (message !== undefined || judged.outcome === 'lost') return judged;
+  return { ...judged, outcome: 'failed', reason: 'the boot after the reset captured nothing' };
+}
+
+/** What the recovered log must contain; undefined: there is none after a reset. */
+function messageOf(death: Death, serial: string): string | undefined {
+  if (death.kind === 'mount') return mountMessage;
+  if (death.kind === 'panic') return death.injection.message;
+  return lastLineBeforeReset(serial);
 }
 
 interface KeptOutcome {
-  readonly outcome: Outcome;
+  readonly outcome: TestOutcome;
   readonly kept: string | undefined;
 }
 
@@ -270,7 +331,7 @@ interface KeptOutcome {
  */
 async function inFolder(
   keep: string | undefined,
-  use: (folder: string) => Promise<Outcome>,
+  use: (folder: string) => Promise<TestOutcome>,
 ): Promise<KeptOutcome> {
   if (keep !== undefined) {
     const folder = resolve(keep);

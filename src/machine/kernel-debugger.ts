@@ -67,6 +67,19 @@ export class KernelDebugger {
     return stop.thread ?? '1';
   }
 
+  /** Has the selected CPU stand still for good, interrupts off, from where it stands once it runs. Its code there is gone. */
+  async hang(): Promise<void> {
+    const { rip, eflags } = await this.gdb.registers();
+    await this.gdb.writeRegister('eflags', eflags & ~interruptFlag);
+    await this.gdb.writeMemory(rip, endlessLoop);
+  }
+
+  /** Has the selected CPU shut down, which resets the machine, once it runs. */
+  async tripleFault(): Promise<void> {
+    const { rip } = await this.gdb.registers();
+    await this.gdb.writeMemory(rip, noHandlers);
+  }
+
   /**
    * Turns the entry of a function, where the selected CPU stands, into a call of another one from it. A text argument
    * goes onto the unused stack, above the frames that the called function will push. Its return address is just
@@ -91,6 +104,12 @@ export class KernelDebugger {
     await gdb.writeRegister('rip', target);
   }
 }
+
+/** `jmp .` */
+const endlessLoop = Buffer.from([0xeb, 0xfe]);
+/** `lidt 2(%rip); ud2`, and a table of no entry: an exception that has no handler, nor has the one for that. */
+const noHandlers = Buffer.from([0x0f, 0x01, 0x1d, 2, 0, 0, 0, 0x0f, 0x0b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+const interruptFlag = 0x200n;
 
 /** Link-time address of a function. Throws `missing-fact`. */
 export function linkAddress(facts: Pick<KernelFacts, 'linkAddressOf'>, name: string): bigint {

@@ -51,6 +51,8 @@ export interface Assembly {
   readonly region: CrashRegion;
   /** --after-reset: the entry stub leaves a mark, and the COM32 module looks for one. */
   readonly afterReset: boolean;
+  /** --boot-watchdog, seconds; 0: none. */
+  readonly bootWatchdog: number;
 }
 
 export interface ImageRegion {
@@ -221,10 +223,11 @@ function keptRegion(assembly: Assembly): KeptRegion | undefined {
 }
 
 function planPlaces(assembly: Assembly, { stubOffset, size, placed, efi }: ImagePlaces): Uint8Array {
-  const { plan, region, setup, original, efiEntries, afterReset } = assembly;
+  const { plan, region, setup, original, efiEntries, afterReset, bootWatchdog } = assembly;
   const places = placesInRegion(region);
   const otherFlags = planField(assembly, 'flags') & ~planFlags.AFTER_RESET;
   plan.set('flags', otherFlags | (afterReset ? planFlags.AFTER_RESET : 0));
+  plan.set('boot_watchdog', bootWatchdog);
   plan.set('stub_offset', stubOffset);
   placed.forEach((each, index) => {
     const part = new StructureWriter(partDef);

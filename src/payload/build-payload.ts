@@ -4,6 +4,7 @@ import { requireOrderlyEnd } from '../arm/orderly-end.js';
 import { synthesiseVmcoreinfo, vmcoreinfoFacts } from '../arm/vmcoreinfo.js';
 import { parseBzImage } from '../formats/bzimage/parse-bzimage.js';
 import { decompressPayload } from '../formats/bzimage/payload.js';
+import { constantPages, constantPagesFact } from '../kernel/constant-pages.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import { findTextFont, fontBytes, textFontFact } from '../kernel/text-font.js';
 import { planCrashRegion } from '../layout/crash-region.js';
@@ -15,6 +16,7 @@ import { sha256Hex } from '../bytes/digests.js';
 import type { KernelFact } from '../kernel/evidence.js';
 import type { Manifest } from './manifest.js';
 import { storeKernel } from './stored-kernel.js';
+import { regionPlaces } from '../stubs/shared-layout.js';
 import type { StubObjects } from '../stubs/stub-objects.js';
 import { requireSymbol } from '../stubs/stub-objects.js';
 
@@ -57,6 +59,8 @@ export interface PayloadInputs {
   readonly reset: DeviceResets;
   /** --after-reset. */
   readonly afterReset: boolean;
+  /** --boot-watchdog, seconds. */
+  readonly bootWatchdog: number;
   readonly stubs: StubObjects;
 }
 
@@ -82,6 +86,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
   const vmcoreinfo = synthesiseVmcoreinfo(kernel);
   const font = findTextFont(kernel);
   const stored = await storeKernel(kernel);
+  const constants = constantPages(kernel, (regionPlaces.PAGE_SUMS_END - regionPlaces.PAGE_SUMS) / 4);
   const region = planCrashRegion(
     {
       kernelSize: crashKernel.protectedMode.length,
@@ -103,6 +108,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     armed,
     stored,
     vmcoreinfo,
+    constants,
     crashKernel,
     samePrimary,
     crashInitrd: inputs.crashInitrd.bytes,
@@ -110,6 +116,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     region,
     reset: inputs.reset,
     afterReset: inputs.afterReset,
+    bootWatchdog: inputs.bootWatchdog,
     font: fontBytes(kernel, font),
     stubs: inputs.stubs,
   });
@@ -142,6 +149,7 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     },
     reset: inputs.reset,
     afterReset: inputs.afterReset,
+    bootWatchdog: inputs.bootWatchdog,
     memory: {
       size: region.size,
       asked: inputs.crashSize ?? null,
@@ -150,7 +158,13 @@ export async function buildPayload(inputs: PayloadInputs): Promise<Payload> {
     },
     ...digests,
     edits: [...image.headerEdits, ...armed.edits],
-    facts: [...headerFacts(kernel), ...armed.facts, ...vmcoreinfoFacts(vmcoreinfo), textFontFact(font)],
+    facts: [
+      ...headerFacts(kernel),
+      ...armed.facts,
+      ...vmcoreinfoFacts(vmcoreinfo),
+      textFontFact(font),
+      constantPagesFact(constants),
+    ],
     debug: {
       stub: image.stubOffset,
       leaveImage: image.stubOffset + entrySymbol('leave_image_jump'),

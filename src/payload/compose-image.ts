@@ -19,6 +19,7 @@ import { sectionsPerRoot, type SynthesisedVmcoreinfo } from '../arm/vmcoreinfo.j
 import { SaveoopsError } from '../errors.js';
 import type { BzImage } from '../formats/bzimage/parse-bzimage.js';
 import { XLF_5LEVEL, XLF_5LEVEL_ENABLED } from '../formats/bzimage/setup-header.js';
+import type { ConstantPages } from '../kernel/constant-pages.js';
 import { imageWindow } from '../kernel/image-window.js';
 import type { Kernel } from '../kernel/load-kernel.js';
 import type { CrashRegion } from '../layout/crash-region.js';
@@ -54,6 +55,7 @@ export interface ImageInputs {
   readonly armed: ArmedKernel;
   readonly stored: StoredKernel;
   readonly vmcoreinfo: SynthesisedVmcoreinfo;
+  readonly constants: ConstantPages;
   readonly crashKernel: BzImage;
   /** True when crashKernel is the primary's own bzImage. */
   readonly samePrimary: boolean;
@@ -64,6 +66,8 @@ export interface ImageInputs {
   readonly reset: DeviceResets;
   /** --after-reset. */
   readonly afterReset: boolean;
+  /** --boot-watchdog, seconds. */
+  readonly bootWatchdog: number;
   /** The primary's own 8x16 font (src/kernel/text-font.ts); empty: it has none. */
   readonly font: Uint8Array;
   readonly stubs: StubObjects;
@@ -122,6 +126,7 @@ export function composeImage(inputs: ImageInputs): ComposedImage {
     checkedMark: Number(requireSymbol(stubs.entry.symbols, 'image_checked', 'entry.elf').value),
     region,
     afterReset: inputs.afterReset,
+    bootWatchdog: inputs.bootWatchdog,
   });
 }
 
@@ -220,6 +225,8 @@ function planFacts(inputs: ImageInputs): StructureWriter {
   plan.set('hook_slots', armed.hookSlots - image.virtual);
   plan.set('nosave_word', armed.nosaveWord - image.virtual);
   plan.set('text_to_end', textToEnd);
+  plan.set('constants', inputs.constants.offset);
+  plan.set('constant_pages', inputs.constants.pages);
   plan.set('smp_stop', armed.smpStop);
   plan.set('smp_crash_stop', armed.smpCrashStop);
   plan.set('crash_shutdown', armed.crashShutdown ?? 0n);

@@ -45,6 +45,8 @@ export interface Manifest {
   readonly reset: { readonly vga: boolean; readonly pic: boolean };
   /** `--after-reset`: a kernel that is reset is captured by the next boot. */
   readonly afterReset: boolean;
+  /** `--boot-watchdog`, seconds; 0: none. */
+  readonly bootWatchdog: number;
   /** RAM taken from the primary, bytes, and the sum that shows why. */
   readonly memory: {
     readonly size: number;

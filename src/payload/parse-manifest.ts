@@ -52,6 +52,7 @@ const shape: ShapeOf<Manifest> = {
   },
   reset: { vga: flag, pic: flag },
   afterReset: flag,
+  bootWatchdog: size,
   memory: {
     size,
     asked: (value) => value === null || size(value),

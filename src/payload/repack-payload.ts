@@ -24,6 +24,8 @@ export interface Changes {
   /** --crash-size, bytes: replaces that of the build. */
   readonly crashSize?: number | undefined;
   readonly afterReset?: boolean | undefined;
+  /** Seconds. */
+  readonly bootWatchdog?: number | undefined;
 }
 
 /**
@@ -61,7 +63,8 @@ export function repackPayload(
   );
   const afterReset = changes.afterReset ?? manifest.afterReset;
   if (afterReset) requireOrderlyEnd(manifest.facts, manifest.primary.kernelFile);
-  const composed = assembleImage({ ...image, parts, region, afterReset });
+  const bootWatchdog = changes.bootWatchdog ?? manifest.bootWatchdog;
+  const composed = assembleImage({ ...image, parts, region, afterReset, bootWatchdog });
   const named = changes.initrds ?? initrds;
   const embedded = manifest.primary.initrdBeside ? [] : named;
   return writeCom32(module, efiModule, composed, embedded, (digests) => ({
@@ -78,6 +81,7 @@ export function repackPayload(
       ownAppend: changes.crashAppend ?? manifest.crash.ownAppend,
     },
     afterReset,
+    bootWatchdog,
     memory: { size: region.size, asked: asked ?? null, unpacked, parts: region.sum },
     ...digests,
     edits: [...composed.headerEdits, ...manifest.edits.filter((edit) => !isHeaderEdit(edit))],

@@ -105,6 +105,7 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
       ),
       checkedMark: tableField('mark') - setup.size - planField('stub_offset'),
       afterReset: manifest.afterReset,
+      bootWatchdog: manifest.bootWatchdog,
     },
     initrds: embedded.map((name, index) => {
       const { bytes: content, sha256 } = region(`initrd-${index}`);

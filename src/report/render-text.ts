@@ -1,5 +1,6 @@
 /** A report for a terminal. Every text that is not ours goes through forTerminal(). */
 import { bytes, duration } from './duration.js';
+import type { HeldRecord } from '../saved-captures/capture-record.js';
 import type { Report, ReportedDeath, ReportedEntry, ReportedLine } from './report.js';
 import { forTerminal } from '../safe-text.js';
 
@@ -44,17 +45,30 @@ export function headline({ kernel, cause, uptime, source, reset }: Report): stri
   return `${who} died${uptime === null ? '' : ` ${duration(uptime)} after its start`}.`;
 }
 
+/** What could be checked says how much the rest is worth. */
+function lostWords(what: string, held: HeldRecord | null): string[] {
+  const { checked = null, lost = null } = held ?? {};
+  if (checked === null || lost === null || checked === 0) return [];
+  return lost === 0
+    ? [`${checked} ${what} could be checked: all hold.`]
+    : [`${lost} of ${checked} ${what} that could be checked no longer hold: other memory is lost, too.`];
+}
+
 /** Sentences, for text and HTML alike. */
 export function resetWords({ reset, cause }: Report): string[] {
   if (reset === null) return [];
   return [
-    'It did not panic: it hung until somebody or a watchdog reset the machine, or the machine reset itself (a triple fault). The next boot found its log in memory.',
+    reset.by === null
+      ? 'It did not panic: it hung until somebody or a watchdog reset the machine, or the machine reset itself (a triple fault). The next boot found its log in memory.'
+      : `It did not panic: it hung, until ${reset.by} reset the machine. The next boot found its log in memory.`,
     ...(reset.last === null ? [] : ['What it was doing then is mostly what comes after its last message.']),
     ...(reset.lostKiB === null
       ? []
       : [
           `Firmware and boot loader had used the first ${reset.lostKiB} KiB of its memory by then: a dump lacks them, and registers.`,
         ]),
+    ...lostWords('pages of its image', reset.image),
+    ...lostWords('page tables', reset.tables),
     ...(cause === null ? [] : ['Earlier it had said what follows; it need not have to do with the end.']),
   ];
 }

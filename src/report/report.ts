@@ -2,7 +2,7 @@
  * What `saveoops report` tells, as data: made of a log, and of what a capture knows beside it. Its JSON is documented in
  * docs/report.md and stable: members are added, never changed, while `version` is the same.
  */
-import type { CaptureRecord } from '../saved-captures/capture-record.js';
+import type { CaptureRecord, HeldRecord } from '../saved-captures/capture-record.js';
 import { renderCodePlace, type CodePlace } from './code-place.js';
 import { findDeaths, hasDeath, type Death } from './find-deaths.js';
 import { architectureOf } from './architecture.js';
@@ -87,6 +87,11 @@ export interface Report {
     readonly last: ReportedLine | null;
     /** Its memory from 0 on that the boot loader had used by then, KiB. */
     readonly lostKiB: number | null;
+    /** Of what can be checked of its memory, pages: how many, and how many no longer hold. */
+    readonly image: HeldRecord | null;
+    readonly tables: HeldRecord | null;
+    /** What hardware says has reset the machine; null: nothing of it says anything. */
+    readonly by: string | null;
   } | null;
   /** Seconds at the last panic, or at the end of the log. */
   readonly uptime: number | null;
@@ -258,6 +263,9 @@ function resetOf(lines: readonly LogLine[], record: CaptureRecord | undefined): 
   return {
     last: last === undefined ? null : reportedLine(last),
     lostKiB: record.reset?.lostKiB ?? null,
+    image: record.reset?.image ?? null,
+    tables: record.reset?.tables ?? null,
+    by: record.reset?.by ?? null,
   };
 }
 

@@ -9,8 +9,8 @@ export interface CaptureRecord {
   readonly generator: Text;
   readonly kind: Text;
   readonly message: Text;
-  /** After a reset: KiB from 0 on that are missing, and seconds at the log's last line. null: the kernel panicked. */
-  readonly reset: { readonly lostKiB: number | null; readonly uptime: number | null } | null;
+  /** null: the kernel panicked. */
+  readonly reset: ResetRecord | null;
   readonly primary: { readonly release: Text; readonly banner: Text; readonly commandLine: Text };
   readonly crash: { readonly release: Text; readonly commandLine: Text };
   readonly cpu: number | null;
@@ -28,6 +28,24 @@ export interface CaptureRecord {
   readonly dump: { readonly asked: Text; readonly how: Text; readonly encrypted: boolean | null };
   readonly files: readonly { readonly name: string; readonly size: number | null; readonly sha256: Text }[];
   readonly failures: readonly string[];
+}
+
+export interface HeldRecord {
+  readonly checked: number | null;
+  readonly lost: number | null;
+}
+
+/** After a reset. */
+export interface ResetRecord {
+  /** From 0 on, missing. */
+  readonly lostKiB: number | null;
+  /** Pages of the image that never change, and page tables: how many were checked, and no longer hold. */
+  readonly image: HeldRecord | null;
+  readonly tables: HeldRecord | null;
+  /** Seconds at the log's last line. */
+  readonly uptime: number | null;
+  /** What hardware says has reset the machine. */
+  readonly by: Text;
 }
 
 /** Characters of one text, and members of one list, that are kept. */
@@ -51,9 +69,7 @@ export function parseCaptureRecord(json: string): CaptureRecord | undefined {
     generator: text(value, 'generator'),
     kind: text(value, 'kind'),
     message: text(value, 'message'),
-    reset: isObject(value['reset'])
-      ? { lostKiB: number(value['reset'], 'lostKiB'), uptime: number(value['reset'], 'uptime') }
-      : null,
+    reset: isObject(value['reset']) ? resetRecord(value['reset']) : null,
     primary: {
       release: text(primary, 'release'),
       banner: text(primary, 'banner'),
@@ -83,6 +99,20 @@ export function parseCaptureRecord(json: string): CaptureRecord | undefined {
     failures: list(value, 'failures').flatMap((each) =>
       typeof each === 'string' ? [each.slice(0, longestText)] : [],
     ),
+  };
+}
+
+function resetRecord(values: Values): ResetRecord {
+  const held = (name: string): HeldRecord | null => {
+    const value = values[name];
+    return isObject(value) ? { checked: number(value, 'checked'), lost: number(value, 'lost') } : null;
+  };
+  return {
+    lostKiB: number(values, 'lostKiB'),
+    image: held('image'),
+    tables: held('tables'),
+    uptime: number(values, 'uptime'),
+    by: text(values, 'by'),
   };
 }
 

@@ -101,6 +101,7 @@ export const kernelSymbolNames = [
   'kexec_crash_image', // set while panic() runs its notifiers first, so that it comes back to us
   'crash_vmclear_loaded_vmcss', // pointer to KVM's function that clears the loaded VMCSs, until 6.5
   'cpu_emergency_virt_callback', // its successor, which leaves VMX operation as well; in 6.1's later updates, too
+  'init_top_pgt', // after a reset: top of the page tables, to see whether they still hold
   'iomem_resource', // root of the resource tree, for RAM that was added after the boot
 ] as const;
 export type KernelSymbolName = (typeof kernelSymbolNames)[number];
@@ -173,6 +174,9 @@ export const planDef: StructDef = {
     { name: 'region_size', type: 'u64', comment: 'of the crash region, multiple of 2 MiB' },
     { name: 'work_offset', type: 'u64', comment: 'of boot-time scratch memory in the crash region, bytes' },
     { name: 'reset_entry', type: 'u64', comment: 'of the crash stub after a reset, offset in it, bytes' },
+    { name: 'constants', type: 'u64', comment: 'of pages that the kernel never changes, from _text, bytes' },
+    { name: 'constant_pages', type: 'u64', comment: 'their number; 0: not known' },
+    { name: 'boot_watchdog', type: 'u64', comment: '--boot-watchdog, seconds; 0: none' },
     { name: 'setup_size', type: 'u32', comment: 'of the setup sectors, bytes' },
     { name: 'original_size', type: 'u32', comment: "of the primary kernel's own protected-mode part, bytes" },
     { name: 'image_size', type: 'u32', comment: 'of the composed protected-mode part, bytes' },
@@ -310,6 +314,8 @@ export const regionPlaces = {
   PAGE_TABLES: 0x20000, // the stub's part of the address space: region and first 2 MiB one to one, its window
   PAGE_TABLES_END: 0x28000, // also the end of what the hook sums
   RUNNING: 0x28000, // struct running, alone in its page
+  PAGE_SUMS: 0x29000, // XXH32 of each of the kernel's constant pages, u32
+  PAGE_SUMS_END: 0x80000,
   STATE: 0x80000, // once-only flag, saved registers
   WINDOW_TABLE: 0x81000, // last-level table of the crash stub's window on any physical page
   // Even pages only: CR3 with bit 12 set is a user table to a kernel with page-table isolation.

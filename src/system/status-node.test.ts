@@ -27,10 +27,11 @@ describe('reasons', () => {
 
 describe('parseStatusNode', () => {
   const node = (version: number, reason: number, regionSize: bigint): Buffer => {
-    const bytes = Buffer.alloc(16);
+    const bytes = Buffer.alloc(24);
     bytes.writeUInt32LE(version, 0);
     bytes.writeUInt32LE(reason, 4);
     bytes.writeBigUInt64LE(regionSize, 8);
+    bytes.writeUInt32LE(60, 16);
     return bytes;
   };
   const kindOf = (bytes: Uint8Array): string | undefined => {
@@ -42,14 +43,18 @@ describe('parseStatusNode', () => {
     }
   };
 
-  test('takes version 1', () => {
-    expect(parseStatusNode(node(1, 0, 128n << 20n), 'data')).toEqual({ reason: 0, regionSize: 128 << 20 });
+  test('takes version 2', () => {
+    expect(parseStatusNode(node(2, 0, 128n << 20n), 'data')).toEqual({
+      reason: 0,
+      regionSize: 128 << 20,
+      bootWatchdog: 60,
+    });
   });
 
   test('refuses another version and a node cut short at every byte', () => {
-    expect(kindOf(node(2, 0, 0n))).toBe('unsupported');
-    for (let length = 0; length < 16; length++) {
-      expect(kindOf(node(1, 0, 0n).subarray(0, length))).toBe('truncated');
+    expect(kindOf(node(1, 0, 0n))).toBe('unsupported');
+    for (let length = 0; length < 24; length++) {
+      expect(kindOf(node(2, 0, 0n).subarray(0, length))).toBe('truncated');
     }
   });
 });

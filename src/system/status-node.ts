@@ -7,16 +7,18 @@ import { SaveoopsError } from '../errors.js';
 
 /** Type of the setup_data node: "SAVE". */
 export const statusNodeType = 0x53415645;
-const layoutVersion = 1;
+const layoutVersion = 2;
 
-/** Offsets and sizes in bytes, little-endian: version u32 at 0, reason u32 at 4, region size u64 at 8. */
-const size = 16;
+/** Offsets and sizes in bytes, little-endian: version u32 at 0, reason u32 at 4, region size u64 at 8, boot watchdog u32 at 16. */
+const size = 24;
 
 export interface StatusNode {
   /** 0: armed; else the number of a message in docs/messages.md. */
   readonly reason: number;
   /** Of the crash region, bytes; 0 when not armed. */
   readonly regionSize: number;
+  /** Seconds of the boot watchdog that the entry stub has started; 0: none. */
+  readonly bootWatchdog: number;
 }
 
 /**
@@ -36,7 +38,11 @@ export function parseStatusNode(data: Uint8Array, where: string): StatusNode {
     });
   }
   view.slice(0, size, 'status node');
-  return { reason: view.u32(4, 'reason'), regionSize: view.size64(8, 'region size') };
+  return {
+    reason: view.u32(4, 'reason'),
+    regionSize: view.size64(8, 'region size'),
+    bootWatchdog: view.u32(16, 'boot watchdog'),
+  };
 }
 
 /** Why the entry stub does not arm, and what to do: as in docs/messages.md, which a test compares. Those of UEFI alone leave no status node. */

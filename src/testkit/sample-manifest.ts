@@ -26,6 +26,7 @@ export const sampleManifest: Manifest = {
   },
   reset: { vga: false, pic: false },
   afterReset: false,
+  bootWatchdog: 0,
   memory: { size: 128 << 20, asked: null, unpacked: 1 << 20, parts: [{ what: 'stub', bytes: 2 << 20 }] },
   regions: [{ name: 'module', offset: 0, size: 8192, purpose: 'COM32 module', sha256 }],
   efiModule: { sha256 },

@@ -19,6 +19,7 @@ await updateVersion(
       append: 'root=/dev/sda1',
       armedAppend: 'root=/dev/sda1',
       initrdBeside: false,
+      afterReset: false,
       verify: verifyPayload,
     }),
     settings: await readFile(join(payload, 'update.json'), 'utf8'),

@@ -15,6 +15,11 @@ volatile void *window(const struct crash_table *table, u64 physical, u64 flags)
 	return there;
 }
 
+u64 physical_word(const struct crash_table *table, u64 physical)
+{
+	return *(volatile u64 *)((volatile char *)window(table, physical, WINDOW_RAM) + (physical & (PAGE - 1)));
+}
+
 int mapped(const struct crash_table *table, u64 address, u64 size)
 {
 	u64 page, last = address + size - 1;

@@ -38,6 +38,9 @@ static inline struct crash_table *table_of(u64 region)
 /* The page at a physical address, until the next call: RAM may have come that no table of the boot knows. */
 volatile void *window(const struct crash_table *table, u64 physical, u64 flags);
 
+/* 8 bytes of RAM, wherever they lie; aligned. */
+u64 physical_word(const struct crash_table *table, u64 physical);
+
 /* Whether every page of [address, address + size) is mapped now: a walk, since a fault here would lose the capture. */
 int mapped(const struct crash_table *table, u64 address, u64 size);
 

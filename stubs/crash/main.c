@@ -267,6 +267,7 @@ void crash_main(u64 region)
 	/* point of no return: this death is captured now, by this way */
 	((struct running *)at(region + PLACE_RUNNING))->mark = 0;
 	panicking_registers(table, state, &regs);
+	stop_boot_watchdog(table);
 	quiesce(table, state, &regs);
 	mask_nmi(table);
 	own_tables(table);
@@ -299,6 +300,7 @@ void reset_main(u64 region, u64 lost)
 		tell(table, "saveoops: E36 not captured: the memory of the kernel that was reset is not what it was", "");
 		obey_panic_timeout(state->panic_timeout);
 	}
+	stop_boot_watchdog(table);
 	read_without_tables(table, lost);
 	place_core_file(table, NULL);
 	tell_crash_kernel(table);

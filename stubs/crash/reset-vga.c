@@ -8,6 +8,7 @@
  */
 #include "dispi.h"
 #include "machine.h"
+#include "pci.h"
 #include "reset.h"
 
 #define ATTRIBUTE 0x3c0         /* index and data in turns; reading INPUT_STATUS makes the next an index */
@@ -20,10 +21,6 @@
 #define CRTC 0x3d4
 #define INPUT_STATUS 0x3da
 
-/* Configuration mechanism 1 (PCI Local Bus Specification 2.1, 3.7.4.1). */
-#define PCI_ADDRESS 0xcf8
-#define PCI_DATA 0xcfc
-#define PCI_ENABLE 0x80000000u
 #define BOCHS_VGA 0x11111234u   /* 1234:1111 */
 
 #define FONT_PLANE 0xa0000
@@ -158,8 +155,7 @@ static int has_bochs_vga(void)
 	u32 slot;
 
 	for (slot = 0; slot < 32; slot++) {
-		outl(PCI_ENABLE | slot << 11, PCI_ADDRESS);
-		if (inl(PCI_DATA) == BOCHS_VGA)
+		if (pci_read(slot, 0, 0) == BOCHS_VGA)
 			return 1;
 	}
 	return 0;

@@ -140,24 +140,51 @@ static int reboots_by_force(void)
 	return 0;
 }
 
-/*
- * What tells the next boot that a kernel was running, if this one was reset. Under UEFI nobody looks before other programs use
- * the memory.
- */
+/* Under UEFI nobody looks before other programs use the memory. */
+static int is_captured_after_reset(void)
+{
+	if (!(plan.flags & PLAN_AFTER_RESET))
+		return 0;
+	if (state.boot_params->efi_signature == EFI_SIGNATURE_64) {
+		tell("saveoops: E44 armed; --after-reset is for machines that BIOS has started: left out\n");
+		return 0;
+	}
+	if (reboots_by_force()) {
+		tell("saveoops: E45 armed; --after-reset does not go with reboot=force: left out\n");
+		return 0;
+	}
+	return 1;
+}
+
+static void watch_boot(struct crash_table *table)
+{
+	forget_watchdog_resets();
+	if (!plan.boot_watchdog)
+		return;
+	if (start_boot_watchdog((u32)plan.boot_watchdog)) {
+		tell("saveoops: E46 armed; --boot-watchdog finds none in this chipset that may reset the machine: left out\n");
+		return;
+	}
+	table->boot_watchdog = state.boot_watchdog = (u32)plan.boot_watchdog;
+}
+
+/* By them the next boot sees how much of this kernel is still what it was. */
+static void sum_constants(struct crash_table *table)
+{
+	u32 *sums = at(state.region + PLACE_PAGE_SUMS);
+	u64 i;
+
+	table->constants = state.output + plan.constants;
+	table->constant_pages = plan.constant_pages;
+	for (i = 0; i < plan.constant_pages; i++)
+		sums[i] = xxh32(at(table->constants + i * PAGE), PAGE);
+}
+
+/* What tells the next boot that a kernel was running, if this one was reset. */
 static void leave_mark(u64 *slots)
 {
 	struct running *running = at(state.region + PLACE_RUNNING);
 
-	if (!(plan.flags & PLAN_AFTER_RESET))
-		return;
-	if (state.boot_params->efi_signature == EFI_SIGNATURE_64) {
-		tell("saveoops: E44 armed; --after-reset is for machines that BIOS has started: left out\n");
-		return;
-	}
-	if (reboots_by_force()) {
-		tell("saveoops: E45 armed; --after-reset does not go with reboot=force: left out\n");
-		return;
-	}
 	*running = (struct running){ .version = SHARED_VERSION, .region = state.region, .sum = slots[SLOT_SUM / 8],
 				     .hook_slots = (usize)slots, .nosave_word = state.output + plan.nosave_word };
 	running->xxh32 = xxh32(running, sizeof(*running));
@@ -171,6 +198,7 @@ int arm(void)
 	u64 region = state.region, *slots = at(state.output + plan.hook_slots);
 	struct crash_table *table = at(region + PLACE_CRASH_TABLE);
 	const u8 *screen = state.boot_params->screen_info;
+	int after_reset = is_captured_after_reset();
 	u32 i;
 
 	refuse_vga_reset();
@@ -216,12 +244,17 @@ int arm(void)
 	check_later(table, "crash initrd", region + plan.part[PART_CRASH_INITRD].place,
 		    plan.part[PART_CRASH_INITRD].size, plan.part[PART_CRASH_INITRD].sha256);
 	check_later(table, "notes", region + PLACE_NOTES, plan.part[PART_NOTES].size, NULL);
+	if (after_reset) {
+		sum_constants(table);
+		watch_boot(table);
+	}
 	slots[SLOT_REGION / 8] = region;
 	slots[SLOT_FIRST_ENTRY / 8] = write_stub_tables((u32)region, (u32)plan.region_size, state.level5);
 	slots[SLOT_ENCRYPTION / 8] = encryption_bit();
 	slots[SLOT_WORDS / 8] = SUMMED_WORDS;
 	slots[SLOT_SUM / 8] = region_sum((u32)region);
 	*(u64 *)at(state.output + plan.nosave_word) = slots[SLOT_SUM / 8];
-	leave_mark(slots);
+	if (after_reset)
+		leave_mark(slots);
 	return 0;
 }

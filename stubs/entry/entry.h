@@ -1,7 +1,7 @@
 /*
  * What the entry stub's parts share. Its files: main.c decides and goes on in the copy; messages.c; memory-map.c (what a map
  * is), e820.c, memory-words.c, mtrr.c, efi-map.c, setup-data.c (where maps come from), boot-params.c, identity-map.c, places.c (crash region and kernel); this-cpu.c;
- * command-line.c; rsdp.c; kernel-image.c (decompression, relocation); arm.c (tables for hook and crash stub).
+ * command-line.c; rsdp.c; kernel-image.c (decompression, relocation); arm.c (tables for hook and crash stub); boot-watchdog.c.
  */
 #ifndef SAVEOOPS_ENTRY_H
 #define SAVEOOPS_ENTRY_H
@@ -40,6 +40,7 @@ struct entry_state {
 	u64 saved_image; /* copy of what the primary may overwrite, or 0 */
 	u64 vmlinux;     /* compressed image, where it stays until it is decompressed */
 	u32 level5;
+	u32 boot_watchdog; /* seconds of the one that was started, or 0 */
 	u32 original_entries; /* of E820, before the region was reserved */
 	u32 avoid_count;
 	u32 extra_count;   /* of extra_tables in use */
@@ -137,5 +138,9 @@ int relocate(void);
 
 /* arm.c */
 int arm(void);
+
+/* boot-watchdog.c: from now on the chipset's watchdog tells by itself that it has reset the machine; -1 when none can be started */
+void forget_watchdog_resets(void);
+int start_boot_watchdog(u32 seconds);
 
 #endif

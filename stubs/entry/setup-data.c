@@ -45,8 +45,10 @@ void chain_status_node(u64 place, u32 reason)
 	struct status_node *n = at(place);
 
 	n->head = (struct setup_data){ state.boot_params->setup_data, SETUP_SAVEOOPS, sizeof(*n) - sizeof(n->head) };
-	n->version = 1;
+	n->version = 2;
 	n->reason = reason;
 	n->region_size = reason ? 0 : plan.region_size;
+	n->boot_watchdog = state.boot_watchdog;
+	n->unused = 0;
 	state.boot_params->setup_data = place;
 }

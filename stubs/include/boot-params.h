@@ -98,12 +98,16 @@ struct setup_indirect {
  *  0      4    version of this layout: 1
  *  4      4    0: armed; else the number of the message that says why not
  *  8      8    size of the crash region, bytes
+ * 16      4    seconds of the boot watchdog that was started, or 0
+ * 20      4    0
  */
 struct status_node {
 	struct setup_data head;
 	u32 version;
 	u32 reason;
 	u64 region_size;
+	u32 boot_watchdog;
+	u32 unused;
 };
 
 #endif

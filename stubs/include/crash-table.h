@@ -47,6 +47,9 @@ struct crash_table {
 	u64 backup_size;        /* bytes of low memory to save */
 	u64 lost;               /* after a reset: below it firmware and boot loader have used memory */
 	u64 direct_map;         /* after a reset: where the kernel had mapped all RAM one to one */
+	u64 constants;          /* pages of the kernel's image that it never changes; their XXH32 are at PLACE_PAGE_SUMS */
+	u64 constant_pages;
+	u64 boot_watchdog;      /* seconds, when the entry stub has started one, else 0 */
 	u64 font;               /* FONT_SIZE bytes; 0: the kernel has none */
 	struct frame_buffer pixels; /* of a screen that firmware or loader has set up, if there is a font for it */
 	u32 flags;              /* PLAN_* */

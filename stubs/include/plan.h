@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0xa17c3490
+#define SHARED_VERSION 0x958fa56f
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -25,6 +25,8 @@
 #define PLACE_PAGE_TABLES 0x20000
 #define PLACE_PAGE_TABLES_END 0x28000
 #define PLACE_RUNNING 0x28000
+#define PLACE_PAGE_SUMS 0x29000
+#define PLACE_PAGE_SUMS_END 0x80000
 #define PLACE_STATE 0x80000
 #define PLACE_WINDOW_TABLE 0x81000
 #define PLACE_SCRATCH_TABLES 0x82000
@@ -98,8 +100,9 @@ enum {
 	KSYM_kexec_crash_image = 21,
 	KSYM_crash_vmclear_loaded_vmcss = 22,
 	KSYM_cpu_emergency_virt_callback = 23,
-	KSYM_iomem_resource = 24,
-	KSYM_COUNT = 25
+	KSYM_init_top_pgt = 24,
+	KSYM_iomem_resource = 25,
+	KSYM_COUNT = 26
 };
 
 /* one stored part of the composed image */
@@ -161,11 +164,14 @@ struct plan {
 	u64 hook_crash_shutdown; /* link address of the entry of the hook for it */
 	u64 current_task; /* per-CPU pointer to the running task: offset from GS base, or link address; 0 if unknown */
 	u64 task_pid; /* offset of pid in struct task_struct, bytes */
-	u64 symbol[25]; /* link addresses, indexed by KSYM_* */
+	u64 symbol[26]; /* link addresses, indexed by KSYM_* */
 	u64 sections_per_root; /* mem_section structures in a page: for VMCOREINFO */
 	u64 region_size; /* of the crash region, multiple of 2 MiB */
 	u64 work_offset; /* of boot-time scratch memory in the crash region, bytes */
 	u64 reset_entry; /* of the crash stub after a reset, offset in it, bytes */
+	u64 constants; /* of pages that the kernel never changes, from _text, bytes */
+	u64 constant_pages; /* their number; 0: not known */
+	u64 boot_watchdog; /* --boot-watchdog, seconds; 0: none */
 	u32 setup_size; /* of the setup sectors, bytes */
 	u32 original_size; /* of the primary kernel's own protected-mode part, bytes */
 	u32 image_size; /* of the composed protected-mode part, bytes */
@@ -179,7 +185,7 @@ struct plan {
 	u8 startup[64]; /* first bytes at startup_64 of the kernel, masked */
 	u8 startup_mask[64]; /* 0 for bytes that KASLR changes, else 0xff */
 };
-_Static_assert(sizeof(struct plan) == 1272, "struct plan");
+_Static_assert(sizeof(struct plan) == 1304, "struct plan");
 
 /* one run of bytes of saveoops.c32, in file order */
 struct chunk {

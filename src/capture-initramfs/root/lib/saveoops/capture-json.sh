@@ -31,7 +31,15 @@ files_json() {
 # What is known of a death that was captured after a reset.
 reset_json() {
   if [ -n "$reset" ]; then
-    echo "{ \"lostKiB\": $reset, \"uptime\": $(number_or_null "$uptime") }"
+    cat <<END
+{
+    "lostKiB": $reset,
+    "image": { "checked": $image_checked, "lost": $image_lost },
+    "tables": { "checked": $tables_checked, "lost": $tables_lost },
+    "uptime": $(number_or_null "$uptime"),
+    "by": $(reset_reason | quoted)
+  }
+END
   else
     echo null
   fi
