@@ -30,10 +30,7 @@ export interface BootedResult {
 }
 
 /** Hands the watchdog over, writes 0 beside the captures where there is a count. Throws `tool`, `file` or `no-space`. */
-export async function runBooted(
-  { dir, root, json }: BootedOptions,
-  io: Pick<Output, 'out'>,
-): Promise<void> {
+export async function runBooted({ dir, root, json }: BootedOptions, io: Pick<Output, 'out'>): Promise<void> {
   const folders: string[] = [];
   // First: a boot that the watchdog is about to end was not good.
   // A kernel that shows no boot_params was not started by the entry stub.

@@ -136,7 +136,7 @@ async function describe(
     settings: `${JSON.stringify(settings, null, 1)}\n`,
     force,
     build: async (kernel, previous) => {
-      if (wanted.bootWatchdog > 0) await requireStopped(kernel.version);
+      if (wanted.bootWatchdog > 0) await requireStopped(options.root, kernel.version);
       return await buildPayloadOf(kernel, boot, wanted, previous);
     },
     say: (line) => {
@@ -267,9 +267,9 @@ async function commandLine(append: string): Promise<string> {
 }
 
 /** A watchdog that nobody stops resets a healthy machine. Throws `unsupported`. */
-async function requireStopped(version: string): Promise<void> {
-  await requireBootedService('/');
-  await requireWatchdogDriver('/', version);
+async function requireStopped(root: string, version: string): Promise<void> {
+  await requireBootedService(root);
+  await requireWatchdogDriver(root, version);
 }
 
 async function buildPayloadOf(
