@@ -33,7 +33,7 @@ test(
 test(
   'a hang at pci_subsys_init becomes a report of its last message, without a finger lifted',
   async () => {
-    const dir = await resetPayload([], '', { bootWatchdog: 20, save: 'boot', name: 'boot-watchdog' });
+    const dir = await resetPayload([], '', { bootWatchdog: 60, save: 'boot', name: 'boot-watchdog' });
     const run = await expectCaptured(
       dir,
       {

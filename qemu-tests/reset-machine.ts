@@ -96,30 +96,42 @@ export async function expectCaptured(
   return run;
 }
 
-/** Runs until the system is up a second time; the first boot ends by `leave`, or by itself. */
+/**
+ * Ends a boot from outside.
+ * @param from lines of this boot are behind it
+ * @param boot 1 for the first
+ */
+export type Leave = (machine: Machine, qmp: QmpClient, from: number, boot: number) => Promise<void>;
+
+/** Runs until the system has come up again that many times; each boot ends by `leave`, or by itself. */
 export async function expectNoCapture(
   dir: string,
   more: ResetOptions,
-  leave?: (machine: Machine, qmp: QmpClient) => Promise<void>,
+  leave?: Leave,
+  times = 1,
 ): Promise<ScenarioResult> {
   const run = await bootPayload(dir, {
-    ...options(more),
+    ...options({ timeout: 400 * times, ...more }),
     endAt: [],
     meanwhile: async (machine, connect) => {
-      const first = await machine.waitForLine([up], { timeoutMs: patience });
-      if (first.kind !== 'line') return;
       const qmp = await connect();
-      await leave?.(machine, qmp);
-      const second = await machine.waitForLine([up, new RegExp(captureAfterReset)], {
-        timeoutMs: patience,
-        from: first.index + 1,
-      });
-      if (second.kind === 'line') await qmp.quit();
+      let from = 0;
+      for (let boot = 1; ; boot++) {
+        const found = await machine.waitForLine([up, new RegExp(captureAfterReset)], {
+          timeoutMs: patience,
+          from,
+        });
+        if (found.kind !== 'line') return;
+        if (!up.test(found.line) || boot > times) break;
+        from = found.index + 1;
+        await leave?.(machine, qmp, from, boot);
+      }
+      await qmp.quit();
     },
   });
   check(run, () => {
     const lines = serialLines(run.serial);
-    expect(lines.filter((line) => up.test(line)).length).toBe(2);
+    expect(lines.filter((line) => up.test(line)).length).toBe(times + 1);
     expect(lines).not.toContain(captureAfterReset);
   });
   return run;

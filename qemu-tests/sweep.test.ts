@@ -8,7 +8,7 @@ import { oracle } from '../src/testkit/command-line.js';
 import { few } from '../src/testkit/lanes.js';
 import { stockKernel } from './harness/payloads.js';
 import { bootPoints, callees, type BootPoint } from '../src/kernel/boot-points.js';
-import { renderCoverage, type SweptTimeline } from './sweep/report.js';
+import { renderCoverage, type SweepWay, type SweptTimeline } from './sweep/report.js';
 import { runPoint, sweepImage, type Sweep } from './sweep/run-point.js';
 import { userspaceInitramfs, userspacePoints } from './sweep/userspace.js';
 
@@ -35,7 +35,7 @@ describe('a random point of the boot or of userspace', () => {
       const points = [...bootPoints(kernel), ...userspacePoints(kernel)].sort(() => Math.random() - 0.5);
       let point: BootPoint | undefined = points.pop();
       for (let tries = 0; tries < 4 && point !== undefined; tries++, point = points.pop()) {
-        const result = await runPoint({ kernel, ...built, firmware: 'bios', cpus }, point);
+        const result = await runPoint({ kernel, ...built, way: 'bios', cpus }, point);
         if (!result.reached) continue;
         expect(result).toMatchObject({ ...point, recovered: true, firstMissing: undefined, reason: '' });
         return;
@@ -63,9 +63,9 @@ test('the functions that start_kernel calls are those that objdump finds', () =>
   for (const addresses of names) expect(addresses.some((address) => called.includes(address))).toBe(true);
 });
 
-test('a sweep by one firmware leaves the section of the other as it is', () => {
-  const timeline = (firmware: 'bios' | 'uefi', release: string): SweptTimeline => ({
-    firmware,
+test('a sweep leaves the sections of other ways as they are', () => {
+  const timeline = (way: SweepWay, release: string): SweptTimeline => ({
+    way,
     release,
     commandLine: 'quiet',
     points: [],

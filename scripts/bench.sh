@@ -1,5 +1,5 @@
 #!/bin/bash
-# npm run bench: ratios, each taken in one run; see docs/testing.md. Nothing is asserted. Arguments: build, repack, boot, crash, sha256, start.
+# npm run bench: ratios, each taken in one run; see docs/testing.md. Nothing is asserted. Arguments: build, repack, boot, look, crash, sha256, start.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh

@@ -1,4 +1,4 @@
-/** `npm run bench`: ratios, each taken in one run, into docs/results/performance.md; nothing is asserted. Arguments: those wanted of build, repack, boot, crash, sha256, start. */
+/** `npm run bench`: ratios, each taken in one run, into docs/results/performance.md; nothing is asserted. Arguments: those wanted of build, repack, boot, look, crash, sha256, start. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -9,6 +9,7 @@ import { benchBoot } from './boot.js';
 import { benchBuild } from './build.js';
 import { benchCrash } from './crash.js';
 import { keepFigures, showFigure } from './figures.js';
+import { benchLook } from './look.js';
 import { benchRepack } from './repack.js';
 import { benchSha256 } from './sha256.js';
 import { benchStart } from './start.js';
@@ -17,6 +18,7 @@ const benches = {
   build: benchBuild,
   repack: benchRepack,
   boot: benchBoot,
+  look: benchLook,
   crash: benchCrash,
   sha256: benchSha256,
   start: benchStart,

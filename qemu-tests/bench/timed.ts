@@ -20,9 +20,14 @@ export function timed(program: string, args: readonly string[]): number {
 }
 
 /** `saveoops build` of a kernel and an initrd; seconds. */
-export function buildPayload(kernel: string, initrd: string, out: string): number {
+export function buildPayload(
+  kernel: string,
+  initrd: string,
+  out: string,
+  more: readonly string[] = [],
+): number {
   const files = ['--kernel', kernel, '--initrd', initrd, '--out', out];
-  return timed(process.execPath, [cli, 'build', '--no-config', ...files]);
+  return timed(process.execPath, [cli, 'build', '--no-config', ...files, ...more]);
 }
 
 export function median(values: readonly number[]): number {

@@ -5,10 +5,11 @@
  * time stamp are dropped, since they are not the kernel's (firmware, boot loader, the stub's own line). A console
  * stamps every line of a record, vmcore-dmesg only the first: the others get the record's stamp.
  */
+import { captureAfterReset } from '../../src/machine/serial-parts.js';
 import { serialLines } from '../../src/machine/serial-text.js';
 
 const stamped = /^\[ *\d+\.\d+\]/;
-const takenOver = /^saveoops: kernel panic/;
+const takenOver = new RegExp(`^saveoops: kernel panic|^${captureAfterReset}`);
 
 /** The lines of vmcore-dmesg's output, each with a stamp. */
 function stampedLines(recovered: string): string[] {

@@ -105,8 +105,8 @@ export class KernelDebugger {
   }
 }
 
-/** `jmp .` */
-const endlessLoop = Buffer.from([0xeb, 0xfe]);
+/** `1: hlt; jmp 1b`: a loop that costs the host nothing. */
+const endlessLoop = Buffer.from([0xf4, 0xeb, 0xfd]);
 /** `lidt 2(%rip); ud2`, and a table of no entry: an exception that has no handler, nor has the one for that. */
 const noHandlers = Buffer.from([0x0f, 0x01, 0x1d, 2, 0, 0, 0, 0x0f, 0x0b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 const interruptFlag = 0x200n;

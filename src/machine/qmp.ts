@@ -56,16 +56,17 @@ export class QmpClient {
   }
 
   /**
-   * When an event (qemu's qapi/*.json) of this name, with this `status` in its data if given, has come since attach().
+   * When an event (qemu's qapi/*.json) of this name, with this `status` in its data if given, has come that many times since attach().
    * Throws `tool` when QEMU ends first.
    */
-  async event(name: string, status?: string): Promise<void> {
-    const wanted = ({ event, data }: QmpEvent): boolean =>
+  async event(name: string, status?: string, times = 1): Promise<void> {
+    const matches = ({ event, data }: QmpEvent): boolean =>
       event === name && (status === undefined || data?.['status'] === status);
-    if (this.#events.some(wanted)) return;
+    let left = times - this.#events.filter(matches).length;
+    if (left <= 0) return;
     if (this.#closed) throw qmpError(`event ${name}`, 'the connection is closed');
     await new Promise<unknown>((resolve, reject) => {
-      this.#awaited.add({ wanted, resolve, reject });
+      this.#awaited.add({ wanted: (event) => matches(event) && --left === 0, resolve, reject });
     });
   }
 
