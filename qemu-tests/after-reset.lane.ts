@@ -241,6 +241,25 @@ describe('is not captured:', () => {
   );
 
   test(
+    'a system that UEFI has started, and then was reset: no mark is left, nobody looks',
+    async () => {
+      const run = await expectNoCapture(
+        await resetPayload(),
+        { firmware: 'uefi', memory: 1024 },
+        async (_, qmp) => {
+          await qmp.systemReset();
+        },
+      );
+      check(run, () => {
+        expect(serialLines(run.serial)).toContain(
+          'saveoops: E44 armed; --after-reset is for machines that BIOS has started: left out',
+        );
+      });
+    },
+    limit,
+  );
+
+  test(
     'a cold start with RAM full of what is random',
     async () => {
       const folder = mkdtempSync(join(tmpdir(), 'svo-'));
