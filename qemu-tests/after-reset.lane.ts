@@ -61,7 +61,7 @@ async function leavingPayload(): Promise<string> {
 }
 
 describe('is captured, up to the last line:', () => {
-  test.each(['setup_arch', 'do_initcalls'])(
+  test.each(['x86_64_start_kernel', 'setup_arch', 'do_initcalls'])(
     'a triple fault at %s',
     async (name) => {
       const dir = await resetPayload();

@@ -21,7 +21,7 @@ function render(options: TestRequest, result: TestResult): string {
   const lines: string[] = [];
   if (outcome === 'passed') {
     const log = (recovered ?? '').trimEnd().split('\n');
-    const at = log.findIndex((line) => line.includes(message));
+    const at = message === '' ? log.length - 1 : log.findIndex((line) => line.includes(message));
     const what = reset === null ? 'the panic' : 'the last thing that it said';
     lines.push(`Recovered: ${log.length} lines of the dead kernel's log; ${what}:`);
     lines.push(...log.slice(at, at + 12).map((line) => `  ${line}`));

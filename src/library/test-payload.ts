@@ -67,7 +67,7 @@ export interface TestResult {
   readonly panic: string | null;
   /** `reset` and `at`; null with `panic`. */
   readonly reset: { readonly kind: ResetKind; readonly at: string } | null;
-  /** What the recovered log had to contain: after a reset the last line that the kernel had said on the serial port. */
+  /** What the recovered log had to contain: after a reset the last line that the kernel had said on the serial port, '' for none. */
   readonly message: string;
   /** The recovered log, or null. */
   readonly recovered: string | null;
@@ -309,8 +309,11 @@ async function runInQemu(
   });
   const message = messageOf(death, run.serial);
   const judged = { ...judgeCapture(run, message ?? ''), message: message ?? '' };
-  if (message !== undefined || judged.outcome === 'lost') return judged;
-  return { ...judged, outcome: 'failed', reason: 'the boot after the reset captured nothing' };
+  if (judged.outcome === 'lost') return judged;
+  if (message === undefined)
+    return { ...judged, outcome: 'failed', reason: 'the boot after the reset captured nothing' };
+  if (message !== '' || judged.outcome === 'failed') return judged;
+  return { ...judged, reason: 'captured after the reset; the kernel had not printed anything yet' };
 }
 
 /** What the recovered log must contain; undefined: there is none after a reset. */

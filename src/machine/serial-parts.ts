@@ -36,10 +36,13 @@ function withoutRecovered(lines: readonly string[]): readonly string[] {
   });
 }
 
-/** The last line that a kernel printed on the serial port before the boot that captured it; undefined: none was captured after a reset. */
+/**
+ * The last line that a kernel printed on the serial port before the boot that captured it, '' when it had printed none; undefined: none was
+ * captured after a reset.
+ */
 export function lastLineBeforeReset(serial: string): string | undefined {
   const lines = serialLines(serial);
   const end = lines.findIndex((line) => line.trimEnd().endsWith(captureAfterReset));
   if (end < 0) return undefined;
-  return lines.slice(0, end).findLast((line) => /^\[ *\d+\.\d+\] /.test(line));
+  return lines.slice(0, end).findLast((line) => /^\[ *\d+\.\d+\] /.test(line)) ?? '';
 }

@@ -6,7 +6,7 @@ import { judgeCapture, type RunEnd } from './outcome.js';
 import { shellWord } from '../host/shell-word.js';
 import { qemuArguments, reproduceLine } from './qemu-command.js';
 import { markedBlocks, recoveredLog } from './recovered-log.js';
-import { serialParts } from './serial-parts.js';
+import { captureAfterReset, lastLineBeforeReset, serialParts } from './serial-parts.js';
 import { LineSplitter, serialLines } from './serial-text.js';
 
 describe('serial text', () => {
@@ -149,6 +149,18 @@ describe('a death that is not the one asked for', () => {
       crash: ['[ 0.2] crash', `x${logBegins}`, logEnds, 'end'],
     });
     expect(serialParts('a\nb')).toEqual({ primary: ['a', 'b'], crash: [] });
+  });
+
+  test.each([
+    [
+      'the last line of the kernel that was reset',
+      `[    0.1] one\r\n[    0.2] two\r\nSeaBIOS\r\n${captureAfterReset}\r\n[    0.0] crash\r\n`,
+      '[    0.2] two',
+    ],
+    ['one that had printed nothing', `SeaBIOS\r\n${captureAfterReset}\r\n[    0.0] crash\r\n`, ''],
+    ['no capture', '[    0.1] one\r\nSeaBIOS\r\n[    0.0] again\r\n', undefined],
+  ])('the end of a kernel that was reset: %s', (_, serial, last) => {
+    expect(lastLineBeforeReset(serial)).toBe(last);
   });
 });
 
