@@ -2,6 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { serialLines } from '../src/machine/serial-text.js';
 import { runSaveoops } from '../src/testkit/command-line.js';
+import { thorough } from '../src/testkit/lanes.js';
 import { bootDisk, check } from './harness/boot.js';
 import {
   buttonWhenUp,
@@ -14,7 +15,7 @@ import {
 
 const minutes = 60_000;
 
-test(
+thorough(
   'after the reset button the log comes back up to its last line',
   async () => {
     await expectCaptured(await resetPayload(), { cpus: 2, meanwhile: buttonWhenUp });
