@@ -48,7 +48,7 @@ async function leavingPayload(): Promise<string> {
   return await resetPayload(
     [
       { path: 'bin/kexec', source: '/usr/sbin/kexec' },
-      { path: 'vmlinuz', source: stockKernel('amd64').vmlinuz },
+      { path: 'vmlinuz', source: stockKernel('cloud-amd64').vmlinuz },
       { path: 'second.img', source: second },
     ],
     `  *guest.do=poweroff*) poweroff -f ;;
@@ -56,7 +56,7 @@ async function leavingPayload(): Promise<string> {
   *guest.do=kexec*)
     kexec -s -l /vmlinuz --initrd=/second.img --command-line="${serialConsole}" && kexec -e ;;
 `,
-    { name: 'leaving-after-reset' },
+    { flavour: 'cloud-amd64', name: 'leaving-after-reset' },
   );
 }
 

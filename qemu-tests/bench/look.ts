@@ -36,10 +36,10 @@ export async function benchLook(kernel: string, folder: string): Promise<readonl
     ) as [number, number, number];
     figures.push({
       what: `${memory} MiB of RAM: instructions of the look for a system that was reset`,
-      own: (looked - look) / 1e6,
+      own: (looked - look) / 1e3,
       anchor: 'Syslinux before it',
-      anchored: (look - sector) / 1e6,
-      unit: 'M',
+      anchored: (look - sector) / 1e3,
+      unit: 'k',
     });
   }
   return figures;
