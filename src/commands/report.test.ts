@@ -81,6 +81,42 @@ describe('a log', () => {
   });
 });
 
+test.each([
+  [
+    'with its last line',
+    '[    0.000000] Linux version 6.1.0 (a@b)\n[    1.500000] PCI: the last\n',
+    'Linux 6.1.0 hung or was reset 1.500 s after its start.',
+    ['  [    1.500000] PCI: the last', 'What it was doing then'],
+  ],
+  ['before its first line', '', 'Linux 6.1.0 hung or was reset, and has left no log.', []],
+])('a capture after a reset is told of as such: %s', (name, log, headline, more) => {
+  const capture = join(folder, name, '20261124T180000Z-6.1.0-a1b2c3');
+  mkdirSync(capture, { recursive: true });
+  const record = {
+    ...{ version: 1, kind: 'reset', primary: { release: '6.1.0', banner: null, commandLine: null } },
+    reset: {
+      ...{ lostKiB: 4096, uptime: null, by: "the chipset's watchdog (TCO)" },
+      ...{ image: { checked: 700, lost: 2 }, tables: { checked: 9, lost: 0 } },
+    },
+  };
+  writeFileSync(join(capture, 'capture.json'), JSON.stringify(record));
+  writeFileSync(join(capture, 'dmesg.txt'), log);
+  const run = runSaveoops(['report', capture]);
+  expect([run.status, run.stdout.split('\n')[0]]).toEqual([reportExitCodes.death, headline]);
+  for (const words of [
+    ...more,
+    "it hung, until the chipset's watchdog (TCO) reset the machine.",
+    'the first 4096 KiB of its memory',
+    '2 of 700 pages of its image that could be checked no longer hold',
+    '9 page tables could be checked: all hold.',
+  ]) {
+    expect(run.stdout).toContain(words);
+  }
+  const html = join(folder, name, 'report.html');
+  expect(runSaveoops(['report', capture, '--html', html]).status).toBe(reportExitCodes.death);
+  expect(readFileSync(html, 'utf8')).toContain('2 of 700 pages of its image');
+});
+
 describe('--bundle', () => {
   test('shows what it packs; tar reads it, twice the same, for its owner alone', () => {
     const path = file('secret.log', text.replace('Command line: ', 'Command line: password=hunter2 '));

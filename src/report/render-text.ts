@@ -37,6 +37,7 @@ export function renderText(report: Report): string {
 
 export function headline({ kernel, cause, uptime, source, reset }: Report): string {
   const who = `Linux ${forTerminal(kernel.release ?? 'of an unknown version')}`;
+  if (reset !== null && reset.last === null) return `${who} hung or was reset, and has left no log.`;
   if (source.kind === 'none') return `${who}: there is no log, so nothing is known of what happened.`;
   if (reset !== null)
     return `${who} hung or was reset${uptime === null ? '' : ` ${duration(uptime)} after its start`}.`;
@@ -59,8 +60,8 @@ export function resetWords({ reset, cause }: Report): string[] {
   if (reset === null) return [];
   return [
     reset.by === null
-      ? 'It did not panic: it hung until somebody or a watchdog reset the machine, or the machine reset itself (a triple fault). The next boot found its log in memory.'
-      : `It did not panic: it hung, until ${reset.by} reset the machine. The next boot found its log in memory.`,
+      ? 'It did not panic: it hung until somebody or a watchdog reset the machine, or the machine reset itself (a triple fault). The next boot found what it had left in memory.'
+      : `It did not panic: it hung, until ${reset.by} reset the machine. The next boot found what it had left in memory.`,
     ...(reset.last === null ? [] : ['What it was doing then is mostly what comes after its last message.']),
     ...(reset.lostKiB === null
       ? []
