@@ -19,7 +19,8 @@ need \
   busybox-static:busybox kexec-tools:vmcore-dmesg makedumpfile:makedumpfile age:age openssh-client:ssh-keygen cpio:cpio \
   bzip2:bzip2 lz4:lz4 lzop:lzop xz-utils:xz zstd:zstd kmod:depmod \
   grub-common:grub-script-check grub2-common:/usr/sbin/grub-install grub-pc-bin:/usr/lib/grub/i386-pc/boot.img \
-  file:file strace:strace shellcheck:shellcheck shfmt:shfmt elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb
+  file:file strace:strace shellcheck:shellcheck shfmt:shfmt elfutils:eu-readelf dwarves:pahole xxhash:xxhsum dpkg:dpkg-deb \
+  zsh:zsh fish:fish
 
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   say 'npm ci'
