@@ -4,6 +4,7 @@ import { dumpLevels } from '../capture-initramfs/save-words.js';
 import { composeDefaults } from '../compose/compose-options.js';
 import { buildFormats } from '../compose/payload-files.js';
 import { efiLoaders } from '../image/efi-loaders.js';
+import { testDefaults } from '../library/test-defaults.js';
 import { resetKinds } from '../machine/inject-reset.js';
 
 export interface Positional {
@@ -224,7 +225,7 @@ const namedSpecs = {
     options: {
       panic: {
         type: 'string',
-        default: 'mount',
+        default: testDefaults.panic,
         describe: 'mount: the panic that a missing root gives; else panic on entering this kernel function',
       },
       reset: {
@@ -235,26 +236,34 @@ const namedSpecs = {
       },
       at: {
         type: 'string',
-        describe: 'with --reset: on entering this kernel function (default: pci_subsys_init)',
+        describe: `with --reset: on entering this kernel function (default: ${testDefaults.at})`,
       },
       nokaslr: { type: 'boolean', describe: 'boot the primary with nokaslr' },
       firmware: {
         type: 'string',
         choices: ['bios', 'uefi'],
-        default: 'bios',
+        default: testDefaults.firmware,
         describe:
           'what the machine starts with: SeaBIOS or OVMF (with --panic FUNCTION, the primary then gets nokaslr)',
       },
       loader: {
         type: 'string',
         choices: ['syslinux', ...efiLoaders],
-        default: 'syslinux',
+        default: testDefaults.loader,
         describe:
           'what boots the payload; others than syslinux boot by UEFI: OVMF itself, or the GRUB or systemd-boot of this host',
       },
-      cpus: { type: 'number', default: 1, describe: 'number of CPUs' },
-      memory: { type: 'string', default: '1024M', describe: 'RAM, for example 1536M; without a unit in MiB' },
-      timeout: { type: 'number', default: 240, describe: 'time limit of the run in seconds' },
+      cpus: { type: 'number', default: testDefaults.cpus, describe: 'number of CPUs' },
+      memory: {
+        type: 'string',
+        default: `${testDefaults.memory}M`,
+        describe: 'RAM, for example 1536M; without a unit in MiB',
+      },
+      timeout: {
+        type: 'number',
+        default: testDefaults.timeout,
+        describe: 'time limit of the run in seconds',
+      },
       keep: { type: 'string', describe: 'keep logs and image there' },
       json,
     },

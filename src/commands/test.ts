@@ -1,7 +1,8 @@
 /** `saveoops test DIR`: boots a payload in QEMU, makes the primary kernel panic, and says whether its log came back. */
 import { shellWord } from '../host/shell-word.js';
 import type { ResultIo } from '../host/output.js';
-import { testDefaults, testPayload, type TestRequest, type TestResult } from '../library/test-payload.js';
+import { testDefaults } from '../library/test-defaults.js';
+import { testPayload, type TestRequest, type TestResult } from '../library/test-payload.js';
 import { outcomeExitCode } from '../machine/outcome.js';
 import { forJson } from '../safe-text.js';
 
@@ -37,8 +38,8 @@ function render(options: TestRequest, result: TestResult): string {
     const how = reset === null ? ['--panic', panic ?? ''] : ['--reset', reset.kind, '--at', reset.at];
     const words = ['saveoops', 'test', shellWord(options.dir), ...how];
     if (options.nokaslr === true) words.push('--nokaslr');
-    const { loader = 'syslinux' } = options;
-    if (loader !== 'syslinux') words.push('--loader', loader);
+    const { loader = testDefaults.loader } = options;
+    if (loader !== testDefaults.loader) words.push('--loader', loader);
     else if (options.firmware === 'uefi') words.push('--firmware', 'uefi');
     for (const name of ['cpus', 'memory', 'timeout'] as const) {
       const value = options[name];

@@ -25,6 +25,7 @@ import type { Firmware, MachineSpec } from '../machine/qemu-command.js';
 import { runScenario } from '../machine/scenario.js';
 import { lastLineBeforeReset } from '../machine/serial-parts.js';
 import { takeApart } from '../payload/take-apart.js';
+import { testDefaults } from './test-defaults.js';
 
 /** Which payload to test, and on what machine. */
 export interface TestRequest {
@@ -52,11 +53,6 @@ export interface TestRequest {
 
 /** What can boot the payload. */
 export type TestLoader = 'syslinux' | EfiLoader;
-
-export const testDefaults = { panic: 'mount', cpus: 1, memory: 1024, timeout: 240 } as const;
-
-/** Where `--reset` ends the kernel, when nothing else is said: a black screen's usual place. */
-const resetPlace = 'pci_subsys_init';
 
 /** How the run ended; `saveoops test --json` prints it. */
 export interface TestResult {
@@ -107,7 +103,8 @@ export async function testPayload(request: TestRequest, run: RunOptions = {}): P
 }
 
 async function testNow(given: TestRequest): Promise<TestResult> {
-  const efiLoader = given.loader === 'syslinux' ? undefined : given.loader;
+  const { loader = testDefaults.loader } = given;
+  const efiLoader = loader === 'syslinux' ? undefined : loader;
   const options: TestRequest = efiLoader === undefined ? given : { ...given, firmware: 'uefi' };
   const panic = options.panic ?? testDefaults.panic;
   checkOptions(options, panic);
@@ -156,7 +153,7 @@ type Death =
 
 /** What it takes, read before the machine starts: a wrong function name must not cost a boot. */
 async function prepareDeath(options: TestRequest, panic: string): Promise<Death> {
-  const { reset, at = resetPlace } = options;
+  const { reset, at = testDefaults.at } = options;
   if (reset !== undefined) {
     const { bootWatchdog, afterReset } = await readManifest(options.dir);
     if (!afterReset)
@@ -180,7 +177,7 @@ function checkOptions(options: TestRequest, panic: string): void {
   const refuse = (option: string, found: string, wanted: string): never => {
     throw refusal(option, found, wanted);
   };
-  const { reset, at = resetPlace, firmware } = options;
+  const { reset, at = testDefaults.at, firmware } = options;
   for (const [option, name] of [
     ['--panic', panic],
     ['--at', at],
