@@ -13,7 +13,9 @@ let module: string;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'saveoops-inspect-'));
-  payload = buildInto(join(folder, 'out'), stockKernels()[0]?.vmlinuz ?? '');
+  // Of the kernel of the demo, as is the picture in README.md.
+  const kernel = stockKernels().find(({ flavour }) => flavour === 'amd64') ?? stockKernels()[0];
+  payload = buildInto(join(folder, 'out'), kernel?.vmlinuz ?? '');
   module = join(folder, 'out/saveoops-efi.c32');
 }, 120_000);
 
@@ -123,4 +125,16 @@ describe('a wrong one', () => {
     expect(status).toBe(65);
     expect(stderr).toContain('is not a Saveoops payload');
   });
+});
+
+test('the picture in README.md is what the command draws of a payload, but for numbers', () => {
+  const blocks = (svg: string): readonly string[] =>
+    [...svg.matchAll(/<title>(.*), \d+ bytes at 0x\w+<\/title>/g)].map(([, name = '']) => name);
+  const drawn = join(folder, 'map.svg');
+  expect(runSaveoops(['inspect', '--svg', drawn, join(folder, 'out')]).status).toBe(0);
+  const shown = readFileSync(new URL('../../../docs/memory-map.svg', import.meta.url), 'utf8');
+  expect(blocks(shown).length).toBeGreaterThan(10);
+  expect(blocks(shown)).toEqual(blocks(readFileSync(drawn, 'utf8')));
+  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+  expect(readme).toContain('](docs/memory-map.svg)');
 });

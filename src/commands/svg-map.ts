@@ -16,9 +16,9 @@ interface Bar {
 const MiB = 1 << 20;
 /** Pixels. */
 const layout = {
-  width: 1120,
+  width: 1200,
   top: 64,
-  height: 640,
+  height: 420,
   barWidth: 130,
   line: 17,
   column: 560,
