@@ -210,6 +210,8 @@ const handlers: Readonly<
         disable: flag(values, 'disable'),
         force: flag(values, 'force'),
         hook: flag(values, 'hook'),
+        dryRun: flag(values, 'dry-run'),
+        json: flag(values, 'json'),
         build: buildOptions(values),
       },
       io,

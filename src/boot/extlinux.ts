@@ -10,9 +10,11 @@ import { menuFile } from '../capture-initramfs/in-a-row.js';
 import { manifestFile, payloadFile } from '../compose/payload-files.js';
 import { renderBootMenu, withInclude, withoutInclude, type MenuKernel } from '../config/boot-menu.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, makeFolder, readInput, writeAtomic } from '../host/files.js';
+import { fileError, readInput, writeAtomic } from '../host/files.js';
+import { exists } from '../host/presence.js';
+import { pending, type FileChange } from './file-change.js';
 import type { Loader, Offer } from './loader.js';
-import { removeLeftovers, removeStored, storeIn, syncFolder, writeWhenDifferent } from './payload-store.js';
+import { openStore, removeStored, storeIn, syncFolder } from './payload-store.js';
 
 export interface ExtlinuxSystem {
   /** With vmlinuz-V: /boot. */
@@ -31,6 +33,8 @@ export interface ExtlinuxSystem {
 /** The same menu without any payload, ready to take the other's name when the disk has no room for a new file. */
 const spareMenuFile = 'syslinux-plain.cfg';
 
+const menuFiles = [menuFile, spareMenuFile] as const;
+
 export function extlinux(system: ExtlinuxSystem): Loader {
   return {
     name: 'extlinux',
@@ -41,23 +45,32 @@ export function extlinux(system: ExtlinuxSystem): Loader {
       select: (built) => built.filter(({ name }) => name === payloadFile || name === manifestFile),
       verify: (folder) => system.verify(join(folder, payloadFile)),
     },
-    open: () => open(system),
-    offer: (store, offers) => writeMenu(system, store, offers),
+    locate: () => locate(system),
+    open: async () => await openStore(await locate(system)),
+    changes: (store, offers) => menuChanges(system, store, offers),
     withdraw,
     join: (store) => joinBootConfig(system, store),
+    wouldJoin: async (store) => {
+      const { path, text, include } = await readBootConfig(system, store);
+      return withInclude(text, include, system.bootConfig) === text ? [] : [path];
+    },
     leave: (store) => leave(system, store),
+    wouldLeave: async (store) => {
+      const { path, text, include } = await readBootConfig(system, store);
+      const menus = menuFiles.map((name) => ({ path: join(store, name), text: undefined }));
+      return [
+        ...(withoutInclude(text, include) === text ? [] : [path]),
+        ...(await pending(menus)).map((menu) => menu.path),
+      ];
+    },
   };
 }
 
-async function open({ boot, bootConfig }: ExtlinuxSystem): Promise<string> {
+async function locate({ boot, bootConfig }: ExtlinuxSystem): Promise<string> {
   const store = storeIn(boot);
   try {
-    await makeFolder(store);
-    const [here, there] = await Promise.all([stat(store), stat(bootConfig)]);
-    if (here.dev === there.dev) {
-      await removeLeftovers(store);
-      return store;
-    }
+    const [here, there] = await Promise.all([stat((await exists(store)) ? store : boot), stat(bootConfig)]);
+    if (here.dev === there.dev) return store;
   } catch (error) {
     throw fileError(store, `${store} and ${bootConfig}`, error);
   }
@@ -72,10 +85,13 @@ async function open({ boot, bootConfig }: ExtlinuxSystem): Promise<string> {
   );
 }
 
-async function writeMenu(system: ExtlinuxSystem, store: string, offers: readonly Offer[]): Promise<void> {
+async function menuChanges(
+  system: ExtlinuxSystem,
+  store: string,
+  offers: readonly Offer[],
+): Promise<readonly FileChange[]> {
   const configFolder = await realpath(dirname(system.bootConfig));
-  const named = async (path: string): Promise<string> =>
-    posix.relative(configFolder, join(await realpath(dirname(path)), basename(path)));
+  const named = async (path: string): Promise<string> => posix.relative(configFolder, await realPlace(path));
   const kernels: MenuKernel[] = [];
   for (const { kernel, armed, previous } of offers) {
     const path = (name: string | undefined): Promise<string> | undefined =>
@@ -95,9 +111,17 @@ async function writeMenu(system: ExtlinuxSystem, store: string, offers: readonly
     });
   }
   const plain = kernels.map((kernel) => ({ ...kernel, armed: undefined, previous: undefined }));
-  await writeWhenDifferent(join(store, spareMenuFile), renderBootMenu(plain));
-  await writeWhenDifferent(join(store, menuFile), renderBootMenu(kernels));
-  await syncFolder(store);
+  return [
+    { path: join(store, spareMenuFile), text: renderBootMenu(plain) },
+    { path: join(store, menuFile), text: renderBootMenu(kernels) },
+  ];
+}
+
+/** Where a file is, or would be, once the symbolic links of the folders that are there have been followed. */
+async function realPlace(path: string): Promise<string> {
+  const folder = dirname(path);
+  const real = (await exists(folder)) ? await realpath(folder) : await realPlace(folder);
+  return join(real, basename(path));
 }
 
 /** By renaming, which needs no room. */
@@ -120,7 +144,7 @@ async function joinBootConfig(system: ExtlinuxSystem, store: string): Promise<vo
 async function leave(system: ExtlinuxSystem, store: string): Promise<void> {
   const { path, text, include } = await readBootConfig(system, store);
   await replaceBootConfig(path, text, withoutInclude(text, include));
-  for (const name of [menuFile, spareMenuFile]) await removeStored(store, name);
+  for (const name of menuFiles) await removeStored(store, name);
 }
 
 /** As latin1: whatever bytes the user's file holds, they are written back the same. */
@@ -132,7 +156,7 @@ async function readBootConfig(
   // A symbolic link stays one: its target is replaced.
   const path = await realpath(bootConfig);
   const include = posix.join(
-    posix.relative(await realpath(dirname(bootConfig)), await realpath(store)),
+    posix.relative(await realpath(dirname(bootConfig)), await realPlace(store)),
     menuFile,
   );
   return { path, text, include };

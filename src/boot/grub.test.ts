@@ -20,9 +20,11 @@ import {
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { spread } from '../testkit/lanes.js';
+import type { UpdateResult } from '../commands/update.js';
 import { oracle, type CommandResult } from '../testkit/command-line.js';
 import { bootUuid, canRunGrub, GrubMachine, probedDisks, type ProbedDisk } from '../testkit/grub-machine.js';
+import { spread } from '../testkit/lanes.js';
+import { checkOutput } from '../testkit/output-schema.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
@@ -98,6 +100,8 @@ function withScript(machine: GrubMachine, words = ''): string {
     let machine: GrubMachine;
     let before: readonly string[];
     let plainConfig: string;
+    /** What a dry run has told before the first payload. */
+    let told: UpdateResult;
     const marker = (): string => join(machine.boot, 'saveoops', version, 'armed.grub');
     const stored = (...names: readonly string[]): string => join(machine.boot, 'saveoops', ...names);
 
@@ -110,6 +114,10 @@ function withScript(machine: GrubMachine, words = ''): string {
       machine.run('grub-editenv', '/boot/grub/grubenv', 'create');
       plainConfig = machine.config;
       before = digests(machine);
+      const rehearsed = update(machine, '--enable', 'grub', '--oops-panic', '--dry-run', '--json');
+      told = JSON.parse(rehearsed.stdout) as UpdateResult;
+      checkOutput('update', rehearsed.stdout);
+      expect(digests(machine)).toEqual(before);
       const run = update(machine, '--enable', 'grub', '--oops-panic');
       expect([run.stdout, run.status]).toEqual([`saveoops: ${version}: armed\n`, 65]);
     }, limit);
@@ -137,6 +145,21 @@ function withScript(machine: GrubMachine, words = ''): string {
         '\nif [ -z "${boot_once}" -a "${default}" = "0" ]; then set default=saveoops; fi\n',
       );
       expect(existsSync(marker())).toBe(true);
+    });
+
+    test('a dry run has told each file but those of the payload', () => {
+      expect(told.kernels.map(({ action, armed }) => [action, armed])).toEqual([
+        ['built', true],
+        ['failed', false],
+      ]);
+      const payload = ['saveoops.bzimage', 'saveoops.json', 'SHA256SUMS', 'update.json'];
+      const changed = digests(machine)
+        .filter((line) => !before.includes(line))
+        .map((line) =>
+          line.split(' ')[0]?.replace(machine.boot, '/boot').replace(machine.scripts, '/etc/grub.d'),
+        )
+        .filter((path) => !payload.some((name) => path?.endsWith(`/${version}/${name}`) === true));
+      expect([...(told.loaderFiles ?? [])].sort()).toEqual(changed.sort());
     });
 
     test('the payload is a kernel whose digest sha256sum knows, and the crash kernel knows GRUB', () => {
@@ -199,6 +222,19 @@ function withScript(machine: GrubMachine, words = ''): string {
       '--disable takes every byte back',
       () => {
         machine.run('grub-editenv', '/boot/grub/grubenv', 'set', 'saveoops_capture=');
+        const had = digests(machine);
+        const rehearsed = JSON.parse(
+          update(machine, '--disable', '--dry-run', '--json').stdout,
+        ) as UpdateResult;
+        expect(digests(machine)).toEqual(had);
+        expect(rehearsed.loaderFiles).toEqual([
+          `/boot/saveoops/${version}/armed.grub`,
+          '/etc/grub.d/99_saveoops',
+          '/boot/saveoops/grub.conf',
+          '/boot/grub/grub.cfg',
+          '/boot/grub/grubenv',
+          '/boot/saveoops/loader',
+        ]);
         expect(update(machine, '--disable', '--hook')).toEqual({ status: 0, stdout: '', stderr: '' });
         expect(digests(machine)).toEqual(before);
         // And a hook is silent again.

@@ -16,12 +16,13 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sha256Hex } from '../bytes/digests.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, makeFolder, readInput, writeAtomic } from '../host/files.js';
+import { fileError, readInput, writeAtomic } from '../host/files.js';
 import { exists } from '../host/presence.js';
 import { runTool } from '../host/run-tool.js';
 import { composedPayload } from './composed-payload.js';
+import { makeChanges, pending, type FileChange } from './file-change.js';
 import type { Loader, Offer } from './loader.js';
-import { removeLeftovers, removeStored, storeIn, syncFolder, writeWhenDifferent } from './payload-store.js';
+import { openStore, removeStored, storeIn, syncFolder, writeWhenDifferent } from './payload-store.js';
 
 export interface GrubSystem {
   /** With vmlinuz-V and grub/grub.cfg: /boot. */
@@ -43,71 +44,73 @@ export function grub(system: GrubSystem): Loader {
   return {
     name: 'grub',
     payload: composedPayload('bzimage'),
-    open: () => open(system),
-    offer: (store, offers) => offer(store, offers),
-    withdraw: (store, version) => unmark(store, version, armedFile),
+    locate: () => locate(system),
+    open: async () => await openStore(await locate(system)),
+    changes: markChanges,
+    withdraw: (store, version) => makeChanges([{ path: join(store, version, armedFile), text: undefined }]),
     join: (store) => joinMenu(system, store),
+    wouldJoin: async (store, offers) =>
+      joinPaths(
+        system,
+        store,
+        await whatToJoin(
+          system,
+          store,
+          offers.flatMap(({ armed }) => armed ?? []),
+        ),
+      ),
     leave: (store) => leave(system, store),
+    wouldLeave: (store) => leavePaths(system, store),
   };
 }
 
 const configOf = ({ boot }: GrubSystem): string => join(boot, 'grub', 'grub.cfg');
 
-async function open(system: GrubSystem): Promise<string> {
-  const store = storeIn(system.boot);
+async function locate({ boot }: GrubSystem): Promise<string> {
+  const store = storeIn(boot);
   try {
-    await makeFolder(store);
-    const [here, kernels] = await Promise.all([stat(store), stat(system.boot)]);
-    if (here.dev !== kernels.dev) {
-      throw new SaveoopsError('unsupported', 'payloads and kernels are on two file systems', {
-        where: store,
-        found: `${store} and ${system.boot} on two file systems`,
-        wanted: 'one: GRUB looks for a payload beside its kernel',
-      });
-    }
-    await removeLeftovers(store);
-    return store;
+    const [here, kernels] = await Promise.all([stat((await exists(store)) ? store : boot), stat(boot)]);
+    if (here.dev === kernels.dev) return store;
   } catch (error) {
-    if (error instanceof SaveoopsError) throw error;
     throw fileError(store, 'a place that can be written', error);
   }
+  throw new SaveoopsError('unsupported', 'payloads and kernels are on two file systems', {
+    where: store,
+    found: `${store} and ${boot} on two file systems`,
+    wanted: 'one: GRUB looks for a payload beside its kernel',
+  });
 }
 
-async function offer(store: string, offers: readonly Offer[]): Promise<void> {
+async function markChanges(store: string, offers: readonly Offer[]): Promise<readonly FileChange[]> {
   const wanted = new Set(
     offers.flatMap(({ kernel, armed, previous }) => [
-      ...(armed === undefined ? [] : [join(armed, armedFile)]),
+      ...(armed === undefined ? [] : [join(store, armed, armedFile)]),
       // V itself is the previous one only while it is about to become V.old.
-      ...(previous === undefined || previous === kernel.version ? [] : [join(previous, previousFile)]),
+      ...(previous === undefined || previous === kernel.version ? [] : [join(store, previous, previousFile)]),
     ]),
   );
-  // What is not to boot goes first.
-  for (const folder of await readdir(store)) {
-    for (const mark of [armedFile, previousFile]) {
-      if (!wanted.has(join(folder, mark))) await unmark(store, folder, mark);
-    }
-  }
-  for (const name of wanted) {
-    const path = join(store, name);
-    if (await exists(path)) continue;
-    await writeAtomic(path, []);
-    await syncFolder(dirname(path));
-  }
+  const folders = await readdir(store).catch(() => []);
+  const possible = folders.flatMap((folder) =>
+    [armedFile, previousFile].map((mark) => join(store, folder, mark)),
+  );
+  return [
+    // What is not to boot goes first.
+    ...possible.filter((path) => !wanted.has(path)).map((path) => ({ path, text: undefined })),
+    ...[...wanted].map((path) => ({ path, text: '' })),
+  ];
 }
 
-/** Needs no room. */
-async function unmark(store: string, folder: string, mark: string): Promise<void> {
-  const path = join(store, folder, mark);
-  try {
-    if (!(await exists(path))) return;
-    await rm(path);
-    await syncFolder(dirname(path));
-  } catch (error) {
-    throw fileError(path, 'a file that can be removed', error);
-  }
+/** What is not yet as it is to be. */
+interface ToJoin {
+  /** Text of grub.conf. */
+  readonly text: string;
+  readonly conf: boolean;
+  readonly link: boolean;
+  readonly config: boolean;
 }
 
-async function joinMenu(system: GrubSystem, store: string): Promise<void> {
+/** Throws `usage`, `file`, `unsupported`. @param armed versions that are to have an armed entry */
+async function whatToJoin(system: GrubSystem, store: string, armed: readonly string[]): Promise<ToJoin> {
   const { words } = system;
   const odd = words.find((word) => !/^[A-Za-z0-9._=,:/@%+-]+$/.test(word));
   if (odd !== undefined) {
@@ -118,21 +121,37 @@ async function joinMenu(system: GrubSystem, store: string): Promise<void> {
     });
   }
   const before = await readConfig(system);
-  const conf = join(store, confFile);
-  const had = await readFile(conf, 'latin1').catch(() => undefined);
   const text = `# Written by saveoops update, read by ${join(scripts, scriptName)}.\nwords=${words.join(' ')}\n`;
-  await writeWhenDifferent(conf, text);
-  await linkScript();
+  const conf = (await readFile(join(store, confFile), 'latin1').catch(() => undefined)) !== text;
   const sum = sha256Hex(await readInput(script, 'a file of this package'));
+  const config = conf || !before.includes(sum) || withoutEntry(before, armed) !== undefined;
+  return { text, conf, link: !(await isLinked()), config };
+}
+
+function joinPaths(system: GrubSystem, store: string, { conf, link, config }: ToJoin): readonly string[] {
+  return [
+    ...(conf ? [join(store, confFile)] : []),
+    ...(link ? [join(scripts, scriptName)] : []),
+    ...(config ? [configOf(system)] : []),
+  ];
+}
+
+/** The first of these versions that a grub.cfg has no armed entry of. */
+function withoutEntry(config: string, armed: readonly string[]): string | undefined {
+  return armed.find((version) => !config.includes(`/saveoops/${version}/${armedFile}`));
+}
+
+async function joinMenu(system: GrubSystem, store: string): Promise<void> {
   const armed: string[] = [];
   for (const folder of await readdir(store)) {
     if (await exists(join(store, folder, armedFile))) armed.push(folder);
   }
-  const missing = (config: string): string | undefined =>
-    armed.find((version) => !config.includes(`/saveoops/${version}/${armedFile}`));
-  if (had === text && before.includes(sum) && missing(before) === undefined) return;
+  const { text, link, config } = await whatToJoin(system, store, armed);
+  await writeWhenDifferent(join(store, confFile), text);
+  if (link) await linkScript();
+  if (!config) return;
   await writeConfig(system);
-  const without = missing(await readConfig(system));
+  const without = withoutEntry(await readConfig(system), armed);
   if (without === undefined) return;
   throw new SaveoopsError('unsupported', 'grub-mkconfig made no entry for an armed kernel', {
     where: configOf(system),
@@ -144,32 +163,61 @@ async function joinMenu(system: GrubSystem, store: string): Promise<void> {
 
 async function leave(system: GrubSystem, store: string): Promise<void> {
   // From here on GRUB starts plain entries, whatever fails below.
-  await offer(store, []);
+  await makeChanges(await markChanges(store, []));
   const link = join(scripts, scriptName);
-  if ((await lstat(link).catch(() => undefined))?.isSymbolicLink() === true) await rm(link);
+  if (await isSymbolicLink(link)) await rm(link);
   await removeStored(store, confFile);
-  const config = await readConfig(system).catch(() => '');
-  if (config.includes(scriptName)) await writeConfig(system);
-  const environment = join(system.boot, 'grub', 'grubenv');
-  const text = await readFile(environment, 'latin1').catch(() => '');
-  if (/^saveoops_capture=/m.test(text))
-    await runTool('grub-editenv', [environment, 'unset', 'saveoops_capture']);
+  if (await hasOurEntries(system)) await writeConfig(system);
+  if (await hasOurVariable(system))
+    await runTool('grub-editenv', [environmentOf(system), 'unset', 'saveoops_capture']);
 }
 
-/** Throws `unsupported` for a file of somebody else's. */
-async function linkScript(): Promise<void> {
+async function leavePaths(system: GrubSystem, store: string): Promise<readonly string[]> {
+  const marks = await pending(await markChanges(store, []));
+  const link = join(scripts, scriptName);
+  const conf = join(store, confFile);
+  return [
+    ...marks.map(({ path }) => path),
+    ...((await isSymbolicLink(link)) ? [link] : []),
+    ...((await exists(conf)) ? [conf] : []),
+    ...((await hasOurEntries(system)) ? [configOf(system)] : []),
+    ...((await hasOurVariable(system)) ? [environmentOf(system)] : []),
+  ];
+}
+
+const environmentOf = ({ boot }: GrubSystem): string => join(boot, 'grub', 'grubenv');
+
+async function hasOurEntries(system: GrubSystem): Promise<boolean> {
+  return (await readConfig(system).catch(() => '')).includes(scriptName);
+}
+
+async function hasOurVariable(system: GrubSystem): Promise<boolean> {
+  const text = await readFile(environmentOf(system), 'latin1').catch(() => '');
+  return /^saveoops_capture=/m.test(text);
+}
+
+async function isSymbolicLink(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined))?.isSymbolicLink() === true;
+}
+
+/** Whether GRUB's scripts have ours. Throws `unsupported` for a file of somebody else's. */
+async function isLinked(): Promise<boolean> {
   const link = join(scripts, scriptName);
   const found = await lstat(link).catch(() => undefined);
-  if (found !== undefined && !found.isSymbolicLink()) {
-    throw new SaveoopsError('unsupported', 'a file is in the way', {
-      where: link,
-      found: 'no symbolic link',
-      wanted: `nothing, or a link to ${script}`,
-    });
-  }
-  if (found !== undefined && (await readlink(link)) === script) return;
+  if (found === undefined || found.isSymbolicLink())
+    return found !== undefined && (await readlink(link)) === script;
+  throw new SaveoopsError('unsupported', 'a file is in the way', {
+    where: link,
+    found: 'no symbolic link',
+    wanted: `nothing, or a link to ${script}`,
+  });
+}
+
+/** In place of a link of another version of this package. Throws `file`. */
+async function linkScript(): Promise<void> {
+  const link = join(scripts, scriptName);
   try {
-    if (found !== undefined) await rm(link);
+    await rm(link, { force: true });
     await symlink(script, link);
   } catch (error) {
     throw fileError(link, 'a place that can be written', error);

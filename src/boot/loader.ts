@@ -6,10 +6,10 @@
  *
  *   - Every moment is a bootable one. A change that boots something else is one rename, one unlink or one new file, seen onto
  *     the disk (writeAtomic, syncFolder) before the next step. Nothing is written in place.
- *   - What is offered is exactly what `offer` was told last. Nothing is remembered elsewhere, so that a run after an
+ *   - What is offered is exactly what `changes` was told last. Nothing is remembered elsewhere, so that a run after an
  *     interrupted one needs to know nothing of it: it tells the same loader everything again.
  *   - A payload folder that is being written (V.new) is named by no file of the loader. Between `withdraw` of V and the next
- *     `offer`, the folders V and V.old are renamed: nothing may depend on them.
+ *     `changes`, the folders V and V.old are renamed: nothing may depend on them.
  *   - Plain entries are the loader's own, or boot the files in /boot themselves. They are never worse than before.
  *   - What belongs to the administrator keeps every byte but what `join` adds, and `leave` takes exactly that away. A setting
  *     of the administrator's (default entry, order, timeout, password) wins.
@@ -18,6 +18,7 @@
  *   - What cannot be done is a SaveoopsError, thrown before anything is changed where that is possible.
  */
 import type { BuildFormat } from '../compose/payload-files.js';
+import type { FileChange } from './file-change.js';
 import type { InstalledKernel } from './installed-kernels.js';
 import type { NewFile } from './payload-store.js';
 
@@ -54,33 +55,45 @@ export interface Loader {
   readonly payload: PayloadKind;
 
   /**
-   * The store: the folder with the payload folders, on a file system that the loader reads; made when it is not there. Its free
-   * space is what a new payload needs beside the old one (payload-store.ts, writeNew). Leftovers of a killed run go.
-   * Throws `file`, `unsupported`.
+   * The store: the folder with the payload folders, on a file system that the loader reads. It need not be there yet. Writes
+   * nothing. Throws `file`, `unsupported`.
+   */
+  locate(): Promise<string>;
+
+  /**
+   * Makes the store when it is not there, and gives it. Its free space is what a new payload needs beside the old one
+   * (payload-store.ts, writeNew). Leftovers of a killed run go. Throws as `locate` does.
    */
   open(): Promise<string>;
 
   /**
-   * Makes the loader offer exactly these, newest kernel first; a kernel that is not among them gets no entry of ours. Writes
-   * nothing when the files say so already. Throws `file`.
+   * The loader's files when it offers exactly these, newest kernel first; a kernel that is not among them gets no entry of ours.
+   * In the order in which they are to be changed: what is not to boot goes first. Folders of payloads need not be there yet. Writes
+   * nothing, and is made by makeChanges(). Throws `file`.
    */
-  offer(store: string, offers: readonly Offer[]): Promise<void>;
+  changes(store: string, offers: readonly Offer[]): Promise<readonly FileChange[]>;
 
   /**
-   * The way out when `offer` failed: nothing boots the payload of `version` any more, without room for a new file. More may be
-   * withdrawn than was asked for; the next `offer` brings it back. Throws when the payload would still be booted.
+   * The way out when the changes could not be made: nothing boots the payload of `version` any more, without room for a new file.
+   * More may be withdrawn than was asked for; the next `changes` bring it back. Throws when the payload would still be booted.
    */
   withdraw(store: string, version: string): Promise<void>;
 
   /**
-   * Called after each `offer` by which something is armed: the administrator's configuration leads to what is offered from now on.
+   * Called after each change by which something is armed: the administrator's configuration leads to what is offered from now on.
    * Does nothing when it does. Throws `file`, `unsupported`, `tool`.
    */
   join(store: string): Promise<void>;
 
+  /** Paths that `join` would write once these are offered. Throws as far as it can be told before that. */
+  wouldJoin(store: string, offers: readonly Offer[]): Promise<readonly string[]>;
+
   /**
-   * Takes `join` and `offer` back, every byte, before the payload folders go. Does nothing where nothing is. Throws `file`,
+   * Takes `join` and `changes` back, every byte, before the payload folders go. Does nothing where nothing is. Throws `file`,
    * `tool`.
    */
   leave(store: string): Promise<void>;
+
+  /** Paths that `leave` would write or remove. */
+  wouldLeave(store: string): Promise<readonly string[]>;
 }

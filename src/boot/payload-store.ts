@@ -10,11 +10,19 @@
  */
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { sha256Hex } from '../bytes/digests.js';
 import { mebibytes } from '../bytes/mebibytes.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, isTemporaryName, readInput, writeAtomic, writeNewFile } from '../host/files.js';
+import {
+  fileError,
+  isTemporaryName,
+  makeFolder,
+  readInput,
+  writeAtomic,
+  writeNewFile,
+} from '../host/files.js';
+import { exists } from '../host/presence.js';
 import { runTool } from '../host/run-tool.js';
 import { readManifest } from '../image/payload-folder.js';
 import type { Manifest } from '../payload/manifest.js';
@@ -27,6 +35,17 @@ export const storeIn = (boot: string): string => join(boot, 'saveoops');
 /** What a run that was killed has left of files that it was writing. Throws `file`, and what readdir() throws. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder)) if (isTemporaryName(name)) await removeStored(folder, name);
+}
+
+/** Makes it when it is not there; leftovers of a killed run go. Throws `file`. */
+export async function openStore(store: string): Promise<string> {
+  try {
+    await makeFolder(store);
+    await removeLeftovers(store);
+    return store;
+  } catch (error) {
+    throw fileError(store, 'a place that can be written', error);
+  }
 }
 
 export interface StoredPayload {
@@ -98,17 +117,9 @@ export async function writeNew(
 ): Promise<void> {
   const folder = join(store, `${version}.new`);
   await removeStored(store, `${version}.new`);
-  const need = files.reduce((sum, { chunks }) => sum + sizeOf(chunks), 0);
-  if ((await freeBytes(store)) < need + slack) await removeStored(store, `${version}.old`);
-  const free = await freeBytes(store);
-  if (free < need + slack) {
-    throw new SaveoopsError('no-space', 'no room for a second payload', {
-      where: store,
-      found: `${mebibytes(free)} free`,
-      wanted: `${mebibytes(need + slack)}: the new payload is written and checked beside the old one`,
-      hint: 'remove a kernel that is not needed, or set initrd-beside: true',
-    });
-  }
+  const need = bytesOf(files) + slack;
+  if ((await freeBytes(store)) < need) await removeStored(store, `${version}.old`);
+  requireRoom(store, await freeBytes(store), need);
   try {
     await mkdir(folder);
     for (const { name, chunks } of files) {
@@ -119,6 +130,34 @@ export async function writeNew(
   } catch (error) {
     throw fileError(folder, 'a place that can be written', error);
   }
+}
+
+/** Throws `no-space` when writeNew() would, and writes nothing. The store need not be there yet. */
+export async function requireRoomFor(
+  store: string,
+  version: string,
+  files: readonly NewFile[],
+): Promise<void> {
+  let free = await freeBytes(await nearestFolder(store));
+  for (const name of [`${version}.new`, `${version}.old`]) {
+    const folder = join(store, name);
+    for (const file of await readdir(folder).catch(() => [])) free += (await stat(join(folder, file))).size;
+  }
+  requireRoom(store, free, bytesOf(files) + slack);
+}
+
+function requireRoom(store: string, free: number, need: number): void {
+  if (free >= need) return;
+  throw new SaveoopsError('no-space', 'no room for a second payload', {
+    where: store,
+    found: `${mebibytes(free)} free`,
+    wanted: `${mebibytes(need)}: the new payload is written and checked beside the old one`,
+    hint: 'remove a kernel that is not needed, or set initrd-beside: true',
+  });
+}
+
+async function nearestFolder(path: string): Promise<string> {
+  return (await exists(path)) || path === dirname(path) ? path : await nearestFolder(dirname(path));
 }
 
 /** Makes the kernel forget a file's pages, so that the next read comes from the disk: coreutils' dd, "nocache". */
@@ -169,7 +208,9 @@ export async function writeWhenDifferent(path: string, text: string): Promise<vo
 /** Folders, block rounding and the menu. */
 const slack = 1 << 20;
 
-const sizeOf = (chunks: readonly Uint8Array[]): number => chunks.reduce((sum, { length }) => sum + length, 0);
+/** What the files hold, bytes. */
+export const bytesOf = (files: readonly NewFile[]): number =>
+  files.flatMap(({ chunks }) => chunks).reduce((sum, { length }) => sum + length, 0);
 
 async function freeBytes(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path);

@@ -11,7 +11,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Offer } from './loader.js';
+import { makeChanges, pending } from './file-change.js';
+import type { Loader, Offer } from './loader.js';
 import { systemdBoot } from './systemd-boot.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'saveoops-sdboot-'));
@@ -53,6 +54,9 @@ const system = (words: readonly string[] = []): Parameters<typeof systemdBoot>[0
   words,
   fallbackEntry: undefined,
 });
+const offer = async (loader: Loader, store: string, wanted: readonly Offer[]): Promise<void> => {
+  await makeChanges(await loader.changes(store, wanted));
+};
 const offers = (armed: string | undefined, previous?: string): readonly Offer[] =>
   [newer, older].map((version) => ({
     kernel: { version, kernel: `vmlinuz-${version}`, initrd: `initrd.img-${version}` },
@@ -68,7 +72,7 @@ describe('entries', () => {
     const loader = systemdBoot(system(['oops=panic']));
     const store = await loader.open();
     expect(store).toBe(join(root, 'boot/efi/saveoops', token));
-    await loader.offer(store, offers(newer, `${newer}.old`));
+    await offer(loader, store, offers(newer, `${newer}.old`));
     expect(names()).toEqual([...plainNames, armedFile(), `${token}-${newer}-saveoops-old.conf`].sort());
     expect(readFileSync(join(entries, armedFile()), 'utf8')).toBe(
       [
@@ -87,23 +91,23 @@ describe('entries', () => {
     writeFileSync(join(root, 'etc/kernel/tries'), '3\n');
     const loader = systemdBoot(system());
     const store = await loader.open();
-    await loader.offer(store, offers(newer));
+    await offer(loader, store, offers(newer));
     expect(names()).toContain(armedFile('+3'));
     const text = readFileSync(join(entries, armedFile('+3')));
     rmSync(join(entries, armedFile('+3')));
     writeFileSync(join(entries, armedFile('+2-1')), text);
-    await loader.offer(store, offers(newer));
+    await offer(loader, store, offers(newer));
     expect(names()).toEqual([...plainNames, armedFile('+2-1')].sort());
     // A new payload is a new entry.
-    await loader.offer(store, offers(undefined));
-    await loader.offer(store, offers(newer));
+    await offer(loader, store, offers(undefined));
+    await offer(loader, store, offers(newer));
     expect(names()).toEqual([...plainNames, armedFile('+3')].sort());
   });
 
   test('withdrawn is what boots a payload of that version, and nothing else', async () => {
     const loader = systemdBoot(system());
     const store = await loader.open();
-    await loader.offer(store, offers(newer, `${newer}.old`));
+    await offer(loader, store, offers(newer, `${newer}.old`));
     await loader.withdraw(store, older);
     expect(names()).toHaveLength(4);
     await loader.withdraw(store, newer);
@@ -113,30 +117,44 @@ describe('entries', () => {
   test('of the fallback: made ready, taken by the capture, used up; leaving takes all of it', async () => {
     const loader = systemdBoot(system());
     const store = await loader.open();
-    await loader.offer(store, offers(newer));
+    await offer(loader, store, offers(newer));
     const ready = join(store, `${token}-saveoops-fallback.conf`);
     const text = readFileSync(ready, 'utf8');
     expect(text).toContain(`linux      /${token}/${older}/linux\n`);
     expect(text).toContain('\nsort-key   0-saveoops\n');
     expect(text).not.toContain('sort-key   debian');
-    const pending = `${token}-saveoops-fallback+1.conf`;
-    writeFileSync(join(entries, pending), text);
-    await loader.offer(store, offers(newer));
-    expect(names()).toContain(pending);
-    rmSync(join(entries, pending));
+    const waiting = `${token}-saveoops-fallback+1.conf`;
+    writeFileSync(join(entries, waiting), text);
+    await offer(loader, store, offers(newer));
+    expect(names()).toContain(waiting);
+    rmSync(join(entries, waiting));
     writeFileSync(join(entries, `${token}-saveoops-fallback+0-1.conf`), text);
-    await loader.offer(store, offers(newer));
+    await offer(loader, store, offers(newer));
     expect(names()).toEqual([...plainNames, armedFile()].sort());
-    writeFileSync(join(entries, pending), text);
+    writeFileSync(join(entries, waiting), text);
     await loader.leave(store);
     expect(names()).toEqual([...plainNames].sort());
     expect(existsSync(ready)).toBe(false);
   });
 
+  test('said before they are written: on a machine that has no folder of ours yet, too', async () => {
+    const loader = systemdBoot(system());
+    const said = await pending(await loader.changes(await loader.locate(), offers(newer)));
+    expect(await loader.wouldJoin(await loader.locate(), offers(newer))).toEqual([]);
+    expect(names()).toEqual([...plainNames].sort());
+    expect(existsSync(join(root, 'boot/efi/saveoops'))).toBe(false);
+    const store = await loader.open();
+    const written = [join(store, `${token}-saveoops-fallback.conf`), join(entries, armedFile())];
+    expect(said.map(({ path }) => path)).toEqual(written);
+    await makeChanges(said);
+    expect(await pending(await loader.changes(store, offers(newer)))).toEqual([]);
+    expect([...(await loader.wouldLeave(store))].sort()).toEqual([...written].sort());
+  });
+
   test('the plain ones keep every byte', async () => {
     const loader = systemdBoot(system());
     const store = await loader.open();
-    await loader.offer(store, offers(newer, `${newer}.old`));
+    await offer(loader, store, offers(newer, `${newer}.old`));
     await loader.leave(store);
     expect(readFileSync(join(entries, `${token}-${newer}+3.conf`), 'utf8')).toBe(plainText(newer));
   });
@@ -154,7 +172,7 @@ describe('refused', () => {
     rmSync(join(entries, `${token}-${newer}+3.conf`));
     mkdirSync(join(store, newer));
     writeFileSync(join(store, newer, 'update.json'), '{}');
-    await loader.offer(store, offers(newer));
+    await offer(loader, store, offers(newer));
     await expect(loader.join(store)).rejects.toMatchObject({ kind: 'unsupported' });
     expect(names()).toEqual([`${token}-${older}.conf`]);
   });

@@ -13,22 +13,17 @@
  * V-saveoops-old.conf, with everything of another version before or after all three. `default` in loader.conf, and what bootctl has
  * written to UEFI's variables, is the administrator's and wins.
  */
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { changedEntry, entryValue, parseEntryName } from '../config/loader-entry.js';
 import { fallbackLabel } from '../config/boot-menu.js';
 import { SaveoopsError } from '../errors.js';
-import { fileError, makeFolder, writeAtomic } from '../host/files.js';
+import { fileError } from '../host/files.js';
 import { exists } from '../host/presence.js';
 import { composedPayload } from './composed-payload.js';
+import { makeChanges, pending, type FileChange } from './file-change.js';
 import type { Loader, Offer } from './loader.js';
-import {
-  removeLeftovers,
-  removeStored,
-  settingsFile,
-  syncFolder,
-  writeWhenDifferent,
-} from './payload-store.js';
+import { openStore, removeLeftovers, settingsFile } from './payload-store.js';
 
 export interface SystemdBootSystem {
   /** "/" of the system. */
@@ -62,11 +57,20 @@ export function systemdBoot(system: SystemdBootSystem): Loader {
   return {
     name: 'systemd-boot',
     payload,
+    locate: () => locate(system),
     open: () => open(system),
-    offer: (store, offers) => offer(system, store, offers),
+    changes: (store, offers) => entryChanges(system, store, offers),
     withdraw,
     join: requireEntries,
-    leave,
+    wouldJoin: async (store, offers) => {
+      await requireEntriesOf(
+        store,
+        offers.flatMap(({ armed }) => armed ?? []),
+      );
+      return [];
+    },
+    leave: async (store) => await makeChanges(await leaveChanges(store)),
+    wouldLeave: async (store) => (await pending(await leaveChanges(store))).map(({ path }) => path),
   };
 }
 
@@ -118,22 +122,27 @@ async function entryFiles(boot: string): Promise<readonly string[]> {
   return await readdir(entriesOf(boot)).catch(() => []);
 }
 
-async function open(system: SystemdBootSystem): Promise<string> {
+async function locate(system: SystemdBootSystem): Promise<string> {
   const { boot, token } = await findEntries(system);
-  const store = join(boot, 'saveoops', token);
-  try {
-    await makeFolder(store);
-    await removeLeftovers(store);
-    await removeLeftovers(entriesOf(boot));
-  } catch (error) {
-    throw fileError(store, 'a place that can be written', error);
-  }
+  return join(boot, 'saveoops', token);
+}
+
+async function open(system: SystemdBootSystem): Promise<string> {
+  const store = await openStore(await locate(system));
+  const entries = entriesOf(placeOf(store).boot);
+  await removeLeftovers(entries).catch((error: unknown) => {
+    throw fileError(entries, 'a place that can be written', error);
+  });
   return store;
 }
 
 const placeOf = (store: string): EntryPlace => ({ boot: dirname(dirname(store)), token: basename(store) });
 
-async function offer(system: SystemdBootSystem, store: string, offers: readonly Offer[]): Promise<void> {
+async function entryChanges(
+  system: SystemdBootSystem,
+  store: string,
+  offers: readonly Offer[],
+): Promise<readonly FileChange[]> {
   const { boot, token } = placeOf(store);
   const plain = await plainEntries(boot, token);
   const wanted = new Map<string, string>();
@@ -151,7 +160,7 @@ async function offer(system: SystemdBootSystem, store: string, offers: readonly 
     if (previous !== undefined)
       wanted.set(previousName(token, kernel.version), copy(previous, ', armed, the payload before'));
   }
-  await writeFallback(system, store, plain, offers);
+  const changes: FileChange[] = [await fallbackChange(system, store, plain, offers)];
   // What is not to boot goes first.
   const there = new Set<string>();
   for (const file of await entryFiles(boot)) {
@@ -160,16 +169,18 @@ async function offer(system: SystemdBootSystem, store: string, offers: readonly 
     const text = await readFile(join(entriesOf(boot), file), 'latin1').catch(() => undefined);
     if (text !== undefined && text === wanted.get(entry.name)) there.add(entry.name);
     // One that the capture has written waits for its boot, with a try left.
-    else if (entry.name !== fallbackName(token) || /^\+0/.test(entry.counter)) await removeEntry(boot, file);
+    else if (entry.name !== fallbackName(token) || /^\+0/.test(entry.counter)) {
+      changes.push({ path: join(entriesOf(boot), file), text: undefined });
+    }
   }
   const tries = await triesOf(system.root);
   for (const [name, text] of wanted) {
     if (there.has(name)) continue;
     // A new payload is tried as often as a new kernel; the previous one has been.
     const counter = name.endsWith('.saveoops') ? tries : '';
-    await writeAtomic(join(entriesOf(boot), `${name}${counter}.conf`), [Buffer.from(text, 'latin1')]);
-    await syncFolder(entriesOf(boot));
+    changes.push({ path: join(entriesOf(boot), `${name}${counter}.conf`), text });
   }
+  return changes;
 }
 
 /** Whether an entry of this name (without counter) is one that `offer` or the capture has made. */
@@ -198,27 +209,25 @@ async function triesOf(root: string): Promise<string> {
 }
 
 /** What the capture copies to loader/entries, with the name of the last capture added (boot-once set-systemd-boot). */
-async function writeFallback(
+async function fallbackChange(
   { fallbackEntry }: SystemdBootSystem,
   store: string,
   plain: ReadonlyMap<string, string>,
   offers: readonly Offer[],
-): Promise<void> {
+): Promise<FileChange> {
   const { boot, token } = placeOf(store);
   const versions = offers.map(({ kernel }) => kernel.version).filter((version) => plain.has(version));
   const named = fallbackEntry === undefined ? undefined : await readEntry(boot, fallbackEntry);
   const text = named ?? plain.get(versions[1] ?? versions[0] ?? '');
-  const name = `${fallbackName(token)}.conf`;
-  if (text === undefined) {
-    await removeStored(store, name);
-    return;
-  }
-  const changed = changedEntry(text, {
-    title: ', after captures in a row',
-    words: fallbackWords,
-    sortKey: fallbackSortKey,
-  });
-  await writeWhenDifferent(join(store, name), changed);
+  const changed =
+    text === undefined
+      ? undefined
+      : changedEntry(text, {
+          title: ', after captures in a row',
+          words: fallbackWords,
+          sortKey: fallbackSortKey,
+        });
+  return { path: join(store, `${fallbackName(token)}.conf`), text: changed };
 }
 
 /** By its id, with or without ".conf", whatever its counter is. */
@@ -232,29 +241,36 @@ async function readEntry(boot: string, id: string): Promise<string | undefined> 
 /** Needs no room. */
 async function withdraw(store: string, version: string): Promise<void> {
   const { boot, token } = placeOf(store);
-  const names = [armedName(token, version), previousName(token, version)];
-  for (const file of await entryFiles(boot)) {
-    if (names.includes(parseEntryName(file)?.name ?? '')) await removeEntry(boot, file);
-  }
+  await makeChanges(
+    await entriesWithout(boot, (name) =>
+      [armedName(token, version), previousName(token, version)].includes(name),
+    ),
+  );
 }
 
-async function removeEntry(boot: string, file: string): Promise<void> {
-  const path = join(entriesOf(boot), file);
-  try {
-    await rm(path, { force: true });
-    await syncFolder(entriesOf(boot));
-  } catch (error) {
-    throw fileError(path, 'a file that can be removed', error);
-  }
+/** Those whose name, without counter, `goes`. */
+async function entriesWithout(boot: string, goes: (name: string) => boolean): Promise<readonly FileChange[]> {
+  return (await entryFiles(boot)).flatMap((file) => {
+    const name = parseEntryName(file)?.name;
+    return name !== undefined && goes(name) ? [{ path: join(entriesOf(boot), file), text: undefined }] : [];
+  });
 }
 
 /** Nothing has to lead to entries; but a payload whose kernel has none of kernel-install's is of no use. Throws `unsupported`. */
 async function requireEntries(store: string): Promise<void> {
+  const versions: string[] = [];
+  for (const version of await readdir(store)) {
+    if (/\.(?:old|new|conf)$/.test(version)) continue;
+    if (await exists(join(store, version, settingsFile))) versions.push(version);
+  }
+  await requireEntriesOf(store, versions);
+}
+
+async function requireEntriesOf(store: string, versions: readonly string[]): Promise<void> {
   const { boot, token } = placeOf(store);
   const plain = await plainEntries(boot, token);
-  for (const version of await readdir(store)) {
-    if (/\.(?:old|new|conf)$/.test(version) || plain.has(version)) continue;
-    if (!(await exists(join(store, version, settingsFile)))) continue;
+  for (const version of versions) {
+    if (plain.has(version)) continue;
     throw new SaveoopsError('unsupported', 'kernel-install has made no entry for an installed kernel', {
       where: entriesOf(boot),
       found: `no ${token}-${version}.conf with a line "linux"`,
@@ -264,11 +280,10 @@ async function requireEntries(store: string): Promise<void> {
   }
 }
 
-async function leave(store: string): Promise<void> {
+async function leaveChanges(store: string): Promise<readonly FileChange[]> {
   const { boot, token } = placeOf(store);
-  for (const file of await entryFiles(boot)) {
-    const name = parseEntryName(file)?.name;
-    if (name !== undefined && isOurs(token, name)) await removeEntry(boot, file);
-  }
-  await removeStored(store, `${fallbackName(token)}.conf`);
+  return [
+    ...(await entriesWithout(boot, (name) => isOurs(token, name))),
+    { path: join(store, `${fallbackName(token)}.conf`), text: undefined },
+  ];
 }

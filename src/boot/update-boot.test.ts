@@ -19,10 +19,12 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { UpdateResult } from '../commands/update.js';
 import type { Manifest } from '../payload/manifest.js';
 import { comparePayloads, findPayloads } from '../system/installed-payloads.js';
 import { everyLane } from '../testkit/lanes.js';
 import { buildInto, oracle, runSaveoops, type CommandResult } from '../testkit/command-line.js';
+import { few } from '../testkit/lanes.js';
 import { canMountDisks, onSmallDisk } from '../testkit/small-disk.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 
@@ -348,6 +350,98 @@ test(
   limit,
 );
 
+describe('--dry-run', () => {
+  /** Every file with its content, beside `listing`. */
+  const digest = (boot: string): ReadonlyMap<string, string> =>
+    new Map(
+      oracle('sh', ['-c', 'cd "$1" && find . -type f -exec sha256sum {} +', 'sh', boot])
+        .trimEnd()
+        .split('\n')
+        .map((line) => [join(boot, line.slice(66)), line.slice(0, 64)]),
+    );
+  const resultOf = (boot: string, ...more: readonly string[]): UpdateResult => {
+    const run = update(boot, ...more, '--json');
+    return JSON.parse(run.stdout) as UpdateResult;
+  };
+  const cases: readonly (readonly [string, () => string, readonly string[], readonly string[]])[] = [
+    ['a first payload', () => newSystem('dry-first'), [], ['built']],
+    [
+      'a new initramfs',
+      () => {
+        const boot = withPrevious('dry-initrd');
+        replaceInitrd(boot);
+        return boot;
+      },
+      [],
+      ['renewed'],
+    ],
+    [
+      'a kernel that cannot be armed, beside one that is gone',
+      () => {
+        const boot = copyOf(after, 'dry-broken');
+        rmSync(join(boot, `vmlinuz-${version}`));
+        writeFileSync(join(boot, 'vmlinuz-6.99.0'), 'no kernel');
+        return boot;
+      },
+      [],
+      ['removed', 'failed'],
+    ],
+    ['--disable', () => withPrevious('dry-disable'), ['--disable'], ['removed']],
+    [
+      'a payload that waits for its changed settings',
+      () => copyOf(after, 'dry-keep'),
+      ['--keep', '3'],
+      ['built'],
+    ],
+    ['nothing new', () => copyOf(after, 'dry-same'), [], ['kept']],
+    ['--before', () => copyOf(after, 'dry-before'), ['--before', version], ['disarmed']],
+    ['--remove', () => copyOf(after, 'dry-remove'), ['--remove', version], ['removed']],
+  ];
+
+  test.each(few(4, cases))(
+    '%s: nothing is written, and what it tells is what the run without it then does',
+    (_, start, args, actions) => {
+      const boot = start();
+      const [had, files] = [listing(boot), digest(boot)];
+      const text = update(boot, ...args, '--dry-run');
+      const told = resultOf(boot, ...args, '--dry-run');
+      expect([listing(boot), digest(boot)]).toEqual([had, files]);
+      expect(told).toMatchObject({ dryRun: true, loader: 'extlinux', store: join(boot, 'saveoops') });
+      expect(told.kernels.map(({ action }) => action)).toEqual(actions);
+      expect(text.stdout).toMatch(/\nsaveoops: nothing was written\n$/);
+      for (const path of told.loaderFiles ?? []) expect(text.stdout).toContain(path);
+
+      const done = resultOf(boot, ...args);
+      expect([done.dryRun, done.loaderFiles]).toEqual([false, null]);
+      expect(done.kernels).toEqual(told.kernels);
+      const now = digest(boot);
+      const changed = [...new Set([...files.keys(), ...now.keys()])].filter(
+        (path) => files.get(path) !== now.get(path) && !path.includes(`/saveoops/${version}`),
+      );
+      expect([...(told.loaderFiles ?? [])].sort()).toEqual(changed.sort());
+    },
+    limit,
+  );
+
+  test('says it in words', () => {
+    const boot = newSystem('dry-words');
+    expect(update(boot, '--dry-run').stdout).toMatch(
+      new RegExp(
+        `^saveoops: ${version}: would be built \\(\\d+\\.\\d MiB\\) and armed: it has no payload\n` +
+          `saveoops: extlinux: would write or remove \\S+/syslinux-plain\\.cfg, \\S+/syslinux-saveoops\\.cfg, \\S+/extlinux\\.conf\n` +
+          'saveoops: nothing was written\n$',
+      ),
+    );
+    expect(readdirSync(boot)).not.toContain('saveoops');
+  });
+
+  test('a hook without a loader has nothing to tell, as JSON too', () => {
+    const boot = newSystem('dry-unasked');
+    const args = ['update', '--no-config', '--boot', boot, '--hook', '--json'];
+    expect(JSON.parse(runSaveoops(args).stdout)).toMatchObject({ loader: null, kernels: [] });
+  });
+});
+
 /** strace counts each kind of call by itself, so that each needs a row of its own. */
 const changes = ['rename', 'unlink', 'rmdir', 'mkdir', 'fsync'];
 const kill = (calls: string, n: number, system: string, ...paths: readonly string[]): boolean => {
@@ -450,8 +544,14 @@ function withRoomFor(room: number, script: string): string {
   test(
     'without room for a second payload: refused by name of the sum, the plain entry boots',
     () => {
-      const out = withRoomFor(0.5, `${newInitrd}; $UPDATE 2>&1 || echo "status $?"; ${take('full')}`);
-      expect(out).toMatch(/no room for a second payload[^]*MiB free[^]*status 67/);
+      const refused = '2>&1 || echo "status $?"';
+      const out = withRoomFor(
+        0.5,
+        `${newInitrd}; $UPDATE --dry-run ${refused}; $UPDATE ${refused}; ${take('full')}`,
+      );
+      expect(out).toMatch(
+        /would not be armed: no room [^]*(no room for a second payload[^]*MiB free[^]*status 67[^]*){2}/,
+      );
       expect(expectBootable(join(folder, 'full'))).toBe('plain');
       expect(menu(join(folder, 'full'))).toContain(`COM32 ../saveoops/${version}/saveoops.c32\n`);
     },

@@ -15,14 +15,17 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SaveoopsError } from '../errors.js';
 import { installedKernels, type InstalledKernel } from './installed-kernels.js';
+import { makeChanges, pending } from './file-change.js';
 import type { Loader, Offer } from './loader.js';
 import {
+  bytesOf,
   digestFile,
   fitOf,
   forgetCached,
   promote,
   readStored,
   removeStored,
+  requireRoomFor,
   settingsFile,
   writeNew,
   type NewFile,
@@ -50,39 +53,44 @@ export interface Update extends BootFolder {
    * @param previous folder of a payload from the same kernel and with the same settings, which has another initramfs
    */
   readonly build: (kernel: InstalledKernel, previous: string | undefined) => Promise<readonly NewFile[]>;
-  readonly say: (line: string) => void;
+}
+
+/** What was done for one version, or, in a rehearsal, what would be. */
+export interface Outcome {
+  readonly version: string;
+  /**
+   * `kept`: the payload fits as it is; `renewed`: it got another initramfs; `built`; `disarmed`: its plain entry boots until the next
+   * update; `removed`: entries and payloads; `failed`: `why` is the error.
+   */
+  readonly action: 'kept' | 'renewed' | 'built' | 'disarmed' | 'removed' | 'failed';
+  readonly why: string;
+  /** Whether its armed entry is in the menu. */
+  readonly armed: boolean;
+  /** What is written for it, bytes; 0: nothing. */
+  readonly size: number;
 }
 
 /**
  * Builds the payload of one version if it does not fit, and has it offered. Throws what `build` throws, `usage` for
  * a version that is not installed, `no-space`, `file`, `digest`; what is offered is right then, too, if it can be written.
  */
-export async function updateVersion(update: Update, version: string): Promise<void> {
+export async function updateVersion(update: Update, version: string): Promise<Outcome> {
   const { loader } = update;
   const store = await loader.open();
-  const kernel = (await installedKernels(update.boot)).find((each) => each.version === version);
-  if (kernel === undefined) {
-    throw new SaveoopsError('usage', 'no such kernel', {
-      where: update.boot,
-      found: `no vmlinuz-${version}`,
-      wanted: 'the version of an installed kernel',
-    });
-  }
-  const folder = join(store, version);
-  const fit = update.force ? 'nothing' : await fitOfBuilt(update, store, kernel);
-  if (fit === 'all' && (await isWhole(update, folder))) {
+  const kernel = await findKernel(update, version);
+  const need = await needOf(update, store, kernel);
+  if (need.action === 'kept') {
     await offer(update, store);
     await loader.join(store);
-    update.say(outcome(update, version, 'up to date'));
-    return;
+    return outcome(update, version, need, []);
   }
   await disarm(update, store, version);
+  let files: readonly NewFile[];
   try {
-    const settings = { name: settingsFile, chunks: [Buffer.from(update.settings)] };
-    const built = await update.build(kernel, fit === 'kernel' ? folder : undefined);
-    await writeNew(store, version, [...loader.payload.select(built), settings], loader.payload.file);
-    await forgetCached(join(`${folder}.new`, loader.payload.file));
-    await loader.payload.verify(`${folder}.new`);
+    files = await payloadFiles(update, store, kernel, need);
+    await writeNew(store, version, files, loader.payload.file);
+    await forgetCached(join(store, `${version}.new`, loader.payload.file));
+    await loader.payload.verify(join(store, `${version}.new`));
     await promote(store, version);
   } catch (error) {
     // What went wrong is worth more to a person than what then goes wrong, too, on the same disk.
@@ -94,12 +102,93 @@ export async function updateVersion(update: Update, version: string): Promise<vo
   await offer(update, store);
   // Not before a payload works: until then the user's own entries are what boots.
   await loader.join(store);
-  update.say(outcome(update, version, 'armed'));
+  return outcome(update, version, need, files);
 }
 
-function outcome({ refusal, settings }: Update, version: string, done: string): string {
-  const why = refusal?.(settings);
-  return why === undefined ? `${version}: ${done}` : `${version}: built, but its plain entry boots: ${why}`;
+/** Builds as updateVersion() does, and writes nothing. Throws what it throws before it writes. */
+export async function rehearseVersion(update: Update, version: string): Promise<Outcome> {
+  const store = await update.loader.locate();
+  const kernel = await findKernel(update, version);
+  const need = await needOf(update, store, kernel);
+  const files = need.action === 'kept' ? [] : await payloadFiles(update, store, kernel, need);
+  await requireRoomFor(store, version, files);
+  return outcome(update, version, need, files);
+}
+
+/** Paths of the loader's files that a run with these outcomes would write or remove. Throws `file`, `unsupported`. */
+export async function rehearseLoader(
+  folder: BootFolder,
+  outcomes: readonly Outcome[],
+): Promise<readonly string[]> {
+  const { boot, loader } = folder;
+  const store = await loader.locate();
+  const offers: Offer[] = [];
+  for (const kernel of await installedKernels(boot)) {
+    const { version } = kernel;
+    const planned = outcomes.find((each) => each.version === version);
+    if (planned?.action === 'removed') continue;
+    const without = planned?.action === 'disarmed' ? { disarmed: version } : {};
+    const now = await fitting(folder, store, kernel, without);
+    if (planned?.action !== 'built' && planned?.action !== 'renewed') offers.push(now);
+    else {
+      const stays = [now.armed, now.previous].includes(version);
+      offers.push({
+        kernel,
+        armed: planned.armed ? version : undefined,
+        previous: stays ? `${version}.old` : undefined,
+      });
+    }
+  }
+  const changes = await pending(await loader.changes(store, offers));
+  const joins = outcomes.some(({ action }) => ['kept', 'renewed', 'built'].includes(action));
+  return [...changes.map(({ path }) => path), ...(joins ? await loader.wouldJoin(store, offers) : [])];
+}
+
+async function findKernel({ boot }: BootFolder, version: string): Promise<InstalledKernel> {
+  const kernel = (await installedKernels(boot)).find((each) => each.version === version);
+  if (kernel !== undefined) return kernel;
+  throw new SaveoopsError('usage', 'no such kernel', {
+    where: boot,
+    found: `no vmlinuz-${version}`,
+    wanted: 'the version of an installed kernel',
+  });
+}
+
+type Need = Pick<Outcome, 'why'> & { readonly action: 'kept' | 'renewed' | 'built' };
+
+async function needOf(update: Update, store: string, kernel: InstalledKernel): Promise<Need> {
+  if (update.force) return { action: 'built', why: '--force' };
+  const stored = await readStored(store, kernel.version);
+  if (stored === undefined) return { action: 'built', why: 'it has no payload' };
+  if (stored.settings !== update.settings) return { action: 'built', why: 'settings have changed' };
+  const fit = await fitOf(stored, digests(update.boot, kernel));
+  if (fit === 'nothing') return { action: 'built', why: 'the kernel has changed' };
+  if (fit === 'kernel') return { action: 'renewed', why: 'the initramfs has changed' };
+  if (await isWhole(update, join(store, kernel.version)))
+    return { action: 'kept', why: 'nothing has changed' };
+  return { action: 'built', why: 'its payload is damaged' };
+}
+
+async function payloadFiles(
+  update: Update,
+  store: string,
+  kernel: InstalledKernel,
+  { action }: Need,
+): Promise<readonly NewFile[]> {
+  const previous = action === 'renewed' ? join(store, kernel.version) : undefined;
+  const built = await update.build(kernel, previous);
+  const settings = { name: settingsFile, chunks: [Buffer.from(update.settings)] };
+  return [...update.loader.payload.select(built), settings];
+}
+
+function outcome(
+  { refusal, settings }: Update,
+  version: string,
+  { action, why }: Need,
+  files: readonly NewFile[],
+): Outcome {
+  const refused = refusal?.(settings);
+  return { version, action, why: refused ?? why, armed: refused === undefined, size: bytesOf(files) };
 }
 
 /** The files of this version are about to change or to go: it is no longer armed. Throws `file`. */
@@ -120,20 +209,31 @@ export async function removeVersion(folder: BootFolder, version: string): Promis
 /** Payload folders whose kernel is gone. */
 export async function orphans({ boot, loader }: BootFolder): Promise<readonly string[]> {
   const versions = new Set((await installedKernels(boot)).map(({ version }) => version));
-  return (await storedVersions(await loader.open())).filter((version) => !versions.has(version));
+  return (await storedVersions(await loader.locate())).filter((version) => !versions.has(version));
 }
 
-/** Takes everything back: what the loader's configuration was given, then the payloads. Captures stay. Throws `file`. */
-export async function disable({ loader }: Pick<BootFolder, 'loader'>): Promise<void> {
+/** What disable() would do, and nothing of it. */
+export async function rehearseDisable({ loader }: Pick<BootFolder, 'loader'>): Promise<{
+  readonly versions: readonly string[];
+  readonly paths: readonly string[];
+}> {
+  const store = await loader.locate();
+  return { versions: await storedVersions(store), paths: await loader.wouldLeave(store) };
+}
+
+/** Takes everything back: what the loader's configuration was given, then the payloads, whose versions it gives. Captures stay. Throws `file`. */
+export async function disable({ loader }: Pick<BootFolder, 'loader'>): Promise<readonly string[]> {
   const store = await loader.open();
   await loader.leave(store);
-  for (const version of await storedVersions(store)) await removePayloads(store, version);
+  const versions = await storedVersions(store);
+  for (const version of versions) await removePayloads(store, version);
+  return versions;
 }
 
 /** Versions that have a payload, whole or not. */
 async function storedVersions(store: string): Promise<readonly string[]> {
   const found = new Set<string>();
-  for (const name of await readdir(store)) {
+  for (const name of await readdir(store).catch(() => [])) {
     // A name is not enough: captures and whatever a person keeps there are not ours. A killed run has left no more
     // than V.new, which goes with the next payload of its version.
     const settings = await stat(join(store, name, settingsFile)).catch(() => undefined);
@@ -144,17 +244,6 @@ async function storedVersions(store: string): Promise<readonly string[]> {
 
 async function removePayloads(store: string, version: string): Promise<void> {
   for (const name of [`${version}.new`, version, `${version}.old`]) await removeStored(store, name);
-}
-
-/** How well a payload fits what is in /boot and the settings of today. */
-async function fitOfBuilt(
-  update: Update,
-  store: string,
-  kernel: InstalledKernel,
-): Promise<'all' | 'kernel' | 'nothing'> {
-  const stored = await readStored(store, kernel.version);
-  if (stored?.settings !== update.settings) return 'nothing';
-  return await fitOf(stored, digests(update.boot, kernel));
 }
 
 async function isWhole({ loader }: Update, folder: string): Promise<boolean> {
@@ -188,7 +277,7 @@ async function offer(folder: BootFolder, store: string, except: Exceptions = {})
   for (const kernel of await installedKernels(folder.boot)) {
     if (kernel.version !== except.without) offers.push(await fitting(folder, store, kernel, except));
   }
-  await folder.loader.offer(store, offers);
+  await makeChanges(await folder.loader.changes(store, offers));
 }
 
 /** Folders of the payloads that may be offered. */

@@ -420,6 +420,8 @@ export const commandSpecs = {
       },
       ...machineOptions,
       ...payloadOptions(namedSpecs.build.options),
+      'dry-run': dryRun,
+      json,
     },
   },
   config: {

@@ -11,6 +11,7 @@ import type { BootedResult } from './booted.js';
 import type { CapturesResult } from './captures.js';
 import type { ConfigResult } from './config.js';
 import type { SystemStatus } from './status.js';
+import type { UpdateResult } from './update.js';
 
 /** While `version` is the same, members are added, and none is changed. Of inspect the version is `format`. */
 export interface Outputs {
@@ -26,4 +27,5 @@ export interface Outputs {
   readonly report: Report;
   readonly status: SystemStatus;
   readonly test: TestResult;
+  readonly update: UpdateResult;
 }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkVersion, installedKernels, type InstalledKernel } from '../boot/installed-kernels.js';
 import { extlinux } from '../boot/extlinux.js';
+import { pending } from '../boot/file-change.js';
 import type { Loader } from '../boot/loader.js';
 import { withLock } from '../boot/lock.js';
 import { grub } from '../boot/grub.js';
@@ -19,10 +20,15 @@ import {
   beforeChange,
   disable,
   orphans,
+  rehearseDisable,
+  rehearseLoader,
+  rehearseVersion,
   removeVersion,
   updateVersion,
+  type Outcome,
   type Update,
 } from '../boot/update-boot.js';
+import { mebibytes } from '../bytes/mebibytes.js';
 import { plainEntry } from '../capture-initramfs/in-a-row.js';
 import { fallbackLabel } from '../config/boot-menu.js';
 import { armedAppend, oopsPanicWord } from '../config/syslinux-config.js';
@@ -36,6 +42,7 @@ import type { Output } from '../host/output.js';
 import { generator } from '../host/version.js';
 import { verifyPayload } from '../library/inspect.js';
 import { requireBootedService, requireWatchdogDriver } from '../system/boot-watchdog.js';
+import { forJson } from '../safe-text.js';
 import { updateLoaders, type UpdateLoader } from './options.js';
 
 export interface UpdateOptions {
@@ -57,6 +64,9 @@ export interface UpdateOptions {
   readonly force: boolean;
   /** Started by a package: no word when nothing is to be armed. */
   readonly hook: boolean;
+  /** Build, check, and write nothing. */
+  readonly dryRun: boolean;
+  readonly json: boolean;
   /** As for `saveoops build`; kernel, initrd and format are chosen here. */
   readonly build: ComposeOptions;
 }
@@ -64,46 +74,173 @@ export interface UpdateOptions {
 /** What kernel-install and u-boot-menu read, too. */
 const commandLineFile = '/etc/kernel/cmdline';
 
-/** Throws every kind of SaveoopsError; the menu is one that boots then, too. */
+/** What `saveoops update --json` prints. */
+export interface UpdateResult {
+  readonly version: 1;
+  /** true: nothing was written, and this is what would be done. */
+  readonly dryRun: boolean;
+  /** null: none is named, so nothing is to be armed (--hook). */
+  readonly loader: UpdateLoader | null;
+  /** Folder with the payloads, one folder for each version. */
+  readonly store: string | null;
+  /** Each kernel version that was looked at. */
+  readonly kernels: readonly Outcome[];
+  /** Paths of the boot loader's files that would be written or removed; null without --dry-run. */
+  readonly loaderFiles: readonly string[] | null;
+  /** Why payloads are built and not armed yet; null: nothing is in the way. */
+  readonly waiting: { readonly why: string; readonly advice: string } | null;
+}
+
+/**
+ * Throws every kind of SaveoopsError; the menu is one that boots then, too. What was done for the other kernels is printed before the
+ * error of one is thrown.
+ */
 export async function runUpdate(options: UpdateOptions, io: Output): Promise<void> {
-  const { boot } = options;
+  const { boot, dryRun, json } = options;
   checkActions(options);
   checkBootWatchdog(options.build);
   const name = await loaderName(options);
   if (name === undefined) {
-    if (options.hook) return;
-    throw new SaveoopsError('usage', 'no boot loader is named', {
-      where: '/etc/saveoops.yaml',
-      found: 'neither loader nor boot-config',
-      wanted: "this machine's boot loader, or the configuration of its Syslinux or EXTLINUX",
-      hint: 'for example saveoops update --enable grub, or boot-config: /boot/extlinux/extlinux.conf',
-    });
+    if (!options.hook) throw noLoader();
+    const nothing: UpdateResult = {
+      ...{ version: 1, dryRun, loader: null, store: null, kernels: [] },
+      ...{ loaderFiles: dryRun ? [] : null, waiting: null },
+    };
+    if (json) io.out(`${forJson(nothing)}\n`);
+    return;
   }
+  if (dryRun) return await run(name, options, io);
   // The lock is on the folder of the payloads.
   await makeFolder(storeIn(boot), 'a place that can be written');
   await withLock(storeIn(boot), async () => {
-    if (options.disable) {
-      await disable({ loader: describeLoader(name, options) });
-      await removeStored(storeIn(boot), notedFile);
-      await noteWaiting(storeIn(boot), undefined);
-      return;
-    }
-    const trust = await findTrust(name, options);
-    const update = await describe(name, options, trust, io);
-    if (options.enable !== undefined) {
-      await writeWhenDifferent(join(storeIn(boot), notedFile), `${options.enable}\n`);
-    }
-    try {
-      await act(options, update, io);
-    } finally {
-      const news = await noteWaiting(storeIn(boot), trust.refusal);
-      if (news !== undefined) io.progress(`saveoops: ${news}\n`);
-    }
+    await run(name, options, io);
   });
 }
 
+function noLoader(): SaveoopsError {
+  return new SaveoopsError('usage', 'no boot loader is named', {
+    where: '/etc/saveoops.yaml',
+    found: 'neither loader nor boot-config',
+    wanted: "this machine's boot loader, or the configuration of its Syslinux or EXTLINUX",
+    hint: 'for example saveoops update --enable grub, or boot-config: /boot/extlinux/extlinux.conf',
+  });
+}
+
+async function run(name: UpdateLoader, options: UpdateOptions, io: Output): Promise<void> {
+  const { dryRun, json } = options;
+  const say = (kernel: Outcome): void => {
+    const line = json ? undefined : lineOf(kernel, dryRun);
+    if (line !== undefined) io.out(`saveoops: ${line}\n`);
+  };
+  const { failures, ...done } = options.disable
+    ? await takeBack(name, options, say)
+    : await arm(name, options, io, say);
+  const result: UpdateResult = { version: 1, dryRun, loader: name, ...done };
+  if (json) io.out(`${forJson(result)}\n`);
+  else if (dryRun) io.out(renderRehearsal(result));
+  for (const error of failures.slice(1)) {
+    if (!(error instanceof SaveoopsError)) throw error;
+    io.progress(`${renderError(error)}\n`);
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+/** undefined: what was asked for was done, and there is no more to say. */
+function lineOf({ version, action, why, armed, size }: Outcome, dryRun: boolean): string | undefined {
+  if (action === 'failed') return dryRun ? `${version}: would not be armed: ${why}` : undefined;
+  if (dryRun) {
+    if (action === 'removed') return `${version}: its entries and payloads would be removed (${why})`;
+    if (action === 'disarmed') return `${version}: its plain entry would boot (${why})`;
+    const does = action === 'kept' ? 'would stay as it is' : `would be ${action} (${mebibytes(size)})`;
+    return `${version}: ${does}${armed ? ' and armed' : ', but its plain entry would boot'}: ${why}`;
+  }
+  if (action === 'removed' || action === 'disarmed') return undefined;
+  if (!armed) return `${version}: built, but its plain entry boots: ${why}`;
+  return `${version}: ${action === 'kept' ? 'up to date' : 'armed'}`;
+}
+
+function renderRehearsal({ loader, loaderFiles, waiting }: UpdateResult): string {
+  const files = loaderFiles ?? [];
+  const lines = [
+    files.length === 0
+      ? `${loader}: no file would change`
+      : `${loader}: would write or remove ${files.join(', ')}`,
+    ...(waiting === null ? [] : [`${waiting.why}\n  do: ${waiting.advice}`]),
+    'nothing was written',
+  ];
+  return lines.map((line) => `saveoops: ${line}\n`).join('');
+}
+
+interface Done extends Pick<UpdateResult, 'store' | 'kernels' | 'loaderFiles' | 'waiting'> {
+  /** Of kernels that could not be armed, which keeps no other from it. */
+  readonly failures: readonly unknown[];
+}
+
+async function takeBack(
+  name: UpdateLoader,
+  options: UpdateOptions,
+  say: (kernel: Outcome) => void,
+): Promise<Done> {
+  const { boot, dryRun } = options;
+  const loader = describeLoader(name, options);
+  const store = await loader.locate();
+  const planned = dryRun ? await rehearseDisable({ loader }) : undefined;
+  const kernels = (planned?.versions ?? (await disable({ loader }))).map((version) =>
+    gone(version, 'removed', '--disable'),
+  );
+  kernels.forEach(say);
+  if (planned !== undefined) {
+    const loaderFiles = [...planned.paths, ...(await wouldNote(boot, undefined))];
+    return { store, kernels, loaderFiles, waiting: null, failures: [] };
+  }
+  await removeStored(storeIn(boot), notedFile);
+  await noteWaiting(storeIn(boot), undefined);
+  return { store, kernels, loaderFiles: null, waiting: null, failures: [] };
+}
+
+async function arm(
+  name: UpdateLoader,
+  options: UpdateOptions,
+  io: Output,
+  say: (kernel: Outcome) => void,
+): Promise<Done> {
+  const { boot, dryRun, enable } = options;
+  const trust = await findTrust(name, options);
+  const update = await describe(name, options, trust);
+  const waiting =
+    trust.refusal === undefined ? null : { why: trust.refusal.why, advice: trust.refusal.advice };
+  const store = await update.loader.locate();
+  if (dryRun) {
+    const acted = await act(options, update, say);
+    const noted = enable === undefined ? [] : await wouldNote(boot, enable);
+    const loaderFiles = [...(await rehearseLoader(update, acted.kernels)), ...noted];
+    return { ...acted, store, waiting, loaderFiles };
+  }
+  if (enable !== undefined) await writeWhenDifferent(join(storeIn(boot), notedFile), `${enable}\n`);
+  try {
+    return { ...(await act(options, update, say)), store, waiting, loaderFiles: null };
+  } finally {
+    const news = await noteWaiting(storeIn(boot), trust.refusal);
+    if (news !== undefined) io.progress(`saveoops: ${news}\n`);
+  }
+}
+
+const gone = (version: string, action: 'removed' | 'disarmed', why: string): Outcome => ({
+  version,
+  action,
+  why,
+  armed: false,
+  size: 0,
+});
+
 /** In /boot/saveoops: the loader that --enable has named, for hooks. */
 const notedFile = 'loader';
+
+/** Its path, where it does not say so already. */
+async function wouldNote(boot: string, loader: UpdateLoader | undefined): Promise<readonly string[]> {
+  const text = loader === undefined ? undefined : `${loader}\n`;
+  return (await pending([{ path: join(storeIn(boot), notedFile), text }])).map(({ path }) => path);
+}
 
 async function loaderName(options: UpdateOptions): Promise<UpdateLoader | undefined> {
   const given = options.enable ?? options.loader;
@@ -114,12 +251,7 @@ async function loaderName(options: UpdateOptions): Promise<UpdateLoader | undefi
 }
 
 /** What is built, and with which settings; `loader` decides format and command line. */
-async function describe(
-  name: UpdateLoader,
-  options: UpdateOptions,
-  trust: Trust,
-  io: Output,
-): Promise<Update> {
+async function describe(name: UpdateLoader, options: UpdateOptions, trust: Trust): Promise<Update> {
   const { boot, force } = options;
   const wanted = await buildFor(name, options, trust);
   const others = [wanted.crashKernel, wanted.crashInitrd, wanted.dumpKey];
@@ -138,9 +270,6 @@ async function describe(
     build: async (kernel, previous) => {
       if (wanted.bootWatchdog > 0) await requireStopped(options.root, kernel.version);
       return await buildPayloadOf(kernel, boot, wanted, previous);
-    },
-    say: (line) => {
-      io.out(`saveoops: ${line}\n`);
     },
   };
 }
@@ -214,25 +343,46 @@ function describeLoader(name: UpdateLoader, options: UpdateOptions, append = '')
   });
 }
 
+/** Does what was asked for, or, in a dry run, finds out what it would come to. */
 async function act(
-  { before, remove, kernelVersion }: UpdateOptions,
+  { before, remove, kernelVersion, dryRun }: UpdateOptions,
   update: Update,
-  io: Output,
-): Promise<void> {
-  if (before !== undefined) return await beforeChange(update, checkVersion(before));
-  if (remove !== undefined) return await removeVersion(update, checkVersion(remove));
-  if (kernelVersion !== undefined) return await updateVersion(update, checkVersion(kernelVersion));
-  for (const version of await orphans(update)) await removeVersion(update, version);
-  // One kernel that cannot be armed does not keep the others from it.
+  say: (kernel: Outcome) => void,
+): Promise<Pick<Done, 'kernels' | 'failures'>> {
+  const kernels: Outcome[] = [];
   const failures: unknown[] = [];
-  for (const { version } of await installedKernels(update.boot)) {
-    await updateVersion(update, version).catch((error: unknown) => failures.push(error));
+  const did = (kernel: Outcome): void => {
+    kernels.push(kernel);
+    say(kernel);
+  };
+  const removed = async (version: string, why: string): Promise<void> => {
+    if (!dryRun) await removeVersion(update, version);
+    did(gone(version, 'removed', why));
+  };
+  const arms = async (version: string): Promise<void> => {
+    try {
+      did(await (dryRun ? rehearseVersion : updateVersion)(update, version));
+    } catch (error) {
+      failures.push(error);
+      did({ version, action: 'failed', why: reasonOf(error), armed: false, size: 0 });
+    }
+  };
+  if (before !== undefined) {
+    if (!dryRun) await beforeChange(update, checkVersion(before));
+    did(gone(checkVersion(before), 'disarmed', '--before'));
+  } else if (remove !== undefined) await removed(checkVersion(remove), '--remove');
+  else if (kernelVersion !== undefined) await arms(checkVersion(kernelVersion));
+  else {
+    for (const version of await orphans(update)) await removed(version, 'its kernel is gone');
+    // One kernel that cannot be armed does not keep the others from it.
+    for (const { version } of await installedKernels(update.boot)) await arms(version);
   }
-  for (const error of failures.slice(1)) {
-    if (!(error instanceof SaveoopsError)) throw error;
-    io.progress(`${renderError(error)}\n`);
-  }
-  if (failures.length > 0) throw failures[0];
+  return { kernels, failures };
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof SaveoopsError)) return String(error);
+  return `${error.message} (${error.where}: ${error.found})`;
 }
 
 /** Throws `usage`. */

@@ -31,7 +31,6 @@ await updateVersion(
           chunks: [await readFile(join(payload, name))],
         })),
       ),
-    say: () => undefined,
   },
   version,
 );
