@@ -61,7 +61,8 @@ rm "$lib/README.md" "$lib/LICENSE"
     for (const name of fs.readFileSync(0, "utf8").trim().split("\n")) {
       const { license } = require(`./node_modules/${name}/package.json`);
       const files = `usr/lib/saveoops/node_modules/${name}/*`;
-      console.log(`\nFiles: ${files}\nCopyright: its authors\nLicense: ${license}\n Text: beside its files.`);
+      const text = license === "Apache-2.0" ? "/usr/share/common-licenses/Apache-2.0" : "beside its files";
+      console.log(`\nFiles: ${files}\nCopyright: its authors\nLicense: ${license}\n Text: ${text}.`);
     }' <"$work/packages"
 } >"$doc/copyright"
 gzip -9n >"$doc/changelog.gz" <<END
@@ -76,6 +77,8 @@ END
 find "$root" -type d -exec chmod 755 {} +
 find "$root" -type f -perm /100 -exec chmod 755 {} +
 find "$root" -type f ! -perm /100 -exec chmod 644 {} +
+# Some packages come with modules that are marked as programs.
+find "$lib/node_modules" -type f -exec chmod 644 {} +
 chmod 755 "$lib/dist/src/cli.js"
 (cd "$root" && find etc -type f | sort | sed 's,^,/,') >"$root/DEBIAN/conffiles"
 (cd "$root" && find etc usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"

@@ -65,7 +65,9 @@ const makedumpfile: CaptureProgram = {
 };
 
 /** What every capture initramfs has of the build machine's programs. */
-export const capturePrograms: readonly CaptureProgram[] = [busybox, vmcoreDmesg, blkid, extlinux];
+export const capturePrograms: readonly CaptureProgram[] = [busybox, vmcoreDmesg, blkid];
+/** What --save adds in a payload that Syslinux boots: another entry after captures in a row. */
+export const bootOncePrograms: readonly CaptureProgram[] = [extlinux];
 /** What some options add: --dump and --dump-key. */
 export const dumpPrograms: readonly CaptureProgram[] = [makedumpfile, age];
 
@@ -112,7 +114,7 @@ export async function gatherCaptureFiles(options: GatherOptions = {}): Promise<C
   const programs = options.programs ?? [
     ...[vmcoreDmesg, blkid],
     ...(dumps ? [makedumpfile] : []),
-    ...(bootOnce ? [extlinux] : []),
+    ...(bootOnce ? bootOncePrograms : []),
     ...(dumpKey === undefined ? [] : [age]),
   ];
   const scripts = (await readScripts()).filter(({ path }) => loadsModules || path !== 'bin/load-modules');

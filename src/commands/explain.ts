@@ -30,7 +30,9 @@ function render(explanation: Explanation): string {
     ]),
     ...remarks.map((remark): [string, string] => ['also', remark]),
   ];
-  return [`panic() in ${place} at ${address}`, ...rows.map(([name, text]) => `${name.padEnd(10)}  ${text}`)]
+  // JSON has the function's own address, and the offset.
+  const at = `0x${(BigInt(address) + BigInt(offset)).toString(16)}`;
+  return [`panic() in ${place} at ${at}`, ...rows.map(([name, text]) => `${name.padEnd(10)}  ${text}`)]
     .map((line) => `${forTerminal(line)}\n`)
     .join('');
 }

@@ -411,7 +411,7 @@ export const commandSpecs = {
       },
       disable: { type: 'boolean', describe: 'take back all that update has written; captures stay' },
       force: { type: 'boolean', describe: 'build although nothing has changed' },
-      hook: { type: 'boolean', describe: 'say nothing when no boot configuration is named' },
+      hook: { type: 'boolean', describe: 'for packages: say nothing when no boot loader is named' },
       boot: { type: 'string', default: '/boot', describe: 'folder with the kernels' },
       root: {
         type: 'string',

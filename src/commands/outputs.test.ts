@@ -60,6 +60,13 @@ test.each([
   60_000,
 );
 
+test('explain tells the address that was asked for, not only its function', () => {
+  const asked = (...more: readonly string[]): string =>
+    runSaveoops(['explain', 'do_exit+0x5', 'payload', ...more], folder).stdout;
+  const { address } = JSON.parse(asked('--json')) as { readonly address: string };
+  expect(asked()).toContain(`panic() in do_exit+0x5 at 0x${(BigInt(address) + 5n).toString(16)}\n`);
+}, 60_000);
+
 test('an output with another member, and one without a member, is not of the schema', () => {
   const good = { version: 1, folders: ['a'] };
   checkOutput('booted', JSON.stringify(good));

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -30,6 +30,22 @@ test('without programs it names them, and the refusals of the commands say the s
   const packages = hint.replace('apt-get install ', '').split(' ');
   expect(packages).toEqual(expect.arrayContaining(['mtools', 'syslinux']));
   expect((install ?? '').split(' ')).toEqual(expect.arrayContaining(['apt-get', 'install', ...packages]));
+});
+
+test("the recipe's job on a hosted runner installs all that a test there needs", () => {
+  const text = readFileSync(new URL('../../../docs/recipes.md', import.meta.url), 'utf8');
+  const installed = /apt-get install -y --no-install-recommends (.*)/.exec(text)?.[1]?.split(' ') ?? [];
+  const depends = readFileSync(new URL('../../../src/packaging/deb/control.in', import.meta.url), 'utf8');
+  const needs = taskNeeds
+    .filter(({ task }) => task === 'build' || task === 'test')
+    .flatMap((each) => each.needs);
+  expect(needs.length).toBeGreaterThan(5);
+  // In every Debian.
+  const there = ['util-linux', 'kmod', 'coreutils'];
+  const missing = needs
+    .map((need) => need.package)
+    .filter((name) => !installed.includes(name) && !depends.includes(name) && !there.includes(name));
+  expect([...new Set(missing)]).toEqual([]);
 });
 
 test('each package is the one that dpkg knows as owner', () => {

@@ -1,5 +1,10 @@
 /** What this machine lacks for what Saveoops does. The lists are those that the refusals of each command are made from. */
-import { capturePrograms, dumpPrograms, type CaptureProgram } from '../capture-initramfs/capture-files.js';
+import {
+  bootOncePrograms,
+  capturePrograms,
+  dumpPrograms,
+  type CaptureProgram,
+} from '../capture-initramfs/capture-files.js';
 import { packageOf } from '../host/run-tool.js';
 import { asTask, type RunOptions } from '../host/task.js';
 import { loaderNeeds } from '../image/efi-disk.js';
@@ -59,6 +64,7 @@ export const taskNeeds: readonly (Pick<TaskNeeds, 'task' | 'essential'> & {
     essential: false,
     needs: tools('gzip', 'bzip2', 'lzop'),
   },
+  { task: 'build --save, for Syslinux', essential: false, needs: programs(bootOncePrograms) },
   { task: 'build --dump, --dump-key', essential: false, needs: programs(dumpPrograms) },
   { task: 'build --sign-key', essential: false, needs: tools('sbsign') },
   { task: 'image --iso', essential: false, needs: isoImageNeeds },
