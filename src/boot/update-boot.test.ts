@@ -22,9 +22,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { UpdateResult } from '../commands/update.js';
 import type { Manifest } from '../payload/manifest.js';
 import { comparePayloads, findPayloads } from '../system/installed-payloads.js';
-import { everyLane } from '../testkit/lanes.js';
 import { buildInto, oracle, runSaveoops, type CommandResult } from '../testkit/command-line.js';
-import { few } from '../testkit/lanes.js';
+import { everyLane, few } from '../testkit/lanes.js';
 import { canMountDisks, onSmallDisk } from '../testkit/small-disk.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 
