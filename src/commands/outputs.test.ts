@@ -1,6 +1,6 @@
 /**
  * Every --json is what saveoops-output.schema.json says: runSaveoops() holds each against it, here and in every other test; of `test`
- * test-command.test.ts does, of `status` status.test.ts.
+ * test-command.test.ts does, of `status` status.test.ts, of `update` src/boot/update-boot.test.ts.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
