@@ -78,7 +78,9 @@ find "$root" -type d -exec chmod 755 {} +
 find "$root" -type f -perm /100 -exec chmod 755 {} +
 find "$root" -type f ! -perm /100 -exec chmod 644 {} +
 # Some packages come with modules that are marked as programs.
-find "$lib/node_modules" -type f -exec chmod 644 {} +
+find "$lib/node_modules" -type f -perm /100 | while read -r file; do
+  [ "$(head -c 2 "$file")" = '#!' ] || chmod 644 "$file"
+done
 chmod 755 "$lib/dist/src/cli.js"
 (cd "$root" && find etc -type f | sort | sed 's,^,/,') >"$root/DEBIAN/conffiles"
 (cd "$root" && find etc usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
