@@ -103,11 +103,17 @@ describe('saveoops.c32', () => {
       if (kind === 0) break;
       kinds.push(kind);
       const checked = bytes.subarray(at, at + u32(chunk + offsetOf(chunkDef, 'checked_size')));
-      const sum = u32(chunk + offsetOf(chunkDef, 'xxh32'))
+      const sum = bytes
+        .readBigUInt64LE(chunk + offsetOf(chunkDef, 'xxh3'))
         .toString(16)
-        .padStart(8, '0');
-      expect(oracle('xxhsum', ['-H0', '-'], checked).split(/\s/)[0]).toBe(sum);
-      if (kind === 2) expect(checked.equals(initrds[kinds.length - 2] ?? Buffer.alloc(0))).toBe(true);
+        .padStart(16, '0');
+      expect(oracle('xxhsum', ['-H3', '-'], checked).trim().split(' ').at(-1)).toBe(sum);
+      expect(checked.length).toBeGreaterThan(240);
+      if (kind === 2) {
+        const content = checked.subarray(0, u32(chunk + offsetOf(chunkDef, 'size')));
+        expect(content.equals(initrds[kinds.length - 2] ?? Buffer.alloc(0))).toBe(true);
+        expect(checked.length - content.length).toBeLessThan(4096);
+      }
       at += u32(chunk + offsetOf(chunkDef, 'stored_size'));
     }
     expect(kinds).toEqual([1, 2, 2]);

@@ -22,7 +22,7 @@ import {
   SHT_STRTAB,
 } from '../formats/elf/elf-tables.js';
 import { parseElf, type Elf } from '../formats/elf/parse-elf.js';
-import { sha256, sha256Hex, xxh32 } from '../bytes/digests.js';
+import { sha256, sha256Hex, xxh3, xxh32 } from '../bytes/digests.js';
 import type { Manifest, ManifestRegion } from './manifest.js';
 import { parseManifest } from './parse-manifest.js';
 import {
@@ -51,11 +51,16 @@ export interface Initrd {
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly sha256: string;
-  readonly xxh32: number;
+  /** Of the bytes and the zeroes up to the page's end, all of which the module checks: XXH3 of little has other ways, which it does not know. */
+  readonly xxh3: bigint;
 }
 
 export function digestInitrd(name: string, bytes: Uint8Array): Initrd {
-  return { name, bytes, sha256: sha256Hex(bytes), xxh32: xxh32(bytes) };
+  return { name, bytes, sha256: sha256Hex(bytes), xxh3: xxh3(bytes, padding(bytes.length)) };
+}
+
+function padding(size: number): Uint8Array {
+  return new Uint8Array(alignUp(size, page) - size);
 }
 
 export interface Com32File {
@@ -300,37 +305,40 @@ function loadTable(
   table.set('head_xxh32', xxh32(head));
   table.set('offset', offset);
   table.set('mark', image.checkedMark);
-  const last = initrds.length - 1;
   const chunks = [
     {
       kind: chunkKinds.IMAGE,
       bytes: image.bytes,
       checked: image.leadingSize,
-      sum: xxh32(image.bytes.subarray(0, image.leadingSize)),
-      padded: last >= 0,
+      sum: xxh3(image.bytes.subarray(0, image.leadingSize)),
     },
-    ...initrds.map(({ bytes, xxh32: sum }, index) => ({
+    ...initrds.map(({ bytes, xxh3: sum }) => ({
       kind: chunkKinds.INITRD,
       bytes,
-      checked: bytes.length,
+      checked: alignUp(bytes.length, page),
       sum,
-      padded: index < last,
     })),
   ];
   let at = head.length;
-  chunks.forEach(({ kind, bytes, checked, sum, padded }, index) => {
+  chunks.forEach(({ kind, bytes, checked, sum }, index) => {
     const chunk = new StructureWriter(chunkDef);
-    const end = padded ? alignUp(at + bytes.length, page) : at + bytes.length;
+    const end = alignUp(at + bytes.length, page);
     chunk.set('kind', kind);
     chunk.set('size', bytes.length);
     chunk.set('stored_size', end - at);
     chunk.set('checked_size', checked);
-    chunk.set('xxh32', sum);
+    chunk.put('xxh3', littleEndian(sum));
     table.put('chunk', chunk.bytes, index);
     at = end;
   });
   if (image.kept !== undefined) tellOfReset(table, image.kept);
   return table.seal();
+}
+
+function littleEndian(value: bigint): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(value);
+  return bytes;
 }
 
 function tellOfReset(table: StructureWriter, { resetEntry, regionSize, parts }: KeptRegion): void {

@@ -3,7 +3,7 @@
  * is not changed is not digested again, so damage there stays as visible as it was.
  */
 import { ByteView } from '../bytes/byte-reader.js';
-import { xxh32 } from '../bytes/digests.js';
+import { xxh3 } from '../bytes/digests.js';
 import { SaveoopsError } from '../errors.js';
 import { parseElf } from '../formats/elf/parse-elf.js';
 import {
@@ -61,15 +61,20 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
   if (tableField('magic') !== loadTableMagic || tableField('version') !== sharedVersion) {
     throw otherVersion(source, `layout 0x${tableField('version').toString(16)}`, layoutName);
   }
-  requireSum(sumOf(table.bytes, loadTableDef), tableField('xxh32'), `${source}, load table`);
+  requireSum('XXH32', sumOf(table.bytes, loadTableDef), tableField('xxh32'), `${source}, load table`);
   const chunk = (index: number, field: string): number =>
     table.u32(
       offsetOf(loadTableDef, 'chunk') + index * structSize(chunkDef) + offsetOf(chunkDef, field),
       field,
     );
+  const chunkSum = (index: number): bigint =>
+    table.u64(
+      offsetOf(loadTableDef, 'chunk') + index * structSize(chunkDef) + offsetOf(chunkDef, 'xxh3'),
+      'xxh3',
+    );
   // What boots untouched gets a new sum: an old one that is wrong must not be hidden by it.
   const leading = file.slice(setup.offset, chunk(0, 'checked_size'), 'leading part');
-  requireSum(xxh32(leading.bytes), chunk(0, 'xxh32'), `${source}, leading part`);
+  requireSum('XXH3', xxh3(leading.bytes), chunkSum(0), `${source}, leading part`);
 
   const planAt = findPlan(entryStub.bytes, source);
   const plan = new ByteView(entryStub.bytes, source).slice(planAt, structSize(planDef), 'plan');
@@ -109,7 +114,7 @@ export function takeApart(bytes: Uint8Array, source: string): PayloadParts {
     },
     initrds: embedded.map((name, index) => {
       const { bytes: content, sha256 } = region(`initrd-${index}`);
-      return { name, bytes: content, sha256, xxh32: chunk(index + 1, 'xxh32') };
+      return { name, bytes: content, sha256, xxh3: chunkSum(index + 1) };
     }),
   };
 }
@@ -130,12 +135,12 @@ function findPlan(entryStub: Uint8Array, source: string): number {
 
 const layoutName = `layout 0x${sharedVersion.toString(16)}`;
 
-function requireSum(found: number, wanted: number, where: string): void {
+function requireSum<T extends number | bigint>(digest: string, found: T, wanted: T, where: string): void {
   if (found === wanted) return;
   throw new SaveoopsError('digest', 'the payload is damaged', {
     where,
-    found: `XXH32 0x${found.toString(16)}`,
-    wanted: `XXH32 0x${wanted.toString(16)}`,
+    found: `${digest} 0x${found.toString(16)}`,
+    wanted: `${digest} 0x${wanted.toString(16)}`,
     hint: 'build the payload again',
   });
 }

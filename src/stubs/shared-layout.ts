@@ -218,9 +218,13 @@ export const chunkDef: StructDef = {
   fields: [
     { name: 'size', type: 'u32', comment: 'bytes of the content' },
     { name: 'stored_size', type: 'u32', comment: 'bytes in the file, with padding' },
-    { name: 'checked_size', type: 'u32', comment: 'leading bytes whose XXH32 the module checks' },
-    { name: 'xxh32', type: 'u32', comment: 'of the checked bytes, seed 0' },
+    {
+      name: 'checked_size',
+      type: 'u32',
+      comment: 'leading bytes whose XXH3 the module checks: none, or more than 240',
+    },
     { name: 'kind', type: 'u32', comment: 'CHUNK_*' },
+    { name: 'xxh3', type: { bytes: 8 }, comment: 'of the checked bytes: 64 bits, little-endian, seed 0' },
   ],
 };
 export const chunkKinds = { END: 0, IMAGE: 1, INITRD: 2 } as const;

@@ -9,6 +9,9 @@ import { loadStubObjects } from './stub-objects.js';
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const objects = ['entry.elf', 'crash.elf', 'hook.o', 'module.elf', 'module64.elf'];
 
+const disassembled = (object: string): string =>
+  oracle('objdump', ['-d', '--no-show-raw-insn', join(root, 'dist', 'stubs', object)]);
+
 describe('the bare-metal objects', () => {
   test('two builds into two folders are byte-equal, and equal what is in dist/stubs', async () => {
     await withTemporaryFolder(async (folder) => {
@@ -24,13 +27,27 @@ describe('the bare-metal objects', () => {
     });
   }, 60_000);
 
-  test('XXH32 in the COM32 module multiplies: the processor, not shifts and adds', () => {
-    const code = oracle('objdump', ['-d', '--no-show-raw-insn', join(root, 'dist', 'stubs', 'module.elf')]);
+  test('the COM32 module: XXH32 multiplies, by the processor, not by shifts and adds; nothing is newer than SSE2', () => {
+    const code = disassembled('module.elf');
     const multiplications = code.match(/\timul /g) ?? [];
     // Two a lane and round, four lanes.
     expect(multiplications.length).toBeGreaterThanOrEqual(8);
-    const newer = code.match(/\t(cmov|bswap|cmpxchg|xadd)/g) ?? [];
+    const newer = code.match(/\t(lddqu|movddup|pshufb|palignr|crc32|v[a-z]+ )/g) ?? [];
     expect(newer).toEqual([]);
+  });
+
+  test('vector registers: only in the object that is called with them switched on, which takes seven instructions for 16 bytes', () => {
+    for (const prefix of ['module-', 'module64-']) {
+      const [, block = ''] = disassembled(`${prefix}xxh3.o`).split(/^[0-9a-f]+ <xxh3_blocks>:\n/m);
+      const [code = ''] = block.split('\n\n');
+      // Those of the sixteen stripes of a block, and some for its end and its start.
+      const instructions = code.split('\n').length;
+      expect(code).toContain('%xmm');
+      expect(instructions).toBeGreaterThan(16 * 4 * 7);
+      expect(instructions).toBeLessThan(16 * 4 * 7 + 90);
+      expect(disassembled(`${prefix}saveoops.o`)).not.toContain('%xmm');
+    }
+    expect(disassembled('module-after-reset.o')).not.toContain('%xmm');
   });
 
   test('flat stubs are what objcopy makes of them', async () => {

@@ -4,7 +4,7 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0x958fa56f
+#define SHARED_VERSION 0x7f85ef7a
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
 
@@ -191,11 +191,11 @@ _Static_assert(sizeof(struct plan) == 1304, "struct plan");
 struct chunk {
 	u32 size; /* bytes of the content */
 	u32 stored_size; /* bytes in the file, with padding */
-	u32 checked_size; /* leading bytes whose XXH32 the module checks */
-	u32 xxh32; /* of the checked bytes, seed 0 */
+	u32 checked_size; /* leading bytes whose XXH3 the module checks: none, or more than 240 */
 	u32 kind; /* CHUNK_* */
+	u8 xxh3[8]; /* of the checked bytes: 64 bits, little-endian, seed 0 */
 };
-_Static_assert(sizeof(struct chunk) == 20, "struct chunk");
+_Static_assert(sizeof(struct chunk) == 24, "struct chunk");
 
 /* what must be found in the crash region before it is believed after a reset */
 struct kept_part {
@@ -219,7 +219,7 @@ struct load_table {
 	u32 region_size; /* of the crash region, bytes */
 	struct kept_part kept[5]; /* indexed by KEPT_* */
 };
-_Static_assert(sizeof(struct load_table) == 556, "struct load_table");
+_Static_assert(sizeof(struct load_table) == 620, "struct load_table");
 
 /* tells after a reset that a kernel was running, and has not ended in an orderly way */
 struct running {
