@@ -11,9 +11,9 @@ import { build } from '../../src/library/build.js';
 import { guestInitramfs } from '../harness/guest.js';
 import { unattendedDisk } from '../harness/unattended-disk.js';
 import type { Figure } from './figures.js';
-import { countInstructions, type Places } from './count-instructions.js';
+import { countInstructions, type Place, type Places } from './count-instructions.js';
 
-/** Byte offsets in a bzImage's protected-mode code: the 32-bit entry, and the 64-bit one (boot.rst). */
+/** Byte offsets in a bzImage's protected-mode code: the 32-bit entry, by which Saveoops starts it, and the 64-bit one (boot.rst). */
 const entries = [0, 0x200];
 /** Bytes that lie in one block of QEMU's: it ends one behind a load of a segment register. cld, cli, and half of lea or all of xor and mov. */
 const codeSize = 6;
@@ -41,17 +41,14 @@ echo c >/proc/sysrq-trigger
   );
   const dir = join(folder, 'payload');
   await build({ kernel, initrd: [initrd], append: 'sysrq_always_enabled', out: dir });
-  const { protectedMode } = parseBzImage(readFileSync(kernel), kernel);
+  const kernelEntries = kernelEntryPlaces(kernel);
   const places: Places = {
     places: [
       { name: 'panic', at: requireFunction(await readKernelSymbols(kernel), 'panic') },
-      ...entries.map((at) => ({
-        name: `entry-${at}`,
-        code: protectedMode.subarray(at, at + codeSize),
-      })),
+      ...kernelEntries,
     ],
     after: 'panic',
-    stop: entries.map((at) => `entry-${at}`),
+    stop: kernelEntries.map(({ name }) => name),
   };
   const counts: number[] = [];
   for (const { label, words } of ways) {
@@ -70,4 +67,10 @@ echo c >/proc/sysrq-trigger
     unit: 'M',
     goal: 0.1,
   }));
+}
+
+/** Where a kernel begins, wherever a bzImage of it lies; the first is the one of Saveoops. */
+export function kernelEntryPlaces(kernel: string): readonly Place[] {
+  const { protectedMode } = parseBzImage(readFileSync(kernel), kernel);
+  return entries.map((at) => ({ name: `entry-${at}`, code: protectedMode.subarray(at, at + codeSize) }));
 }
