@@ -157,7 +157,8 @@ async function entryChanges(
         words: system.words,
       });
     if (armed !== undefined) wanted.set(armedName(token, kernel.version), copy(armed, ', armed'));
-    if (previous !== undefined)
+    // V itself is the previous one only while it is about to become V.old.
+    if (previous !== undefined && previous !== kernel.version)
       wanted.set(previousName(token, kernel.version), copy(previous, ', armed, the payload before'));
   }
   const changes: FileChange[] = [await fallbackChange(system, store, plain, offers)];

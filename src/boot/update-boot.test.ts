@@ -441,12 +441,13 @@ describe('--dry-run', () => {
   });
 });
 
+const onceArgs = (system: string): string[] => ['extlinux', system, config(system), version, stored(after)];
 /** strace counts each kind of call by itself, so that each needs a row of its own. */
 const changes = ['rename', 'unlink', 'rmdir', 'mkdir', 'fsync'];
 const kill = (calls: string, n: number, system: string, ...paths: readonly string[]): boolean => {
   const filter = ['-e', `trace=${calls}`, ...paths.flatMap((path) => ['-P', path])];
   const inject = ['-e', `inject=${calls}:signal=SIGKILL:when=${n}`];
-  const args = [...filter, ...inject, process.execPath, once, system, config(system), version, stored(after)];
+  const args = [...filter, ...inject, process.execPath, once, ...onceArgs(system)];
   const run = spawnSync('strace', ['-f', '-qq', '-o', '/dev/null', ...args], {
     encoding: 'utf8',
     // strace counts the calls of each thread by itself: one thread for all.
@@ -460,7 +461,7 @@ const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
 
 (traceable ? describe : describe.skip)('killed (skipped where strace may not trace)', () => {
   const settle = (system: string): void => {
-    const run = spawnSync(process.execPath, [once, system, config(system), version, stored(after)]);
+    const run = spawnSync(process.execPath, [once, ...onceArgs(system)]);
     expect([run.status, run.stderr.toString()]).toEqual([0, '']);
     expect(expectBootable(system)).toBe('armed');
     expect(readdirSync(join(system, 'saveoops')).filter((name) => /\.new$|\.tmp$/.test(name))).toEqual([]);
