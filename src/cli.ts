@@ -89,6 +89,8 @@ function buildOptions(values: Values): ComposeOptions {
     captureTools: optional(values, 'capture-tools'),
     modules: optional(values, 'modules'),
     captureModule: list(values, 'capture-module'),
+    machineModules: [],
+    hostOnly: flag(values, 'host-only'),
     signKey: optional(values, 'sign-key'),
     signCert: optional(values, 'sign-cert'),
     format: text(values, 'format') as BuildFormat,

@@ -9,7 +9,7 @@ import { withTemporaryFolder } from '../host/files.js';
 import { writeElf } from '../testkit/elf-writer.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 import { buildCaptureInitramfs } from './build-initramfs.js';
-import { gatherModules } from './gather-modules.js';
+import { gatherModules, type ModuleChoice } from './gather-modules.js';
 import { watchdogModules } from './module-set.js';
 import { findModules } from './module-tree.js';
 
@@ -34,10 +34,16 @@ async function refusal(work: Promise<unknown>): Promise<{ kind: string; text: st
 }
 
 /** The initramfs members as text or bytes by their file name. */
-async function gather(kernel: string, release: string, extra: string[] = [], given?: string) {
+async function gather(
+  kernel: string,
+  release: string,
+  extra: string[] = [],
+  given?: string,
+  machine: Partial<ModuleChoice> = {},
+) {
   const tree = await findModules(release, kernel, given);
   if (tree === undefined) throw new Error(`no modules of ${release}`);
-  const files = await gatherModules({ tree, release, extra });
+  const files = await gatherModules({ tree, release, extra, ...machine });
   const bytes = new Map(
     files.flatMap((file) => (file.kind === 'file' ? [[basename(file.path), file.bytes]] : [])),
   );
@@ -226,6 +232,28 @@ describe('trees of modules', () => {
     const error = await refused(files);
     expect(error.kind).toBe(kind);
     expect(error.text).toContain(named);
+  });
+
+  test("a machine's modules come beside the default ones, or in their place with what else is not told by files", async () => {
+    const files = Object.fromEntries(
+      ['ahci', 'nvme', 'ext4', 'xfs', 'crc32c_generic', 'odd'].map((name) => [`kernel/${name}.ko`, module()]),
+    );
+    await treeOf(files, async (folder) => {
+      const of = async (machine: Partial<ModuleChoice>): Promise<readonly string[]> =>
+        [...(await gather('/none', release, [], folder, machine)).bytes.keys()]
+          .filter((name) => name.endsWith('.ko.gz'))
+          .sort();
+      const machine = ['odd', 'ext4', 'not_of_this_kernel'];
+      expect(await of({ machine })).toEqual(
+        Object.keys(files)
+          .map((path) => `${basename(path)}.gz`)
+          .sort(),
+      );
+      const only = ['crc32c_generic.ko.gz', 'ext4.ko.gz', 'odd.ko.gz'];
+      expect(await of({ machine, machineOnly: true })).toEqual(only);
+      // A file system that is not mounted: all of them.
+      expect(await of({ machine: ['odd'], machineOnly: true })).toEqual([...only, 'xfs.ko.gz'].sort());
+    });
   });
 
   test('an alias that would end its line in modules.alias does not get there', async () => {

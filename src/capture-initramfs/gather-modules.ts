@@ -11,7 +11,7 @@ import { readModuleInfo, type ModuleInfo } from '../formats/modules/module-info.
 import { readInput } from '../host/files.js';
 import { runTool } from '../host/run-tool.js';
 import type { CaptureFile } from './capture-files.js';
-import { fileSystemModules, storageModules, watchdogModules } from './module-set.js';
+import { fileSystemModules, modulesOfMachine, storageModules, watchdogModules } from './module-set.js';
 import type { ModuleTree } from './module-tree.js';
 
 export interface ModuleChoice {
@@ -20,6 +20,10 @@ export interface ModuleChoice {
   readonly release: string;
   /** Names of modules beside the default set, from --capture-module. */
   readonly extra: readonly string[];
+  /** Names of modules that one machine needs; one that this kernel does not have is no error. */
+  readonly machine?: readonly string[];
+  /** Whether those take the place of the default set. */
+  readonly machineOnly?: boolean;
 }
 
 interface Module {
@@ -36,14 +40,18 @@ interface Module {
  * that there is not, `wrong-file` for a module of another kernel, and what damaged files bring: `format`, `truncated`,
  * `missing-fact`, `file`, `tool`.
  */
-export async function gatherModules({ tree, release, extra }: ModuleChoice): Promise<CaptureFile[]> {
+export async function gatherModules(choice: ModuleChoice): Promise<CaptureFile[]> {
+  const { tree, release, extra, machine = [], machineOnly = false } = choice;
   const quiet = await loadAll(
     tree,
     release,
     watchdogModules.filter((name) => tree.paths.has(name)),
   );
   const asked = extra.flatMap((name) => checkExtra(tree, name));
-  const usual = [...storageModules, ...fileSystemModules].filter((name) => tree.paths.has(name));
+  const wanted = machineOnly
+    ? modulesOfMachine(machine)
+    : [...machine, ...storageModules, ...fileSystemModules];
+  const usual = wanted.filter((name) => tree.paths.has(name));
   const loud = await loadAll(tree, release, [...usual, ...asked]);
   if (loud.size === 0) return [];
   const modules = new Map([...quiet, ...loud]);

@@ -22,14 +22,12 @@ export const storageModules: readonly string[] = [
   ...['sd_mod', 'sr_mod'],
 ];
 
+const fileSystems: readonly string[] = ['vfat', 'ext4', 'xfs', 'btrfs', 'isofs'];
+
 export const fileSystemModules: readonly string[] = [
-  'vfat',
-  // its names: what mount's codepage= and iocharset= are by default, on Debian's kernels and others
+  ...fileSystems,
+  // names of files in vfat: what mount's codepage= and iocharset= are by default, on Debian's kernels and others
   ...['nls_cp437', 'nls_ascii', 'nls_iso8859_1', 'nls_utf8'],
-  'ext4',
-  'xfs',
-  'btrfs',
-  'isofs',
   // checksums, which file systems ask for by algorithm and not by symbol
   ...['crc32c_generic', 'xxhash_generic', 'sha256_generic', 'blake2b_generic'],
 ];
@@ -46,3 +44,13 @@ export const watchdogModules: readonly string[] = [
   'i6300esb',
   'sp5100_tco',
 ];
+
+/**
+ * Disk and file system of one machine in place of the sets above. Code pages and checksums stay: no file tells that they are needed.
+ * @param machine names of its modules; without a file system among them, all file systems stay
+ */
+export function modulesOfMachine(machine: readonly string[]): readonly string[] {
+  const known = machine.some((name) => fileSystems.includes(name));
+  const others = fileSystemModules.filter((name) => !known || !fileSystems.includes(name));
+  return [...machine, ...others];
+}

@@ -376,6 +376,11 @@ const machineOptions = {
     describe:
       'syslinux.cfg or extlinux.conf that update adds its menu to; for systemd-boot loader/loader.conf, where it is not found by itself',
   },
+  'host-only': {
+    type: 'boolean',
+    describe:
+      "give the capture initramfs the drivers of this machine's disk to save on alone, in place of the default modules",
+  },
 } as const satisfies Options;
 
 /** Options that build demands may be missing where it is only asked what it would take, and nothing is written anyway. */

@@ -6,6 +6,7 @@ import { extlinux } from '../boot/extlinux.js';
 import { pending } from '../boot/file-change.js';
 import type { Loader } from '../boot/loader.js';
 import { withLock } from '../boot/lock.js';
+import { machineModules } from '../boot/machine-modules.js';
 import { grub } from '../boot/grub.js';
 import { fallbackName, findEntries, systemdBoot } from '../boot/systemd-boot.js';
 import { findTrust, noteWaiting, type Trust } from '../boot/trust.js';
@@ -206,7 +207,7 @@ async function arm(
 ): Promise<Done> {
   const { boot, dryRun, enable } = options;
   const trust = await findTrust(name, options);
-  const update = await describe(name, options, trust);
+  const update = await describe(name, options, trust, io);
   const waiting =
     trust.refusal === undefined ? null : { why: trust.refusal.why, advice: trust.refusal.advice };
   const store = await update.loader.locate();
@@ -251,9 +252,14 @@ async function loaderName(options: UpdateOptions): Promise<UpdateLoader | undefi
 }
 
 /** What is built, and with which settings; `loader` decides format and command line. */
-async function describe(name: UpdateLoader, options: UpdateOptions, trust: Trust): Promise<Update> {
+async function describe(
+  name: UpdateLoader,
+  options: UpdateOptions,
+  trust: Trust,
+  io: Output,
+): Promise<Update> {
   const { boot, force } = options;
-  const wanted = await buildFor(name, options, trust);
+  const wanted = { ...(await buildFor(name, options, trust)), machineModules: await modulesOf(options, io) };
   const others = [wanted.crashKernel, wanted.crashInitrd, wanted.dumpKey];
   const digests = await Promise.all(
     others.map(async (path) => (path === undefined ? null : await digestFile(path))),
@@ -272,6 +278,18 @@ async function describe(name: UpdateLoader, options: UpdateOptions, trust: Trust
       return await buildPayloadOf(kernel, boot, wanted, previous);
     },
   };
+}
+
+/** Of the disk that captures are saved on, with a word where `host-only` cannot be had. */
+async function modulesOf({ root, boot, build }: UpdateOptions, io: Output): Promise<readonly string[]> {
+  if (build.crashInitrd !== undefined) return [];
+  const modules = await machineModules({ root, boot, save: build.save });
+  if (build.hostOnly && modules.length === 0 && build.save !== undefined && build.save !== 'none') {
+    io.progress(
+      `saveoops: save: ${build.save} is no disk of this machine now, so that host-only takes the default modules\n`,
+    );
+  }
+  return modules;
 }
 
 /** What a loader's payload is made of, beside the kernel. Throws `usage` for options that would do nothing, `unsupported`. */

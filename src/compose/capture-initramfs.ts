@@ -32,7 +32,13 @@ export async function readCapture(
       bootOnce: limitsRow(options) && options.bootOnce === undefined,
       dumpKey: options.dumpKey === undefined ? undefined : await readDumpKey(options.dumpKey),
       toolFolder,
-      modules: tree && { tree, release, extra: options.captureModule },
+      modules: tree && {
+        tree,
+        release,
+        extra: options.captureModule,
+        machine: options.machineModules,
+        machineOnly: options.hostOnly && options.machineModules.length > 0,
+      },
     });
     const count = initramfs.files.filter((file) => moduleNameOf(file.path) !== undefined).length;
     if (tree !== undefined && count > 0) return { initramfs, modules: { folder: tree.folder, count } };

@@ -42,6 +42,10 @@ export interface ComposeOptions extends SaveOptions, RowOptions {
   readonly modules: string | undefined;
   /** Kernel modules that the capture initramfs gets beside the default ones. */
   readonly captureModule: readonly string[];
+  /** Kernel modules by which the machine that this is for reaches the disk to save on; what its kernel does not have is left out. */
+  readonly machineModules: readonly string[];
+  /** Whether those take the place of the default ones; without effect where there are none. */
+  readonly hostOnly: boolean;
   /** Files: the composed image gets a signature. */
   readonly signKey: string | undefined;
   readonly signCert: string | undefined;
@@ -72,6 +76,8 @@ export const composeDefaults: Omit<ComposeOptions, 'kernel'> = {
   captureTools: undefined,
   modules: undefined,
   captureModule: [],
+  machineModules: [],
+  hostOnly: false,
   signKey: undefined,
   signCert: undefined,
   format: 'com32',
