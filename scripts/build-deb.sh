@@ -84,7 +84,7 @@ done
 chmod 755 "$lib/dist/src/cli.js"
 (cd "$root" && find etc -type f | sort | sed 's,^,/,') >"$root/DEBIAN/conffiles"
 (cd "$root" && find etc usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
-cp src/packaging/deb/postinst src/packaging/deb/prerm "$root/DEBIAN/"
+cp src/packaging/deb/postinst src/packaging/deb/prerm src/packaging/deb/postrm "$root/DEBIAN/"
 size=$(du -k -s --apparent-size "$root" | cut -f1)
 sed "s/@VERSION@/$version/; s/@SIZE@/$size/; s/@MAINTAINER@/$maintainer/" src/packaging/deb/control.in >"$root/DEBIAN/control"
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

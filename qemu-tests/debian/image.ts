@@ -131,6 +131,11 @@ const settingUpGrub = `set_up_grub() {
   ln -sf $(findfs UUID=${uuids.root}) /dev/disk/by-uuid/${uuids.root}
   sed -i 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="${consoleWords}"/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' /etc/default/grub
   echo 'GRUB_TERMINAL="console serial"' >>/etc/default/grub
+  # An emulated processor beside others takes longer than 90 seconds to find a disk.
+  mkdir -p /etc/systemd/system.conf.d
+  printf '[Manager]\\nDefaultDeviceTimeoutSec=1h\\n' >/etc/systemd/system.conf.d/slow.conf
+  # A kernel of kdump's is what captures once userspace has loaded it.
+  rm -f /etc/default/grub.d/kdump-tools.cfg
   update-grub
 }`;
 

@@ -1,10 +1,10 @@
 /** What a boot of the installed Debian is told to do, in the shell that has logged in (system.ts). */
+import { shellWord } from '../../src/host/shell-word.js';
 import { cache } from '../harness/folders.js';
 import { printBlock } from '../harness/guest.js';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { armedImage } from './armed.js';
-import type { DebianLoader } from './image.js';
 
 /** Until systemd has nothing left to start: the boot counts as good, and its messages do not come between ours. */
 export const settled = 'systemctl is-system-running --wait >/dev/null\n';
@@ -29,10 +29,18 @@ export const reboot = 'systemctl reboot\n';
 /** stty waits until the terminal has sent what was written before: the kernel's messages would overtake it. */
 export const crash = 'stty onlcr </dev/ttyS0\necho c >/proc/sysrq-trigger\n';
 
-/** scripts/test-debian.sh has built the package. */
-export async function installedDebian(loader: DebianLoader = 'extlinux'): Promise<string> {
+/** Commands as a person types them, each shown before what it prints. */
+export const typed = (name: string, ...commands: readonly string[]): string =>
+  printBlock(name, commands.map((command) => `echo ${shellWord(`# ${command}`)}\n${command}`).join('\n'));
+
+/** Path of the package; scripts/test-debian.sh has built it. */
+export function builtPackage(): string {
   const folder = join(cache, 'debian', 'package');
   const [deb] = readdirSync(folder).filter((name) => name.endsWith('.deb'));
   if (deb === undefined) throw new Error(`no package in ${folder}: npm run test:debian makes it`);
-  return await armedImage(join(folder, deb), loader);
+  return join(folder, deb);
+}
+
+export async function installedDebian(): Promise<string> {
+  return await armedImage(builtPackage());
 }

@@ -221,7 +221,7 @@ function withScript(machine: GrubMachine, words = ''): string {
     test(
       '--disable takes every byte back',
       () => {
-        machine.run('grub-editenv', '/boot/grub/grubenv', 'set', 'saveoops_capture=');
+        machine.run('grub-editenv', '/boot/grub/grubenv', 'set', 'saveoops_capture=', 'next_entry=');
         const had = digests(machine);
         const rehearsed = JSON.parse(
           update(machine, '--disable', '--dry-run', '--json').stdout,

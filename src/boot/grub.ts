@@ -168,8 +168,8 @@ async function leave(system: GrubSystem, store: string): Promise<void> {
   if (await isSymbolicLink(link)) await rm(link);
   await removeStored(store, confFile);
   if (await hasOurEntries(system)) await writeConfig(system);
-  if (await hasOurVariable(system))
-    await runTool('grub-editenv', [environmentOf(system), 'unset', 'saveoops_capture']);
+  const names = await ourVariables(system);
+  if (names.length > 0) await runTool('grub-editenv', [environmentOf(system), 'unset', ...names]);
 }
 
 async function leavePaths(system: GrubSystem, store: string): Promise<readonly string[]> {
@@ -181,7 +181,7 @@ async function leavePaths(system: GrubSystem, store: string): Promise<readonly s
     ...((await isSymbolicLink(link)) ? [link] : []),
     ...((await exists(conf)) ? [conf] : []),
     ...((await hasOurEntries(system)) ? [configOf(system)] : []),
-    ...((await hasOurVariable(system)) ? [environmentOf(system)] : []),
+    ...((await ourVariables(system)).length > 0 ? [environmentOf(system)] : []),
   ];
 }
 
@@ -191,9 +191,11 @@ async function hasOurEntries(system: GrubSystem): Promise<boolean> {
   return (await readConfig(system).catch(() => '')).includes(scriptName);
 }
 
-async function hasOurVariable(system: GrubSystem): Promise<boolean> {
+/** What goes from GRUB's environment: ours, and the name that GRUB leaves, without a value, of what it has booted once. */
+async function ourVariables(system: GrubSystem): Promise<readonly string[]> {
   const text = await readFile(environmentOf(system), 'latin1').catch(() => '');
-  return /^saveoops_capture=/m.test(text);
+  if (!/^saveoops_capture=/m.test(text)) return [];
+  return ['saveoops_capture', ...(/^next_entry=$/m.test(text) ? ['next_entry'] : [])];
 }
 
 async function isSymbolicLink(path: string): Promise<boolean> {
