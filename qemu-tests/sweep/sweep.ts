@@ -70,7 +70,7 @@ for (const cpus of options.cpus.split(',').map(Number)) {
     let finished = done.size;
     const worker = async (): Promise<void> => {
       for (let point = queue.shift(); point !== undefined; point = queue.shift()) {
-        const result = await runPoint(sweep, point, resetKindOf(allPoints.indexOf(point)));
+        const result = await runPoint(sweep, point, resetKindOf(points.indexOf(point)));
         appendFileSync(path, `${JSON.stringify(result)}\n`);
         finished++;
         const verdict = result.recovered ? 'captured' : `NOT captured: ${result.reason}`;
