@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 capture=src/capture-initramfs/root
-mapfile -t all < <(shfmt -f scripts src grub-config)
+mapfile -t all < <(shfmt -f scripts src)
 mapfile -t others < <(printf '%s\n' "${all[@]}" | grep -v "^$capture/")
 
 action=-d

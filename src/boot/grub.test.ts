@@ -28,7 +28,7 @@ import { checkOutput } from '../testkit/output-schema.js';
 import { stockKernels } from '../testkit/stock-kernels.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
-const script = fileURLToPath(new URL('../../../grub-config/99_saveoops', import.meta.url));
+const script = fileURLToPath(new URL('../../../src/boot/grub.d/99_saveoops', import.meta.url));
 const stock = stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0];
 const version = basename(stock?.vmlinuz ?? '').slice('vmlinuz-'.length);
 const older = '5.10.0-1-amd64';

@@ -38,7 +38,7 @@ const confFile = 'grub.conf';
 
 const scripts = '/etc/grub.d';
 const scriptName = '99_saveoops';
-const script = join(fileURLToPath(import.meta.url), '../../../../grub-config', scriptName);
+const script = join(fileURLToPath(import.meta.url), '../../../../src/boot/grub.d', scriptName);
 
 export function grub(system: GrubSystem): Loader {
   return {
