@@ -58,22 +58,25 @@ export function renderSyslinuxConfig(template: string, inputs: ConfigInputs): st
     CRASH_INITRD: inputs.crashInitrdFile,
     CRASH_APPEND: inputs.crashAppend,
     TEST_APPEND: testAppend(append),
-    RESET_TEST_APPEND: resetTestAppend(append),
+    RESET_TEST_ENTRY: inputs.afterReset ? resetTestEntry(append) : '',
   };
   for (const [name, value] of Object.entries(values)) {
     if (name.endsWith('APPEND')) checkAppend(name, value);
   }
-  const text = template.replace('@RESET_TEST_ENTRY@', inputs.afterReset ? resetTestEntry : '');
-  return text.replace(/@([A-Z_]+)@/g, (_, name: string) => values[name] ?? '').replace(/[ \t]+$/gm, '');
+  return template.replace(/@([A-Z_]+)@/g, (_, name: string) => values[name] ?? '').replace(/[ \t]+$/gm, '');
 }
 
-/** Only where there is something to test. */
-const resetTestEntry = `
+/** Only where there is something to test. Throws `usage`. */
+function resetTestEntry(armed: string): string {
+  const append = resetTestAppend(armed);
+  checkAppend('saveoops-test-reset', append);
+  return `
 LABEL saveoops-test-reset
 \tMENU LABEL Test capture after a reset on this machine now
 \tCOM32 saveoops.c32
-\tAPPEND @RESET_TEST_APPEND@
+\tAPPEND ${append}
 `;
+}
 
 /** Refuses what an APPEND line cannot carry. Throws `usage`. */
 export function checkAppend(where: string, line: string): void {
