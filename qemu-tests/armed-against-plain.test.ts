@@ -16,6 +16,9 @@ const minutes = 60_000;
 const armedLabel = 'saveoops';
 const plainLabel = 'saveoops-plain';
 const page = 4096n;
+/** Bytes of the status node's data: docs/protocol.md. In front of them stands struct setup_data. */
+const nodeData = 24;
+const nodeSize = 16n + BigInt(nodeData);
 /** Link-time address of _text. */
 const plainText = 0xffff_ffff_8100_0000n;
 const largePage = 2n << 20n;
@@ -83,7 +86,7 @@ describe.each(few(1, machines))('$flavour, $about', ({ flavour, cpu, prints }) =
         expect(String(armed.readByUser.get('/sys/kernel/boot_params/setup_data/0/type'))).toBe(
           '0x53415645\n',
         );
-        expect([node.length, node.readUInt32LE(0), node.readUInt32LE(4)]).toEqual([16, 1, 0]);
+        expect([node.length, node.readUInt32LE(0), node.readUInt32LE(4)]).toEqual([nodeData, 2, 0]);
         expect(node.readBigUInt64LE(8)).toBe(regionSize);
         expect([...plain.readByUser.keys()].filter((path) => path.includes('setup_data'))).toEqual([]);
       });
@@ -331,7 +334,7 @@ function expectedOfArmed(line: string, region: E820Entry): readonly string[] {
 function fromStatusNode(line: string, region: E820Entry): boolean {
   const short = (value: bigint): string => '0x' + value.toString(16).padStart(8, '0');
   const node = region.start - page;
-  const nodeRange = `${short(node)}-${short(node + 31n)}`;
+  const nodeRange = `${short(node)}-${short(node + nodeSize - 1n)}`;
   const holePages = Number((region.end - region.start) / page);
   return (
     line === `e820: update [mem ${nodeRange}] usable ==> usable` ||
@@ -376,8 +379,8 @@ function expectedIomem(line: string, region: E820Entry): readonly string[] {
         ? // The kernel lists setup_data apart from other RAM.
           [
             { ...part, end: node },
-            { ...part, start: node, end: node + 32n },
-            { ...part, start: node + 32n },
+            { ...part, start: node, end: node + nodeSize },
+            { ...part, start: node + nodeSize },
           ]
         : [part],
     )
