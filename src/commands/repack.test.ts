@@ -95,7 +95,7 @@ describe('repack gives the files that build gives with the new values, byte for 
       ].concat('--append', 'ro', '--crash-append', 'saveoops.hold=5', '--crash-size', '256M'),
     },
   ];
-  test.each(spread(4, cases))(
+  test.each(spread(2, cases))(
     '$name',
     ({ built, changes, after }) => {
       for (const name of ['from', 'repacked', 'wanted']) rmSync(at(name), { recursive: true, force: true });
