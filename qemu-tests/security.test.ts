@@ -14,7 +14,7 @@ echo "mem $(dd if=/dev/mem bs=1 count=1 2>&1 | tail -n 1)"
 echo "kcore $(dd if=/proc/kcore bs=1 count=1 2>&1 | tail -n 1)"
 echo "memmap $(cat /sys/firmware/memmap/0/start 2>&1)"
 echo "dmesg $(dmesg 2>&1 | head -n 1)"
-echo "status $(od -An -v -tx1 /sys/kernel/boot_params/setup_data/0/data | tr -d ' ')"
+echo "status $(od -An -v -tx1 /sys/kernel/boot_params/setup_data/0/data | tr -d ' \\n')"
 echo "setup_data $(od -An -v -tx8 -j 592 -N 8 /sys/kernel/boot_params/data | tr -d ' ')"
 `;
 
@@ -61,7 +61,7 @@ test('a user learns whether the system is armed and where the region is, and rea
       expect.stringMatching(/^kcore .*(Permission denied|Operation not permitted)$/),
       'memmap 0x0',
       expect.stringMatching(/^dmesg .*Operation not permitted$/),
-      expect.stringMatching(/^status 0100000000000000/),
+      expect.stringMatching(/^status 0200000000000000/),
       expect.stringMatching(new RegExp(`^setup_data 0*${page.toString(16)}[0-9a-f]{3}$`)),
     ]);
     expect(root.slice(1)).toEqual([
