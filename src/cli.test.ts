@@ -6,11 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { shellWord } from './host/shell-word.js';
 import { writeBzImage } from './testkit/bzimage-writer.js';
 import { cli, runSaveoops } from './testkit/command-line.js';
-import { stockKernels } from './testkit/stock-kernels.js';
+import { smallKernel } from './testkit/stock-kernels.js';
 
 // The one that takes less time to decompress.
-const kernel =
-  (stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0])?.vmlinuz ?? '';
+const kernel = smallKernel().vmlinuz;
 let folder: string;
 
 beforeAll(() => {

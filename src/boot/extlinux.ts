@@ -12,9 +12,9 @@ import { renderBootMenu, withInclude, withoutInclude, type MenuKernel } from '..
 import { SaveoopsError } from '../errors.js';
 import { fileError, readInput, writeAtomic } from '../host/files.js';
 import { exists } from '../host/presence.js';
-import { pending, type FileChange } from './file-change.js';
+import { makeChanges, pending, type FileChange } from './file-change.js';
 import type { Loader, Offer } from './loader.js';
-import { openStore, removeStored, storeIn, syncFolder } from './payload-store.js';
+import { openStore, storeIn, syncFolder } from './payload-store.js';
 
 export interface ExtlinuxSystem {
   /** With vmlinuz-V: /boot. */
@@ -33,7 +33,8 @@ export interface ExtlinuxSystem {
 /** The same menu without any payload, ready to take the other's name when the disk has no room for a new file. */
 const spareMenuFile = 'syslinux-plain.cfg';
 
-const menuFiles = [menuFile, spareMenuFile] as const;
+const withoutMenus = (store: string): readonly FileChange[] =>
+  [menuFile, spareMenuFile].map((name) => ({ path: join(store, name), text: undefined }));
 
 export function extlinux(system: ExtlinuxSystem): Loader {
   return {
@@ -57,10 +58,9 @@ export function extlinux(system: ExtlinuxSystem): Loader {
     leave: (store) => leave(system, store),
     wouldLeave: async (store) => {
       const { path, text, include } = await readBootConfig(system, store);
-      const menus = menuFiles.map((name) => ({ path: join(store, name), text: undefined }));
       return [
         ...(withoutInclude(text, include) === text ? [] : [path]),
-        ...(await pending(menus)).map((menu) => menu.path),
+        ...(await pending(withoutMenus(store))).map((menu) => menu.path),
       ];
     },
   };
@@ -144,7 +144,7 @@ async function joinBootConfig(system: ExtlinuxSystem, store: string): Promise<vo
 async function leave(system: ExtlinuxSystem, store: string): Promise<void> {
   const { path, text, include } = await readBootConfig(system, store);
   await replaceBootConfig(path, text, withoutInclude(text, include));
-  for (const name of menuFiles) await removeStored(store, name);
+  await makeChanges(withoutMenus(store));
 }
 
 /** As latin1: whatever bytes the user's file holds, they are written back the same. */

@@ -25,12 +25,12 @@ import { oracle, type CommandResult } from '../testkit/command-line.js';
 import { bootUuid, canRunGrub, GrubMachine, probedDisks, type ProbedDisk } from '../testkit/grub-machine.js';
 import { spread } from '../testkit/lanes.js';
 import { checkOutput } from '../testkit/output-schema.js';
-import { stockKernels } from '../testkit/stock-kernels.js';
+import { smallKernel } from '../testkit/stock-kernels.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 const script = fileURLToPath(new URL('../../../src/boot/grub.d/99_saveoops', import.meta.url));
-const stock = stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0];
-const version = basename(stock?.vmlinuz ?? '').slice('vmlinuz-'.length);
+const stock = smallKernel();
+const version = basename(stock.vmlinuz).slice('vmlinuz-'.length);
 const older = '5.10.0-1-amd64';
 const limit = 300_000;
 
@@ -77,7 +77,7 @@ const update = (machine: GrubMachine, ...args: readonly string[]): CommandResult
 function newMachine(disk?: ProbedDisk, defaults?: string): GrubMachine {
   const machine = new GrubMachine(disk, defaults);
   for (const each of [version, older]) {
-    copyFileSync(stock?.vmlinuz ?? '', join(machine.boot, `vmlinuz-${each}`));
+    copyFileSync(stock.vmlinuz, join(machine.boot, `vmlinuz-${each}`));
     writeFileSync(join(machine.boot, `initrd.img-${each}`), 'initramfs');
   }
   return machine;

@@ -21,14 +21,14 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { CommandResult } from '../testkit/command-line.js';
 import { canRunGrub, GrubMachine } from '../testkit/grub-machine.js';
 import { everyLane, few } from '../testkit/lanes.js';
-import { stockKernels } from '../testkit/stock-kernels.js';
+import { smallKernel } from '../testkit/stock-kernels.js';
+import { canTrace } from '../testkit/tracing.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 const once = fileURLToPath(new URL('../testkit/update-once.js', import.meta.url));
-const stock = stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0];
-const version = basename(stock?.vmlinuz ?? '').slice('vmlinuz-'.length);
+const stock = smallKernel();
+const version = basename(stock.vmlinuz).slice('vmlinuz-'.length);
 const limit = 600_000;
-const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
 /** Settings of the payload that comes next. */
 const nextSettings = ['--max-captures-in-a-row', '5'];
 
@@ -53,7 +53,7 @@ interface Installed {
 function withGrub(): Installed {
   const machine = new GrubMachine();
   const { boot } = machine;
-  copyFileSync(stock?.vmlinuz ?? '', join(boot, `vmlinuz-${version}`));
+  copyFileSync(stock.vmlinuz, join(boot, `vmlinuz-${version}`));
   writeFileSync(join(boot, `initrd.img-${version}`), 'initramfs');
   writeFileSync(join(boot, 'grub/grub.cfg'), machine.run('grub-mkconfig').stdout);
   const relative = machine.run('grub-mkrelpath', '/boot').stdout.trim();
@@ -98,7 +98,7 @@ function withSystemdBoot(): Installed {
   writeFileSync(join(root, 'etc/machine-id'), `${token}\n`);
   const secureBoot = 'SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c';
   writeFileSync(join(root, variables, secureBoot), Buffer.of(6, 0, 0, 0, 0));
-  copyFileSync(stock?.vmlinuz ?? '', join(root, `boot/vmlinuz-${version}`));
+  copyFileSync(stock.vmlinuz, join(root, `boot/vmlinuz-${version}`));
   for (const name of ['linux', 'initrd']) writeFileSync(join(esp, token, version, name), name);
   writeFileSync(
     join(entries, `${token}-${version}.conf`),
@@ -136,7 +136,7 @@ const rows = few(1, [
   ['systemd-boot', withSystemdBoot],
   ['GRUB', withGrub],
 ] as const);
-const possible = traceable && canRunGrub;
+const possible = canTrace && canRunGrub;
 
 (possible ? describe : describe.skip).each(rows)(
   '%s (skipped where strace may not trace, or no namespace may be made)',

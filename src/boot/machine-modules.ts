@@ -3,8 +3,9 @@
  * device on the way to it, as sysfs has them bound, and its file system. The default set (src/capture-initramfs/module-set.ts) has
  * the drivers of common machines; this knows the one that it runs on.
  */
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { deviceLinkFolders, readMounts, type Mount } from '../host/mounts.js';
 
 export interface SavingMachine {
   /** "/" of the system; dev/, proc/ and sys/ are below it. */
@@ -14,14 +15,6 @@ export interface SavingMachine {
   /** As the option `save`. */
   readonly save: string | undefined;
 }
-
-/** What `save` names: a folder of links by udev. */
-const linkFolders: Readonly<Record<string, string>> = {
-  LABEL: 'by-label',
-  UUID: 'by-uuid',
-  PARTLABEL: 'by-partlabel',
-  PARTUUID: 'by-partuuid',
-};
 
 /** In alphabetical order; none where nothing is saved, or the disk is not there: a chroot, an image that is being made. */
 export async function machineModules(machine: SavingMachine): Promise<readonly string[]> {
@@ -57,7 +50,7 @@ async function findTarget({ root, boot, save }: SavingMachine): Promise<Target |
     return device === undefined ? undefined : { device, fileSystem: mount.type };
   }
   const [, kind = '', name = ''] = /^([A-Z]+)=([^:]*)/.exec(save ?? '') ?? [];
-  const folder = linkFolders[kind];
+  const folder = deviceLinkFolders[kind];
   if (folder === undefined) return undefined;
   const device = await deviceName(root, `/dev/disk/${folder}/${name}`);
   if (device === undefined) return undefined;
@@ -73,26 +66,6 @@ async function deviceName(root: string, path: string): Promise<string | undefine
   const device = basename(await realpath(join(root, path)).catch(() => path));
   const known = await stat(join(root, 'sys/class/block', device)).catch(() => undefined);
   return known === undefined ? undefined : device;
-}
-
-interface Mount {
-  readonly point: string;
-  readonly type: string;
-  readonly source: string;
-}
-
-/** proc_pid_mountinfo(5). */
-async function readMounts(root: string): Promise<readonly Mount[]> {
-  const text = await readFile(join(root, 'proc/self/mountinfo'), 'utf8').catch(() => '');
-  return text.split('\n').flatMap((line) => {
-    const [before = '', after = ''] = line.split(' - ');
-    const point = before.split(' ')[4];
-    const [type, source] = after.split(' ');
-    if (point === undefined || type === undefined || source === undefined) return [];
-    const plain = (word: string): string =>
-      word.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
-    return [{ point: plain(point), type, source: plain(source) }];
-  });
 }
 
 /** Drivers of a block device, of all that it hangs on, and of the disks below a mapped one. */

@@ -184,7 +184,7 @@ async function entryChanges(
   return changes;
 }
 
-/** Whether an entry of this name (without counter) is one that `offer` or the capture has made. */
+/** Whether an entry of this name (without counter) is one that `changes` or the capture has made. */
 function isOurs(token: string, name: string): boolean {
   if (name === fallbackName(token)) return true;
   return name.startsWith(`${token}-`) && /(?:\.saveoops|-saveoops-old)$/.test(name);

@@ -25,12 +25,13 @@ import { comparePayloads, findPayloads } from '../system/installed-payloads.js';
 import { buildInto, oracle, runSaveoops, type CommandResult } from '../testkit/command-line.js';
 import { everyLane, few } from '../testkit/lanes.js';
 import { canMountDisks, onSmallDisk } from '../testkit/small-disk.js';
-import { stockKernels } from '../testkit/stock-kernels.js';
+import { smallKernel } from '../testkit/stock-kernels.js';
+import { canTrace } from '../testkit/tracing.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 const once = fileURLToPath(new URL('../testkit/update-once.js', import.meta.url));
-const stock = stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0];
-const version = basename(stock?.vmlinuz ?? '').slice('vmlinuz-'.length);
+const stock = smallKernel();
+const version = basename(stock.vmlinuz).slice('vmlinuz-'.length);
 const ownLines = 'DEFAULT linux\nPROMPT 0\nLABEL linux\n\tLINUX ../vmlinuz\n';
 const limit = 120_000;
 
@@ -67,7 +68,7 @@ const update = (boot: string, ...more: readonly string[]): CommandResult =>
 function newSystem(name: string): string {
   const boot = join(folder, name);
   mkdirSync(join(boot, 'extlinux'), { recursive: true });
-  cpSync(stock?.vmlinuz ?? '', join(boot, `vmlinuz-${version}`));
+  cpSync(stock.vmlinuz, join(boot, `vmlinuz-${version}`));
   writeFileSync(initrd(boot), 'first initramfs\n'.repeat(1000));
   writeFileSync(config(boot), ownLines);
   return boot;
@@ -457,9 +458,8 @@ const kill = (calls: string, n: number, system: string, ...paths: readonly strin
   expect([n, run.signal, run.stderr]).toEqual([n, 'SIGKILL', '']);
   return true;
 };
-const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
 
-(traceable ? describe : describe.skip)('killed (skipped where strace may not trace)', () => {
+(canTrace ? describe : describe.skip)('killed (skipped where strace may not trace)', () => {
   const settle = (system: string): void => {
     const run = spawnSync(process.execPath, [once, ...onceArgs(system)]);
     expect([run.status, run.stderr.toString()]).toEqual([0, '']);

@@ -21,10 +21,11 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { buildInto, oracle, runSaveoops, type CommandResult } from '../testkit/command-line.js';
 import { canMountDisks, onSmallDisk } from '../testkit/small-disk.js';
-import { stockKernels } from '../testkit/stock-kernels.js';
+import { smallKernel, stockKernels } from '../testkit/stock-kernels.js';
+import { canTrace } from '../testkit/tracing.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
-const stock = stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0];
+const stock = smallKernel();
 const limit = 120_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'saveoops-faults-'));
@@ -53,7 +54,7 @@ const expectTyped = (stderr: string): void => {
 };
 
 beforeAll(() => {
-  copyFileSync(stock?.vmlinuz ?? '', kernel);
+  copyFileSync(stock.vmlinuz, kernel);
   writeFileSync(initrd, 'keys of the disk');
   chmodSync(initrd, 0o600);
   buildInto(at('before'), kernel, ['--initrd', initrd, '--append', 'root=/dev/sda1 ro']);
@@ -86,8 +87,7 @@ test('who could not read an initramfs cannot read a copy of it', () => {
   rmSync(at('boot.img'));
 });
 
-const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
-(traceable ? describe : describe.skip)('build, killed (skipped where strace may not trace)', () => {
+(canTrace ? describe : describe.skip)('build, killed (skipped where strace may not trace)', () => {
   const kill = (calls: string, n: number, out: string): void => {
     const inject = ['-e', `trace=${calls}`, '-e', `inject=${calls}:signal=SIGKILL:when=${n}`];
     const run = spawnSync(
@@ -246,7 +246,7 @@ describe('image', () => {
     );
   });
 
-  (traceable ? test : test.skip).each([
+  (canTrace ? test : test.skip).each([
     ['mcopy', []],
     ['mmd', []],
     ['mformat', []],
@@ -309,8 +309,8 @@ test(
       string,
       string,
     ];
-    copyFileSync(stock?.vmlinuz ?? '', paths[0]);
-    copyFileSync(other?.vmlinuz ?? stock?.vmlinuz ?? '', paths[1]);
+    copyFileSync(stock.vmlinuz, paths[0]);
+    copyFileSync(other?.vmlinuz ?? stock.vmlinuz, paths[1]);
     writeFileSync(paths[2], 'first');
     writeFileSync(paths[3], 'second');
     const more = ['--crash-kernel', paths[1], '--initrd', paths[2], '--initrd', paths[3], '--save', 'none'];

@@ -10,15 +10,14 @@ import { Ajv } from 'ajv';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { buildInto, runSaveoops } from '../testkit/command-line.js';
 import { checkOutput } from '../testkit/output-schema.js';
-import { stockKernels } from '../testkit/stock-kernels.js';
+import { smallKernel } from '../testkit/stock-kernels.js';
 import { commandSpecs } from './options.js';
 
 const path = (name: string): string => fileURLToPath(new URL(`../../../${name}`, import.meta.url));
 const schema = JSON.parse(readFileSync(path('saveoops-output.schema.json'), 'utf8')) as {
   readonly properties: Readonly<Record<string, object>>;
 };
-const kernel =
-  (stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0])?.vmlinuz ?? '';
+const kernel = smallKernel().vmlinuz;
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'saveoops-outputs-'));

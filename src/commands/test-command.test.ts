@@ -6,7 +6,7 @@ import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../host/files.js';
 import { checkOutput } from '../testkit/output-schema.js';
 import { sampleManifest } from '../testkit/sample-manifest.js';
-import { stockKernels } from '../testkit/stock-kernels.js';
+import { smallKernel } from '../testkit/stock-kernels.js';
 import type { TestResult } from '../library/test-payload.js';
 import { runTest, type TestOptions } from './test.js';
 
@@ -15,8 +15,8 @@ const minutes = 120_000;
 /** A folder like one that build writes, whose entries boot the plain kernel. */
 async function withFolder(append: string, use: (dir: string) => Promise<void>): Promise<void> {
   await withTemporaryFolder(async (dir) => {
-    const kernel = stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0];
-    await copyFile(kernel?.vmlinuz ?? '', join(dir, 'vmlinuz'));
+    const kernel = smallKernel();
+    await copyFile(kernel.vmlinuz, join(dir, 'vmlinuz'));
     await writeFile(join(dir, 'saveoops.c32'), 'no module');
     await writeFile(join(dir, 'saveoops.json'), JSON.stringify(sampleManifest));
     const entry = (label: string, file: string): string => `LABEL ${label}\n ${file}\n APPEND ${append}\n`;

@@ -8,7 +8,13 @@
 import { plainEntry as plainLabel } from '../capture-initramfs/in-a-row.js';
 import { SaveoopsError } from '../errors.js';
 import { parseBootConfig } from '../image/boot-config.js';
-import { checkAppend, resetTestAppend, testAppend } from './syslinux-config.js';
+import {
+  checkAppend,
+  resetTestAppend,
+  resetTestLabel,
+  resetTestTitle,
+  testAppend,
+} from './syslinux-config.js';
 
 /** One installed kernel. All files are named as Syslinux will look for them: relative to the configuration's folder. */
 export interface MenuKernel {
@@ -30,7 +36,6 @@ export interface MenuKernel {
 /** What boots instead of a kernel that panics again and again: the kernel before it, plain, when there is one. */
 export const fallbackLabel = 'saveoops-fallback';
 const testLabel = 'saveoops-test';
-const resetTestLabel = 'saveoops-test-reset';
 
 /**
  * The menu, newest kernel first. The default is the newest kernel: armed when its payload is fresh, else plain.
@@ -65,8 +70,7 @@ export function renderBootMenu(kernels: readonly MenuKernel[]): string {
     const title = 'Test crash capture on this machine now';
     entry(testLabel, payloadEntry(title, tested.armed, testAppend(tested.armedAppend)));
     if (tested.afterReset) {
-      const resetTitle = 'Test capture after a reset on this machine now';
-      entry(resetTestLabel, payloadEntry(resetTitle, tested.armed, resetTestAppend(tested.armedAppend)));
+      entry(resetTestLabel, payloadEntry(resetTestTitle, tested.armed, resetTestAppend(tested.armedAppend)));
     }
   }
   entry(fallbackLabel, plainEntry(kernels[1] ?? newest, 'MENU HIDE'));

@@ -66,13 +66,17 @@ export function renderSyslinuxConfig(template: string, inputs: ConfigInputs): st
   return template.replace(/@([A-Z_]+)@/g, (_, name: string) => values[name] ?? '').replace(/[ \t]+$/gm, '');
 }
 
+/** Of the entry that tests a capture after a reset. */
+export const resetTestLabel = 'saveoops-test-reset';
+export const resetTestTitle = 'Test capture after a reset on this machine now';
+
 /** Only where there is something to test. Throws `usage`. */
 function resetTestEntry(armed: string): string {
   const append = resetTestAppend(armed);
-  checkAppend('saveoops-test-reset', append);
+  checkAppend(resetTestLabel, append);
   return `
-LABEL saveoops-test-reset
-\tMENU LABEL Test capture after a reset on this machine now
+LABEL ${resetTestLabel}
+\tMENU LABEL ${resetTestTitle}
 \tCOM32 saveoops.c32
 \tAPPEND ${append}
 `;
@@ -95,8 +99,7 @@ export function checkAppend(where: string, line: string): void {
  * root device. A stock kernel has no parameter that simply panics.
  */
 export function testAppend(append: string): string {
-  const kept = append.split(' ').filter((word) => word !== '' && !waitingWords.test(word));
-  return join(...kept, 'rdinit=/saveoops-test', 'root=/dev/saveoops-test');
+  return join(...withoutWaiting(append), 'rdinit=/saveoops-test', 'root=/dev/saveoops-test');
 }
 
 /** By it a capture is known to be one of the test: a word of Saveoops' own, which no kernel heeds. */
@@ -110,9 +113,12 @@ export const resetTestWord = 'saveoops.test=reset';
  * ours come first, and what may follow of the user's is $0 and on to the shell.
  */
 export function resetTestAppend(append: string): string {
-  const kept = append.split(' ').filter((word) => word !== '' && !waitingWords.test(word));
   const shell = 'rdinit=/bin/sh -c "mount -t proc proc /proc; echo b >/proc/sysrq-trigger"';
-  return join(resetTestWord, shell, 'sysrq_always_enabled', 'reboot=pci', ...kept);
+  return join(resetTestWord, shell, 'sysrq_always_enabled', 'reboot=pci', ...withoutWaiting(append));
+}
+
+function withoutWaiting(append: string): readonly string[] {
+  return append.split(' ').filter((word) => word !== '' && !waitingWords.test(word));
 }
 
 function join(...words: string[]): string {

@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { exitCodeOf } from '../errors.js';
+import { canTrace } from '../testkit/tracing.js';
 import { makeFolder, readInput, writeAtomic } from './files.js';
 
 const writer = fileURLToPath(new URL('../testkit/write-once.js', import.meta.url));
@@ -53,8 +54,7 @@ const traced = (calls: string, what: string, ...command: readonly string[]): str
   ...['-f', '-qq', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${calls}:${what}`],
   ...[process.execPath, ...command],
 ];
-const traceable = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
-const describeTraced = traceable ? describe : describe.skip;
+const describeTraced = canTrace ? describe : describe.skip;
 
 describeTraced('writing together (skipped where strace may not trace)', () => {
   test('killed at each change of a file: every file is whole, none is new before all are on the disk', () => {

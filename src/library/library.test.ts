@@ -6,11 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runTool } from '../host/run-tool.js';
 import { asTask, step, type Progress } from '../host/task.js';
-import { stockKernels } from '../testkit/stock-kernels.js';
+import { smallKernel } from '../testkit/stock-kernels.js';
 import { build, inspect, readCapture, repack, report, SaveoopsError, testPayload } from './index.js';
 
-const kernel =
-  (stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0])?.vmlinuz ?? '';
+const kernel = smallKernel().vmlinuz;
 let folder: string;
 
 beforeAll(() => {

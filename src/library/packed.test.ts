@@ -9,11 +9,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { oracle, runSaveoops } from '../testkit/command-line.js';
-import { stockKernels } from '../testkit/stock-kernels.js';
+import { smallKernel } from '../testkit/stock-kernels.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const kernel =
-  (stockKernels().find(({ flavour }) => flavour === 'cloud-amd64') ?? stockKernels()[0])?.vmlinuz ?? '';
+const kernel = smallKernel().vmlinuz;
 let project: string;
 
 beforeAll(() => {

@@ -2,17 +2,10 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { deviceLinkFolders, readMounts } from '../host/mounts.js';
 import { isFolder } from '../host/presence.js';
 
 const usual: readonly string[] = ['/boot/saveoops', '/boot/efi/saveoops', '/saveoops'];
-
-/** What `saveoops.save=` names file systems by, and udev's folders for it. */
-const nameFolders: Readonly<Record<string, string>> = {
-  LABEL: 'by-label',
-  UUID: 'by-uuid',
-  PARTLABEL: 'by-partlabel',
-  PARTUUID: 'by-partuuid',
-};
 
 /**
  * The directories that exist: the one that the kernel's command line names (`saveoops.save=`, else `save` in
@@ -39,7 +32,7 @@ async function namedPlace(root: string): Promise<string | undefined> {
       : save;
   const [, by = '', value = '', folder = '/saveoops'] =
     /^([A-Z]+)=([^:/]{1,200})(?::(\/[^\s]*))?$/.exec(where ?? '') ?? [];
-  const names = nameFolders[by];
+  const names = deviceLinkFolders[by];
   if (names === undefined) return undefined;
   const device = await realpath(join(root, 'dev/disk', names, value)).catch(() => undefined);
   if (device === undefined) return undefined;
@@ -58,22 +51,13 @@ async function configuredSave(root: string): Promise<string | undefined> {
   }
 }
 
-/** Where a device's whole file system is mounted: proc(5), mountinfo. */
+/** Where a device's whole file system is mounted. */
 async function mountPoint(root: string, device: string): Promise<string | undefined> {
-  for (const line of (await text(join(root, 'proc/self/mountinfo'))).split('\n')) {
-    const [before = '', after = ''] = line.split(' - ', 2);
-    const [, , , top = '', point = ''] = before.split(' ');
-    const source = after.split(' ')[1] ?? '';
+  for (const { top, point, source } of await readMounts(root)) {
     if (top !== '/' || !source.startsWith('/')) continue;
-    if ((await realpath(join(root, unescape(source))).catch(() => undefined)) === device)
-      return unescape(point);
+    if ((await realpath(join(root, source)).catch(() => undefined)) === device) return point;
   }
   return undefined;
-}
-
-/** Blanks and backslashes of a path are three octal digits there. */
-function unescape(path: string): string {
-  return path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
 }
 
 async function text(path: string): Promise<string> {

@@ -32,6 +32,15 @@ export function stockKernels(): StockKernel[] {
   );
 }
 
+/** The one with the least to arm and to boot: for tests to which all kernels are the same. */
+export function smallKernel(): StockKernel {
+  const kernels = stockKernels();
+  const [first] = kernels;
+  const small = kernels.find(({ flavour }) => flavour === 'cloud-amd64') ?? first;
+  if (small === undefined) throw new Error('no kernel');
+  return small;
+}
+
 function findImages(unpacked: string): StockKernel[] {
   const boot = join(unpacked, 'boot');
   const modules = join(unpacked, 'usr', 'lib', 'modules');

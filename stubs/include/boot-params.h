@@ -95,7 +95,7 @@ struct setup_indirect {
  * /sys/kernel/boot_params/setup_data, so nothing in it depends on KASLR.
  *
  *  offset size
- *  0      4    version of this layout: 1
+ *  0      4    version of this layout: 2
  *  4      4    0: armed; else the number of the message that says why not
  *  8      8    size of the crash region, bytes
  * 16      4    seconds of the boot watchdog that was started, or 0
