@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { serialLines } from '../src/machine/serial-text.js';
-import { few } from '../src/testkit/lanes.js';
+import { few, thorough } from '../src/testkit/lanes.js';
 import { dumpAt, type DumpCase, type Dumped } from './dump-at.js';
 import { check, guestBlock } from './harness/boot.js';
 import { DumpDisk } from './harness/dump-disk.js';
@@ -111,7 +111,7 @@ describe('dumps of a panic', () => {
     6 * minutes,
   );
 
-  test(
+  thorough(
     'start_kernel: makedumpfile cannot, and save-dump copies /proc/vmcore',
     async () => {
       const message = 'Injected at start_kernel';

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
 import { runSaveoops } from '../src/testkit/command-line.js';
 import { logEnds } from '../src/capture-initramfs/markers.js';
@@ -116,19 +116,23 @@ async function sleepAndWake(append: string): Promise<readonly [string, ScenarioR
   return [dir, awake];
 }
 
-test('says that it is not captured and goes on, since the crash region is of another boot', async () => {
-  const [dir, awake] = await sleepAndWake('');
-  check(awake, () => {
-    const { status, stdout } = statusOf(awake, dir);
-    expect([status, stdout.split('\n')[0]]).toEqual([
-      1,
-      'saveoops: E33 not armed: this system came back from hibernation, and the crash region is of another boot',
-    ]);
-    expect(awake.serial).toContain('saveoops: E33 not captured: resumed from disk');
-    expect(awake.end).toMatchObject({ kind: 'line' });
-    expect(awake.serial).toMatch(/end Kernel panic - not syncing: sysrq triggered crash/);
-  });
-}, 240_000);
+thorough(
+  'says that it is not captured and goes on, since the crash region is of another boot',
+  async () => {
+    const [dir, awake] = await sleepAndWake('');
+    check(awake, () => {
+      const { status, stdout } = statusOf(awake, dir);
+      expect([status, stdout.split('\n')[0]]).toEqual([
+        1,
+        'saveoops: E33 not armed: this system came back from hibernation, and the crash region is of another boot',
+      ]);
+      expect(awake.serial).toContain('saveoops: E33 not captured: resumed from disk');
+      expect(awake.end).toMatchObject({ kind: 'line' });
+      expect(awake.serial).toMatch(/end Kernel panic - not syncing: sysrq triggered crash/);
+    });
+  },
+  240_000,
+);
 
 thorough(
   'is captured when the kernel lies where the boot that read the image has prepared for it',

@@ -53,13 +53,13 @@ const all: Lane[] = kinds.flatMap((kind) =>
   ]),
 );
 /** Kinds that are alike stand beside each other. */
-const everyOther = kinds.flatMap((kind, index): Lane[] => {
-  if (index % 2 === 1) return [];
+const everyThird = kinds.flatMap((kind, index): Lane[] => {
+  if (index % 3 !== 0) return [];
   const counts = kind.cpus ?? [1, 2];
-  return [{ kind, cpus: counts[(index / 2) % counts.length] ?? 1, scene: userspace }];
+  return [{ kind, cpus: counts[(index / 3) % counts.length] ?? 1, scene: userspace }];
 });
 const nameOf = ({ kind, cpus, scene }: Lane): string => `${kind.name}, ${scene.task}, ${cpus} CPU`;
-const lanes = everyLane ? all : everyOther;
+const lanes = everyLane ? all : everyThird;
 
 async function dyingPayload(oopsPanic: boolean): Promise<string> {
   const name = oopsPanic ? 'kinds-oops-panic' : 'kinds';

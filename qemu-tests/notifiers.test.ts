@@ -11,7 +11,7 @@ import { logBegins } from '../src/capture-initramfs/markers.js';
 import type { ScenarioResult } from '../src/machine/scenario.js';
 import { readManifest } from '../src/image/payload-folder.js';
 import { regionPlaces } from '../src/stubs/shared-layout.js';
-import { few } from '../src/testkit/lanes.js';
+import { few, thorough } from '../src/testkit/lanes.js';
 import { bootPayload, captured, check, serialConsole } from './harness/boot.js';
 import { guestInitramfs } from './harness/guest.js';
 import { modulesOf } from './harness/kernel-modules.js';
@@ -80,7 +80,7 @@ describe('crash_kexec_post_notifiers', () => {
     limit,
   );
 
-  test(
+  thorough(
     'without it: the capture at once',
     async () => {
       const { result, kept } = await crash('', 1);

@@ -90,7 +90,7 @@ describe('PXE server', () => {
     limit,
   );
 
-  test(
+  thorough(
     'pxelinux.0 boots the plain entry, by TFTP, too, when the payload is damaged',
     async () => {
       const dir = join(damaged, 'tftp/armed');

@@ -108,7 +108,7 @@ tar c -C /tmp/copy . | gzip | base64`;
 
 describe('a machine with too little memory', () => {
   test.each(
-    few(2, [
+    few(1, [
       ['amd64', 128, 5, 'no free RAM below 4 GiB for the crash region'],
       // Room for both, but not for the primary to run in: armed it would be out of memory, plain it boots.
       ['amd64', 210, 6, 'no free RAM for the kernel beside the crash region'],

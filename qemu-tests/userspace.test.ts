@@ -22,7 +22,7 @@ describe('sysrq-c from userspace is captured', () => {
     { flavour: 'cloud-amd64', cpus: 2, crashOn: 0 },
     { flavour: 'amd64', cpus: 1, crashOn: 0 },
   ];
-  test.each(few(2, cases))(
+  test.each(few(1, cases))(
     '$flavour, on CPU $crashOn of $cpus',
     async ({ flavour, cpus, crashOn }) => {
       const guest = await crashingGuest(crashOn);

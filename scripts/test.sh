@@ -1,5 +1,5 @@
 #!/bin/bash
-# npm test: every lane, or those named: check (formatters, linters, compiler), unit, qemu; soak, by name only.
+# npm test: every lane, or those named: check (formatters, linters, compiler), unit, qemu.
 # All lanes run even when one fails. Jest's results are left in .cache/test-results for .ci/run.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -18,7 +18,7 @@ run() { # lane, command...
     printf '== %s FAILED, %d s\n' "$lane" $((SECONDS - started))
     failed+=("$lane")
     # What is no jest run counts as one failed test.
-    [[ $lane == unit || $lane == qemu || $lane == soak ]] || echo '{"numFailedTests":1}' >"$results/$lane.json"
+    [[ $lane == unit || $lane == qemu ]] || echo '{"numFailedTests":1}' >"$results/$lane.json"
   fi
 }
 
@@ -48,9 +48,8 @@ for lane in "${lanes[@]}"; do
     unit) run unit jest unit 2 dist/src ;;
     # One more than there are processors to count on: machines wait, too, for watchdogs and reboots.
     qemu) run qemu jest qemu 3 dist/qemu-tests ;;
-    soak) run soak jest soak 1 dist/qemu-tests/soak.test.js ;;
     *)
-      echo "test.sh: no lane $lane (check, unit, qemu, soak)" >&2
+      echo "test.sh: no lane $lane (check, unit, qemu)" >&2
       exit 2
       ;;
   esac

@@ -210,7 +210,7 @@ const possible = canTrace && canRunGrub;
         for (const call of ['rename', 'unlink', 'rmdir', 'mkdir', 'symlink', 'fsync']) {
           const seen: string[] = [];
           // Between two of fsync's lies mostly a change of another kind.
-          const step = everyLane ? 1 : call === 'fsync' ? 12 : 4;
+          const step = everyLane ? 1 : call === 'fsync' ? 24 : 8;
           for (let n = 1; ; n += step) {
             restore(start);
             const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${n}`];

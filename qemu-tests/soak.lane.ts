@@ -1,5 +1,5 @@
 /**
- * Panic, capture, reboot, again and again on one disk: twice, or as often as SAVEOOPS_SOAK says (`npm run test:soak`: 200).
+ * Panic, capture, reboot, again and again on one disk: 200 times, or as often as SAVEOOPS_SOAK says (`npm run test:soak`).
  * Each boot has an id of its own, and each capture that of its boot.
  */
 import { dirname, join } from 'node:path';
@@ -12,7 +12,7 @@ import { host } from './harness/disks.js';
 import { guestInitramfs } from './harness/guest.js';
 import { payload } from './harness/payloads.js';
 
-const cycles = Number(process.env['SAVEOOPS_SOAK'] ?? 2);
+const cycles = Number(process.env['SAVEOOPS_SOAK'] ?? 200);
 /** Seconds; a cycle takes 12 on an idle machine. */
 const timeout = 60 + 60 * cycles;
 
