@@ -54,6 +54,7 @@ fetch packages "${wanted[@]}"
 fetch packages-extlinux "${wanted[@]}" extlinux syslinux-common
 fetch packages-grub-pc "${wanted[@]}" grub-pc
 fetch packages-grub-efi "${wanted[@]}" grub-efi-amd64 efibootmgr
+fetch packages-systemd-boot "${wanted[@]}" systemd-boot
 private_apt .cache/debian/apt "$suite" "$suite-security"
 apt_options+=(-o APT::Install-Recommends=false)
 private_lists >&2

@@ -12,7 +12,7 @@ import type { Manifest } from '../../src/payload/manifest.js';
 import { withShutdownReasons } from '../harness/shutdown-events.js';
 import { markedBlocks } from '../../src/machine/recovered-log.js';
 import { blockBegins, blockEnds } from '../harness/guest.js';
-import { bootPlace, partitions, type DebianLoader } from './image.js';
+import { bootPlace, partitions, startsByUefi, type DebianLoader } from './image.js';
 
 export interface DebianBoot {
   /** bash, as root, after the login. Default: nothing. */
@@ -79,7 +79,7 @@ export class DebianSystem {
       runScenario({
         machine: {
           boot: { kind: 'disk', image: this.image, writable: true },
-          ...(this.loader === 'grub-efi' && { firmware: 'uefi' as const }),
+          ...(startsByUefi(this.loader) && { firmware: 'uefi' as const }),
           ...(options.memory !== undefined && { memory: options.memory }),
           ...(options.cpus !== undefined && { cpus: options.cpus }),
           extra: [
