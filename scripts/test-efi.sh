@@ -1,5 +1,5 @@
 #!/bin/bash
-# npm run test:efi: the lane efi, qemu-tests/efi*.lane.ts. Downloads boot loaders and firmware of newer Debian releases, 25 MB, once.
+# npm run test:efi: the lane efi, qemu-tests/efi*.lane.ts. Downloads boot loaders and firmware of newer Debian releases, 30 MB, once.
 # Arguments go to jest.
 set -euo pipefail
 cd "$(dirname "$0")/.."

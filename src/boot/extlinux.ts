@@ -43,7 +43,8 @@ export function extlinux(system: ExtlinuxSystem): Loader {
       format: 'com32',
       file: payloadFile,
       // The plain entry boots the files in /boot themselves.
-      select: (built) => built.filter(({ name }) => name === payloadFile || name === manifestFile),
+      select: async (built) =>
+        await Promise.resolve(built.filter(({ name }) => name === payloadFile || name === manifestFile)),
       verify: (folder) => system.verify(join(folder, payloadFile)),
     },
     locate: () => locate(system),

@@ -30,14 +30,19 @@ export interface PayloadKind {
   readonly file: string;
   /**
    * The files of a payload folder (beside update.json), of all that `composeFiles` gives: `file` and saveoops.json, and
-   * what `verify` needs.
+   * what `verify` needs. Throws what making them of other files throws.
    */
-  readonly select: (built: readonly NewFile[]) => readonly NewFile[];
+  readonly select: (built: readonly NewFile[], version: string) => Promise<readonly NewFile[]>;
   /**
    * Checks a payload folder, every byte of `file`, as it comes from the disk. Throws `digest`, `file` and others when it is
    * not what was built.
    */
   readonly verify: (folder: string) => Promise<void>;
+  /**
+   * Where a payload holds more than kernel and initramfs of /boot: whether the rest is what it would be made of now. Throws `file`.
+   * @param folder the payload's
+   */
+  readonly fits?: (folder: string, version: string) => Promise<boolean>;
 }
 
 /** One installed kernel, and which of its payloads may boot. */

@@ -14,6 +14,8 @@ import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { makeChanges, pending } from './file-change.js';
 import type { Loader, Offer } from './loader.js';
 import { systemdBoot } from './systemd-boot.js';
+import { oracle } from '../testkit/command-line.js';
+import { writePe } from '../testkit/pe-writer.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'saveoops-sdboot-'));
 afterAll(() => {
@@ -65,7 +67,7 @@ const offers = (armed: string | undefined, previous?: string): readonly Offer[] 
   }));
 const names = (): readonly string[] => readdirSync(entries).sort();
 const plainNames = [`${token}-${newer}+3.conf`, `${token}-${older}.conf`];
-const armedFile = (counter = ''): string => `${token}-${newer}.saveoops${counter}.conf`;
+const armedFile = (counter = ''): string => `${token}-${newer}_999-saveoops${counter}.conf`;
 
 describe('entries', () => {
   test('the armed one is a copy of the plain one with another kernel, and words', async () => {
@@ -157,6 +159,70 @@ describe('entries', () => {
     await offer(loader, store, offers(newer, `${newer}.old`));
     await loader.leave(store);
     expect(readFileSync(join(entries, `${token}-${newer}+3.conf`), 'utf8')).toBe(plainText(newer));
+  });
+});
+
+describe('unified kernel images', () => {
+  /** As ukify makes them, but for what systemd-boot does not read: by objcopy, out of systemd-stub's place. */
+  const unified = (name: string): void => {
+    const [linux, work] = [join(root, 'boot/efi/EFI/Linux'), mkdtempSync(join(folder, 'uki-'))];
+    mkdirSync(linux, { recursive: true });
+    writeFileSync(
+      join(work, 'osrel'),
+      'ID=debian\nVERSION="13 (trixie)"\nPRETTY_NAME="Debian GNU/Linux 13"\n',
+    );
+    writeFileSync(join(work, 'cmdline'), 'root=UUID=1 ro\0');
+    writeFileSync(join(work, 'stub'), writePe(0x1000));
+    oracle('objcopy', [
+      ...['osrel', 'cmdline'].flatMap((each, index) => [
+        ...['--add-section', `.${each}=${join(work, each)}`],
+        ...['--change-section-vma', `.${each}=0x${String(index + 2)}000`],
+        ...['--set-section-flags', `.${each}=data,readonly`],
+      ]),
+      ...[join(work, 'stub'), join(linux, name)],
+    ]);
+  };
+
+  test('the armed entry is of their title, and of their place in the menu; the fallback has their command line', async () => {
+    rmSync(join(entries, plainNames[0] ?? ''));
+    unified(`${token}-${newer}+3.efi`);
+    unified(`${token}-${older}.efi`);
+    writeFileSync(join(root, 'etc/kernel/tries'), '3\n');
+    const loader = systemdBoot(system(['oops=panic']));
+    const store = await loader.open();
+    await offer(loader, store, offers(newer, `${newer}.old`));
+    const head = [
+      '# Written by saveoops update.',
+      'title      Debian GNU/Linux 13, ',
+      'version    13 (trixie)',
+    ];
+    expect(readFileSync(join(entries, armedFile('+3')), 'utf8')).toBe(
+      [
+        `${head.slice(0, 2).join('\n')}armed`,
+        ...[head[2], 'sort-key   debian', `efi        /saveoops/${token}/${newer}/saveoops.efi`, ''],
+      ].join('\n'),
+    );
+    // An entry of type #1 of the same kernel comes behind it.
+    expect(readFileSync(join(store, `${token}-saveoops-fallback.conf`), 'utf8')).toBe(
+      [
+        `${head.slice(0, 2).join('\n')}after captures in a row`,
+        ...[head[2], `efi        /EFI/Linux/${token}-${older}.efi`, 'sort-key   0-saveoops'],
+        'options    root=UUID=1 ro systemd.mask=systemd-bless-boot.service',
+        '',
+      ].join('\n'),
+    );
+    await loader.leave(store);
+    expect(names()).toEqual([plainNames[1]]);
+  });
+
+  test('what is none is passed over', async () => {
+    const linux = join(root, 'boot/efi/EFI/Linux');
+    mkdirSync(linux, { recursive: true });
+    writeFileSync(join(linux, `${token}-${newer}.efi`), 'MZ');
+    const loader = systemdBoot(system());
+    const store = await loader.open();
+    await offer(loader, store, offers(newer));
+    expect(readFileSync(join(entries, armedFile()), 'utf8')).toContain(`linux      /saveoops/`);
   });
 });
 

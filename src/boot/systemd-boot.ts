@@ -4,14 +4,19 @@
  * copy of it that names the composed image in place of the kernel: same command line, same initramfs, same sort-key and version.
  *
  *   BOOT/saveoops/TOKEN                       the store; TOKEN is kernel-install's: systems that share an ESP do not meet
- *   BOOT/loader/entries/TOKEN-V.saveoops.conf       V armed
+ *   BOOT/loader/entries/TOKEN-V_999-saveoops.conf   V armed
  *   BOOT/loader/entries/TOKEN-V-saveoops-old.conf   V armed, from the payload before
  *   BOOT/saveoops/TOKEN/TOKEN-saveoops-fallback.conf   what the capture makes an entry of after captures in a row
  *
- * The menu's order decides what is the default. systemd-boot sorts by sort-key, then version, newest first, then name, highest first,
- * where "." is higher than "-" and letters are higher still the later they come: so V.saveoops.conf lies before V.conf and that before
- * V-saveoops-old.conf, with everything of another version before or after all three. `default` in loader.conf, and what bootctl has
- * written to UEFI's variables, is the administrator's and wins.
+ * Where kernel-install makes unified kernel images (BOOT/EFI/Linux/TOKEN-V.efi), the plain entry is such an image, and the armed one of
+ * type #1 too: it names, by `efi`, an image like the machine's own with another kernel, which lies in the store as any payload
+ * does. So one text file arms, whole or not at all, counts boots, and takes the place in the menu that the name gives it.
+ *
+ * The menu's order decides what is the default. systemd-boot sorts by sort-key, then version, newest first, then name, highest first. To it
+ * "-" is lower than ".", that is lower than letters, these than digits, and other characters are only where a part of the name ends. The
+ * counter of boots belongs to the name (252 to 257 at least): "V+9.conf" is higher than whatever begins with a letter. So V_999-saveoops.conf lies before V.conf and
+ * V+9.conf, and these before V-saveoops-old.conf, with everything of another version before or after all of them. `default` in
+ * loader.conf, and what bootctl has written to UEFI's variables, is the administrator's and wins.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -20,10 +25,20 @@ import { fallbackLabel } from '../config/boot-menu.js';
 import { SaveoopsError } from '../errors.js';
 import { fileError } from '../host/files.js';
 import { exists } from '../host/presence.js';
+import { signImage, type SigningKey } from '../host/sign-image.js';
 import { composedPayload } from './composed-payload.js';
 import { makeChanges, pending, type FileChange } from './file-change.js';
-import type { Loader, Offer } from './loader.js';
+import type { Loader, Offer, PayloadKind } from './loader.js';
 import { openStore, removeLeftovers, settingsFile } from './payload-store.js';
+import {
+  armUnified,
+  madeOf,
+  madeOfFile,
+  readMadeOf,
+  unifiedFiles,
+  unifiedKernels,
+  type UnifiedKernel,
+} from './unified-kernel.js';
 
 export interface SystemdBootSystem {
   /** "/" of the system. */
@@ -34,15 +49,20 @@ export interface SystemdBootSystem {
   readonly words: readonly string[];
   /** Name of the entry that boots once after captures in a row; undefined: the plain one of the kernel before the newest. */
   readonly fallbackEntry: string | undefined;
+  /** What unified kernel images are signed with; undefined: not at all. Other payloads are signed where they are built. */
+  readonly signer?: SigningKey | undefined;
 }
 
-const payload = composedPayload('efi');
+const { file: payloadName } = composedPayload('efi');
 
 /** Where the ESP or XBOOTLDR is mounted, in kernel-install's own order. */
 const places = ['efi', 'boot', 'boot/efi'] as const;
 
-const armedName = (token: string, version: string): string => `${token}-${version}.saveoops`;
-const previousName = (token: string, version: string): string => `${token}-${version}-saveoops-old`;
+/** Higher than any counter of boots. */
+const armedEnd = '_999-saveoops';
+const armedName = (token: string, version: string): string => `${token}-${version}${armedEnd}`;
+const previousEnd = '-saveoops-old';
+const previousName = (token: string, version: string): string => `${token}-${version}${previousEnd}`;
 /** Name of the entry of the capture, and of the file that it is made from. */
 export const fallbackName = (token: string): string => `${token}-${fallbackLabel}`;
 
@@ -56,7 +76,7 @@ const fallbackWords = ['systemd.mask=systemd-bless-boot.service'] as const;
 export function systemdBoot(system: SystemdBootSystem): Loader {
   return {
     name: 'systemd-boot',
-    payload,
+    payload: payloadOf(system),
     locate: () => locate(system),
     open: () => open(system),
     changes: (store, offers) => entryChanges(system, store, offers),
@@ -71,6 +91,30 @@ export function systemdBoot(system: SystemdBootSystem): Loader {
     },
     leave: async (store) => await makeChanges(await leaveChanges(store)),
     wouldLeave: async (store) => (await pending(await leaveChanges(store))).map(({ path }) => path),
+  };
+}
+
+function payloadOf(system: SystemdBootSystem): PayloadKind {
+  const unifiedOf = async (version: string): Promise<UnifiedKernel | undefined> => {
+    const { boot, token } = await findEntries(system);
+    return (await unifiedKernels(boot, token)).get(version);
+  };
+  const { words, signer } = system;
+  return {
+    ...composedPayload('efi', async (image, version) => {
+      const plain = await unifiedOf(version);
+      if (plain === undefined) return { image, beside: [] };
+      const armed = await armUnified(plain, image, version, words);
+      const made = Buffer.from(await madeOf(plain, words), 'latin1');
+      return {
+        image: signer === undefined ? armed : await signImage(armed, signer),
+        beside: [{ name: madeOfFile, chunks: [made] }],
+      };
+    }),
+    fits: async (folder, version) => {
+      const plain = await unifiedOf(version);
+      return (await readMadeOf(folder)) === (plain && (await madeOf(plain, words)));
+    },
   };
 }
 
@@ -90,15 +134,15 @@ export async function findEntries({
     bootConfig === undefined ? places.map((place) => join(root, place)) : [dirname(dirname(bootConfig))];
   const tokens = await possibleTokens(root);
   for (const boot of boots) {
-    const names = await entryFiles(boot);
+    const names = [...(await entryFiles(boot)), ...(await unifiedFiles(boot))];
     const token = tokens.find((each) => names.some((name) => name.startsWith(`${each}-`)));
     if (token !== undefined) return { boot, token };
   }
   throw new SaveoopsError('unsupported', 'kernel-install has made no boot entry on this machine', {
-    where: boots.map((boot) => join(boot, 'loader/entries')).join(', '),
-    found: `no file ${tokens.map((token) => `${token}-*.conf`).join(' or ') || 'of a known entry token'}`,
-    wanted: 'entries of type #1, from which the armed ones are made',
-    hint: 'kernel-install add VERSION /boot/vmlinuz-VERSION makes one; for unified kernel images see docs/distributors.md',
+    where: boots.flatMap((boot) => [join(boot, 'loader/entries'), join(boot, 'EFI/Linux')]).join(', '),
+    found: `no file ${tokens.map((token) => `${token}-*`).join(' or ') || 'of a known entry token'}`,
+    wanted: 'entries of type #1, or unified kernel images, from which the armed ones are made',
+    hint: 'kernel-install add VERSION /boot/vmlinuz-VERSION makes one',
   });
 }
 
@@ -147,14 +191,15 @@ async function entryChanges(
   const plain = await plainEntries(boot, token);
   const wanted = new Map<string, string>();
   for (const { kernel, armed, previous } of offers) {
-    const text = plain.get(kernel.version);
+    const entry = plain.get(kernel.version);
     // No entry of kernel-install's: requireEntries() says so, once everything else is as it should be.
-    if (text === undefined) continue;
+    if (entry === undefined) continue;
     const copy = (folder: string, title: string): string =>
-      changedEntry(text, {
+      changedEntry(entry.text, {
         title,
-        linux: `/saveoops/${token}/${folder}/${payload.file}`,
-        words: system.words,
+        linux: `/saveoops/${token}/${folder}/${payloadName}`,
+        // A unified kernel image has its command line inside.
+        words: entry.commandLine === undefined ? system.words : [],
       });
     if (armed !== undefined) wanted.set(armedName(token, kernel.version), copy(armed, ', armed'));
     // V itself is the previous one only while it is about to become V.old.
@@ -178,7 +223,7 @@ async function entryChanges(
   for (const [name, text] of wanted) {
     if (there.has(name)) continue;
     // A new payload is tried as often as a new kernel; the previous one has been.
-    const counter = name.endsWith('.saveoops') ? tries : '';
+    const counter = name.endsWith(armedEnd) ? tries : '';
     changes.push({ path: join(entriesOf(boot), `${name}${counter}.conf`), text });
   }
   return changes;
@@ -187,20 +232,27 @@ async function entryChanges(
 /** Whether an entry of this name (without counter) is one that `changes` or the capture has made. */
 function isOurs(token: string, name: string): boolean {
   if (name === fallbackName(token)) return true;
-  return name.startsWith(`${token}-`) && /(?:\.saveoops|-saveoops-old)$/.test(name);
+  return name.startsWith(`${token}-`) && (name.endsWith(armedEnd) || name.endsWith(previousEnd));
 }
 
-/** Texts of kernel-install's entries of this system, by version. */
-async function plainEntries(boot: string, token: string): Promise<ReadonlyMap<string, string>> {
-  const found = new Map<string, string>();
+interface PlainEntry {
+  /** Of type #1. */
+  readonly text: string;
+  /** Of a unified kernel image, which is not in the text; undefined: there is none. */
+  readonly commandLine?: string;
+}
+
+/** kernel-install's entries of this system, by version. Where there are both, systemd-boot has the unified kernel image first. */
+async function plainEntries(boot: string, token: string): Promise<ReadonlyMap<string, PlainEntry>> {
+  const found = new Map<string, PlainEntry>();
   for (const file of await entryFiles(boot)) {
     const name = parseEntryName(file)?.name;
     if (name === undefined || !name.startsWith(`${token}-`) || isOurs(token, name)) continue;
     const text = await readFile(join(entriesOf(boot), file), 'latin1').catch(() => '');
     // An entry for an image of its own kind (efi, uki) has no kernel that another could take the place of.
-    if (entryValue(text, 'linux') !== undefined) found.set(name.slice(token.length + 1), text);
+    if (entryValue(text, 'linux') !== undefined) found.set(name.slice(token.length + 1), { text });
   }
-  return found;
+  return new Map([...found, ...(await unifiedKernels(boot, token))]);
 }
 
 /** "+3", as /etc/kernel/tries asks for, or "". */
@@ -213,30 +265,33 @@ async function triesOf(root: string): Promise<string> {
 async function fallbackChange(
   { fallbackEntry }: SystemdBootSystem,
   store: string,
-  plain: ReadonlyMap<string, string>,
+  plain: ReadonlyMap<string, PlainEntry>,
   offers: readonly Offer[],
 ): Promise<FileChange> {
   const { boot, token } = placeOf(store);
   const versions = offers.map(({ kernel }) => kernel.version).filter((version) => plain.has(version));
   const named = fallbackEntry === undefined ? undefined : await readEntry(boot, fallbackEntry);
-  const text = named ?? plain.get(versions[1] ?? versions[0] ?? '');
+  const entry = named ?? plain.get(versions[1] ?? versions[0] ?? '');
+  // Options of an entry take the place of the image's own, where Secure Boot lets them: so they are all of them.
+  const own = entry?.commandLine === undefined ? [] : [entry.commandLine];
   const changed =
-    text === undefined
+    entry === undefined
       ? undefined
-      : changedEntry(text, {
+      : changedEntry(entry.text, {
           title: ', after captures in a row',
-          words: fallbackWords,
+          words: [...own, ...fallbackWords],
           sortKey: fallbackSortKey,
         });
   return { path: join(store, `${fallbackName(token)}.conf`), text: changed };
 }
 
 /** By its id, with or without ".conf", whatever its counter is. */
-async function readEntry(boot: string, id: string): Promise<string | undefined> {
+async function readEntry(boot: string, id: string): Promise<PlainEntry | undefined> {
   const wanted = id.replace(/\.conf$/, '');
   const file = (await entryFiles(boot)).find((each) => parseEntryName(each)?.name === wanted);
   if (file === undefined) return undefined;
-  return await readFile(join(entriesOf(boot), file), 'latin1').catch(() => undefined);
+  const text = await readFile(join(entriesOf(boot), file), 'latin1').catch(() => undefined);
+  return text === undefined ? undefined : { text };
 }
 
 /** Needs no room. */
@@ -274,7 +329,7 @@ async function requireEntriesOf(store: string, versions: readonly string[]): Pro
     if (plain.has(version)) continue;
     throw new SaveoopsError('unsupported', 'kernel-install has made no entry for an installed kernel', {
       where: entriesOf(boot),
-      found: `no ${token}-${version}.conf with a line "linux"`,
+      found: `no ${token}-${version}.conf with a line "linux", and no EFI/Linux/${token}-${version}.efi`,
       wanted: 'the plain entry, from which the armed one is made',
       hint: `kernel-install add ${version} /boot/vmlinuz-${version}`,
     });

@@ -164,6 +164,8 @@ async function needOf(update: Update, store: string, kernel: InstalledKernel): P
   const fit = await fitOf(stored, digests(update.boot, kernel));
   if (fit === 'nothing') return { action: 'built', why: 'the kernel has changed' };
   if (fit === 'kernel') return { action: 'renewed', why: 'the initramfs has changed' };
+  if (!(await fitsLoader(update, join(store, kernel.version), kernel.version)))
+    return { action: 'built', why: 'what it was made of has changed' };
   if (await isWhole(update, join(store, kernel.version)))
     return { action: 'kept', why: 'nothing has changed' };
   return { action: 'built', why: 'its payload is damaged' };
@@ -178,7 +180,7 @@ async function payloadFiles(
   const previous = action === 'renewed' ? join(store, kernel.version) : undefined;
   const built = await update.build(kernel, previous);
   const settings = { name: settingsFile, chunks: [Buffer.from(update.settings)] };
-  return [...update.loader.payload.select(built), settings];
+  return [...(await update.loader.payload.select(built, kernel.version)), settings];
 }
 
 function outcome(
@@ -246,6 +248,14 @@ async function removePayloads(store: string, version: string): Promise<void> {
   for (const name of [`${version}.new`, version, `${version}.old`]) await removeStored(store, name);
 }
 
+async function fitsLoader(
+  { loader }: Pick<BootFolder, 'loader'>,
+  folder: string,
+  version: string,
+): Promise<boolean> {
+  return (await loader.payload.fits?.(folder, version)) ?? true;
+}
+
 async function isWhole({ loader }: Update, folder: string): Promise<boolean> {
   return await loader.payload.verify(folder).then(
     () => true,
@@ -282,7 +292,7 @@ async function offer(folder: BootFolder, store: string, except: Exceptions = {})
 
 /** Folders of the payloads that may be offered. */
 async function fitting(
-  { boot, refusal }: BootFolder,
+  { boot, loader, refusal }: BootFolder,
   store: string,
   kernel: InstalledKernel,
   { disarmed }: Exceptions,
@@ -292,7 +302,8 @@ async function fitting(
   const fit = async (name: string): Promise<'all' | 'kernel' | 'nothing'> => {
     const stored = await readStored(store, name);
     if (stored === undefined || refusal?.(stored.settings) !== undefined) return 'nothing';
-    return fitOf(stored, digest);
+    const found = await fitOf(stored, digest);
+    return found === 'all' && !(await fitsLoader({ loader }, join(store, name), version)) ? 'kernel' : found;
   };
   const [now, before] = [await fit(version), await fit(`${version}.old`)];
   const older = before === 'nothing' ? undefined : `${version}.old`;

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../host/files.js';
@@ -192,6 +192,61 @@ describe('boot-once set-grub', () => {
       expect(readFileSync(join(root, 'saveoops/in-a-row'), 'utf8')).toBe('3\n');
     }),
   );
+});
+
+describe('boot-once set-systemd-boot', () => {
+  const name = 'token-saveoops-fallback';
+  /** What saveoops update has made ready; gives the folder of the entries. */
+  const install = (root: string, entry: readonly string[]): string => {
+    const [made, entries] = [join(root, 'saveoops/token'), join(root, 'loader/entries')];
+    for (const folder of [made, entries]) mkdirSync(folder, { recursive: true });
+    writeFileSync(join(made, `${name}.conf`), [...entry, ''].join('\n'));
+    writeFileSync(join(root, 'saveoops/in-a-row'), '3\n');
+    return entries;
+  };
+
+  test('has the entry made, with one try and the name of the capture, and begins the count anew', () =>
+    sandbox(({ root, run }) => {
+      const entries = install(root, ['title a', 'linux /token/1/linux']);
+      writeFileSync(join(entries, `${name}+0-1.conf`), 'of an earlier time');
+      expect(run('set-systemd-boot', root, name, join(root, 'saveoops/capture'))).toEqual({
+        status: 0,
+        said: '',
+      });
+      expect(readdirSync(entries)).toEqual([`${name}+1.conf`]);
+      expect(readFileSync(join(entries, `${name}+1.conf`), 'utf8')).toBe(
+        'title a\nlinux /token/1/linux\noptions    saveoops.fallback=capture\n',
+      );
+      expect(readFileSync(join(root, 'saveoops/in-a-row'), 'utf8')).toBe('0\n');
+    }));
+
+  test.each([
+    ['is nowhere', 'V.efi'],
+    ['has no counter any more', 'V.efi', 'V.efi'],
+    ['has a counter', 'V+2-1.efi', 'V+2-1.efi'],
+    ['of another version has one', 'V.efi', 'V2+3.efi'],
+  ])('starts a unified kernel image whose name %s', (_, wanted, ...there) =>
+    sandbox(({ root, run }) => {
+      const entries = install(root, ['title a', 'efi        /EFI/Linux/V.efi', 'options ro']);
+      mkdirSync(join(root, 'EFI/Linux'), { recursive: true });
+      for (const file of there) writeFileSync(join(root, 'EFI/Linux', file), '');
+      expect(run('set-systemd-boot', root, name, join(root, 'saveoops/capture')).status).toBe(0);
+      expect(readFileSync(join(entries, `${name}+1.conf`), 'utf8')).toBe(
+        `title a\nefi        /EFI/Linux/${wanted}\noptions ro\noptions    saveoops.fallback=capture\n`,
+      );
+    }),
+  );
+
+  test('a default of the administrator in loader.conf that is another entry is said', () =>
+    sandbox(({ root, run }) => {
+      const entries = install(root, ['title a']);
+      writeFileSync(join(root, 'loader/loader.conf'), 'timeout 3\ndefault mine*\n');
+      expect(run('set-systemd-boot', root, name, join(root, 'saveoops/capture'))).toEqual({
+        status: 1,
+        said: 'loader.conf has a default of its own: mine*',
+      });
+      expect(readdirSync(entries)).toEqual([]);
+    }));
 });
 
 test('wrong arguments: usage', () => sandbox(({ run }) => expect(run('set').status).toBe(2)));

@@ -59,7 +59,8 @@ export async function runBooted({ dir, root, json }: BootedOptions, io: Pick<Out
 async function removeUsedEntries(folder: string): Promise<void> {
   for (const file of await readdir(folder).catch(() => [])) {
     const entry = parseEntryName(file);
-    if (entry?.name.endsWith(`-${fallbackLabel}`) === true && entry.counter !== '') {
+    // Without a counter it has been blessed.
+    if (entry?.name.endsWith(`-${fallbackLabel}`) === true) {
       await rm(join(folder, file), { force: true });
     }
   }

@@ -6,6 +6,7 @@ import { extlinux } from '../boot/extlinux.js';
 import { pending } from '../boot/file-change.js';
 import type { Loader } from '../boot/loader.js';
 import { withLock } from '../boot/lock.js';
+import type { MachineKey } from '../boot/machine-key.js';
 import { machineModules } from '../boot/machine-modules.js';
 import { grub } from '../boot/grub.js';
 import { fallbackName, findEntries, systemdBoot } from '../boot/systemd-boot.js';
@@ -270,7 +271,7 @@ async function describe(
   return {
     boot,
     refusal: (text) => trust.refusalOf(text)?.why,
-    loader: describeLoader(name, options, wanted.append),
+    loader: describeLoader(name, options, wanted.append, trust.key),
     settings: `${JSON.stringify(settings, null, 1)}\n`,
     force,
     build: async (kernel, previous) => {
@@ -334,13 +335,18 @@ function refuseAppend(name: 'grub' | 'systemd-boot', append: string): void {
 }
 
 /** @param append the command line, where the loader gets it from here */
-function describeLoader(name: UpdateLoader, options: UpdateOptions, append = ''): Loader {
+function describeLoader(
+  name: UpdateLoader,
+  options: UpdateOptions,
+  append = '',
+  signer?: MachineKey,
+): Loader {
   const { boot, root, bootConfig, build } = options;
   const words = build.oopsPanic ? [oopsPanicWord] : [];
   if (name === 'grub') return grub({ boot, words });
   if (name === 'systemd-boot') {
     const fallbackEntry = build.fallbackEntry === plainEntry ? undefined : build.fallbackEntry;
-    return systemdBoot({ root, bootConfig, words, fallbackEntry });
+    return systemdBoot({ root, bootConfig, words, fallbackEntry, signer });
   }
   if (bootConfig === undefined) {
     throw new SaveoopsError('usage', 'no boot configuration is named', {

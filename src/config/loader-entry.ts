@@ -31,7 +31,7 @@ export function entryValue(text: string, key: string): string | undefined {
 export interface EntryChange {
   /** Put behind the title. */
   readonly title: string;
-  /** The kernel's path from the root of the file system; undefined: as it is. */
+  /** The path of the kernel, or of the unified kernel image, from the root of the file system; undefined: as it is. */
   readonly linux?: string;
   /** Added to the command line. */
   readonly words: readonly string[];
@@ -45,7 +45,7 @@ export function changedEntry(text: string, { title, linux, words, sortKey }: Ent
   const changed = lines.flatMap((line) => {
     const [, before = '', key = ''] = /^([ \t]*(\S+)[ \t]+)/.exec(line) ?? [];
     if (key === 'title') return [`${line.trimEnd()}${title}`];
-    if (key === 'linux' && linux !== undefined) return [`${before}${linux}`];
+    if ((key === 'linux' || key === 'efi') && linux !== undefined) return [`${before}${linux}`];
     if (key === 'sort-key' && sortKey !== undefined) return [];
     return [line.trimEnd()];
   });

@@ -29,6 +29,7 @@ export const packageOf: Readonly<Record<string, string>> = {
   sbsign: 'sbsigntool',
   syslinux: 'syslinux',
   tar: 'tar',
+  ukify: 'systemd-ukify',
   xorriso: 'xorriso',
   xz: 'xz-utils',
   zbarimg: 'zbar-tools',
