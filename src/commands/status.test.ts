@@ -199,6 +199,26 @@ describe('the test of a reset', () => {
   });
 });
 
+test('MemoryOverwriteRequest is told where a payload has --after-reset, and nowhere else', () => {
+  const variables = join(root, 'sys/firmware/efi/efivars');
+  mkdirSync(variables, { recursive: true });
+  const request = join(variables, 'MemoryOverwriteRequestControl-e20939be-32d4-41be-a150-897f85d49829');
+  const said = (value: number): [unknown, string | undefined] => {
+    writeFileSync(request, Buffer.of(7, 0, 0, 0, value));
+    const run = (option: string): string => runSaveoops(['status', '--root', root, option]).stdout;
+    const { clearsMemory } = JSON.parse(run('--json')) as SystemStatus;
+    expect(run('--motd')).toBe('');
+    const lines = runSaveoops(['status', '--root', root]).stdout.split('\n');
+    return [clearsMemory, lines.find((line) => line.includes('MemoryOverwriteRequest'))];
+  };
+  install('embedded');
+  expect(said(1)).toEqual([undefined, undefined]);
+  const manifest = JSON.parse(readFileSync(boot('saveoops/saveoops.json'), 'utf8')) as object;
+  writeFileSync(boot('saveoops/saveoops.json'), JSON.stringify({ ...manifest, afterReset: true }));
+  expect(said(1)).toEqual([true, expect.stringContaining('will have cleared memory')]);
+  expect(said(0x10)).toEqual([false, expect.stringContaining('has not been asked to clear memory')]);
+});
+
 describe('findReserved', () => {
   const iomem = [
     '00000000-00000fff : Reserved',

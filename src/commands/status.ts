@@ -11,6 +11,7 @@ import { comparePayloads, findPayloads, type InstalledPayload } from '../system/
 import { isResumed } from '../system/resumed.js';
 import { storeIn } from '../boot/payload-store.js';
 import { waitingFile } from '../boot/trust.js';
+import { readOverwriteRequest } from '../system/overwrite-request.js';
 import { findResetTest, type ResetTest } from '../system/reset-test.js';
 import { readStatusNode } from '../system/read-status-node.js';
 import { resumedAdvice, resumedReason, unarmedReasons, type StatusNode } from '../system/status-node.js';
@@ -47,6 +48,11 @@ export interface SystemStatus {
   readonly waiting: string | undefined;
   /** Whether memory comes through a reset of this machine, from the last test; undefined: not known, and with --motd. */
   readonly resetTest: ResetTest | undefined;
+  /**
+   * Whether UEFI has been asked to clear RAM at the next reset (MemoryOverwriteRequest), which leaves `--after-reset` nothing to capture;
+   * undefined: no payload has that option, or there is no such variable.
+   */
+  readonly clearsMemory: boolean | undefined;
   /** Set when this boot is one instead of a kernel that panicked again and again. */
   readonly fallback: Fallback | undefined;
 }
@@ -88,6 +94,9 @@ export async function runStatus(options: StatusOptions, io: Pick<Output, 'out'>)
       () => undefined,
     ),
     resetTest: options.motd ? undefined : await findResetTest(root),
+    clearsMemory: found.some(({ manifest }) => manifest?.afterReset === true)
+      ? await readOverwriteRequest(root)
+      : undefined,
     fallback: await findFallback(root),
   };
   if (options.json) io.out(`${forJson(status)}\n`);
@@ -164,6 +173,7 @@ function render(status: SystemStatus): string {
   if (region !== undefined)
     lines.push(`crash region: in the reserved RAM from ${region.start} to ${region.end}`);
   if (status.resetTest !== undefined) lines.push(describeReset(status.resetTest));
+  if (status.clearsMemory !== undefined) lines.push(describeRequest(status.clearsMemory));
   if (status.bootWatchdog > 0) lines.push(`boot watchdog: started, ${status.bootWatchdog} s`);
   for (const payload of status.payloads) lines.push(...renderPayload(payload));
   if (status.payloads.length === 0) lines.push('payload: none found in /boot');
@@ -178,6 +188,12 @@ function describeReset({ time, image, tables }: ResetTest): string {
   const lost = (image?.lost ?? 0) + (tables?.lost ?? 0);
   const checked = (image?.checked ?? 0) + (tables?.checked ?? 0);
   return `after a reset: memory comes through, ${checked - lost} of ${checked} checked pages (test of ${time})`;
+}
+
+function describeRequest(clearsMemory: boolean): string {
+  return clearsMemory
+    ? 'after a reset: firmware will have cleared memory, as MemoryOverwriteRequest is set: nothing to capture'
+    : 'after a reset: firmware has not been asked to clear memory (MemoryOverwriteRequest)';
 }
 
 function renderPayload({ folder, release, stale, unchecked }: InstalledPayload): string[] {
