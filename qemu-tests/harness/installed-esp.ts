@@ -101,7 +101,8 @@ export async function installKernels(machine: InstalledMachine): Promise<Install
   const out = join(root, 'esp');
   await mkdir(out);
   const script = [
-    ...['set -e', `mount -t tmpfs none ${esp}`, `mkdir -p ${esp}/loader/entries`],
+    // What the plugin says comes before what a command behind it says.
+    ...['exec 2>&1', 'set -e', `mount -t tmpfs none ${esp}`, `mkdir -p ${esp}/loader/entries`],
     ...kernels.map(
       ({ version }) =>
         `kernel-install add ${version} ${root}/boot/vmlinuz-${version} ${root}/boot/initrd.img-${version}`,
@@ -121,8 +122,8 @@ export async function installKernels(machine: InstalledMachine): Promise<Install
       PYTHONPATH: pefile,
     },
   });
-  if (run.status !== 0) throw new Error(`${run.stdout}${run.stderr}`);
-  return { esp: out, said: `${run.stdout}${run.stderr}` };
+  if (run.status !== 0) throw new Error(`${run.stderr}${run.stdout}`);
+  return { esp: out, said: run.stdout };
 }
 
 /** All files below a folder, for makeEsp(). */
