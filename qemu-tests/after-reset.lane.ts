@@ -4,14 +4,16 @@
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { readManifest } from '../src/image/payload-folder.js';
+import { resetOptions } from '../src/machine/inject-reset.js';
 import type { GdbRemote } from '../src/machine/gdb-remote.js';
 import type { Machine } from '../src/machine/machine.js';
+import { captureAfterReset } from '../src/machine/serial-parts.js';
 import { serialLines } from '../src/machine/serial-text.js';
 import { regionPlaces } from '../src/stubs/shared-layout.js';
-import { check, serialConsole } from './harness/boot.js';
+import { bootFrom, captured, check, serialConsole } from './harness/boot.js';
 import { guestInitramfs } from './harness/guest.js';
 import { modulesOf } from './harness/kernel-modules.js';
 import { stockKernel } from './harness/payloads.js';
@@ -23,9 +25,12 @@ import {
   lastOnSerial,
   lastWords,
   resetAt,
+  resetGuest,
   resetPayload,
+  up,
   type Leave,
 } from './reset-machine.js';
+import { sharedMenuDisk, startEntry } from './shared-menu.js';
 
 const limit = 15 * 60_000;
 /** Of each kind, in one machine: SAVEOOPS_ENDS=50 for more. */
@@ -119,6 +124,59 @@ describe('is captured, up to the last line:', () => {
     limit,
   );
 });
+
+test(
+  'a kernel of another payload of the menu is captured by the one that boots next; one of a payload that is in no list is not',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'svo-'));
+    try {
+      const [newest, other] = [stockKernel('amd64').vmlinuz, stockKernel('cloud-amd64').vmlinuz];
+      const initrd = await resetGuest([], '');
+      // The same kernel and the same crash kernel: only a word on its command line makes it another payload.
+      const stranger = await resetPayload([], '', {
+        flavour: 'cloud-amd64',
+        crashAppend: 'saveoops.hold=1',
+        name: 'stranger',
+      });
+      const image = await sharedMenuDisk(folder, initrd, [
+        { label: 'd', kernel: newest, append: serialConsole },
+        {
+          label: 'o',
+          kernel: other,
+          append: `${serialConsole} sysrq_always_enabled guest.do=sysrq-b reboot=t`,
+        },
+        { label: 's', folder: stranger, append: serialConsole },
+      ]);
+      const run = await bootFrom(
+        { kind: 'disk', image },
+        {
+          memory: 512,
+          timeout: 400,
+          extra: resetOptions,
+          meanwhile: async (machine, connect) => {
+            const qmp = await connect();
+            const from = await startEntry(machine, qmp, 's', 0);
+            await machine.waitForLine([up], { timeoutMs: limit, from });
+            await qmp.systemReset();
+            const later = await startEntry(machine, qmp, 'o', from);
+            await startEntry(machine, qmp, 'd', later);
+          },
+        },
+      );
+      const log = captured(run, 'sysrq: Resetting');
+      check(run, () => {
+        expect(log).toContain(basename(other).slice('vmlinuz-'.length));
+        const lines = serialLines(run.serial);
+        // Of the stranger, and of the other one, which its region kept from nothing.
+        expect(lines.filter((line) => up.test(line)).length).toBe(2);
+        expect(lines.filter((line) => line === captureAfterReset).length).toBe(1);
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+  limit,
+);
 
 test(
   'the boot entry that tests it resets the machine, and says that memory came through',

@@ -13,11 +13,11 @@ import { injectorFor } from './inject.js';
 
 /** In the dead kernel's log, its last line. */
 export const lastWords = 'guest: the last words';
-const up = /^guest: up$/;
+export const up = /^guest: up$/;
 const patience = 150_000;
 
 /** A system that does what `guest.do=` on its command line says, once it is up. */
-async function resetGuest(files: readonly GuestFile[], more: string): Promise<string> {
+export async function resetGuest(files: readonly GuestFile[], more: string): Promise<string> {
   return await guestInitramfs(
     `
 echo "${lastWords}" >/dev/kmsg

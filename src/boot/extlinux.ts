@@ -13,6 +13,7 @@ import { SaveoopsError } from '../errors.js';
 import { fileError, readInput, writeAtomic } from '../host/files.js';
 import { exists } from '../host/presence.js';
 import { makeChanges, pending, type FileChange } from './file-change.js';
+import { keptListChange, keptListFile } from './kept-regions.js';
 import type { Loader, Offer } from './loader.js';
 import { openStore, storeIn, syncFolder } from './payload-store.js';
 
@@ -33,8 +34,8 @@ export interface ExtlinuxSystem {
 /** The same menu without any payload, ready to take the other's name when the disk has no room for a new file. */
 const spareMenuFile = 'syslinux-plain.cfg';
 
-const withoutMenus = (store: string): readonly FileChange[] =>
-  [menuFile, spareMenuFile].map((name) => ({ path: join(store, name), text: undefined }));
+const withoutFiles = (store: string): readonly FileChange[] =>
+  [menuFile, spareMenuFile, keptListFile].map((name) => ({ path: join(store, name), text: undefined }));
 
 export function extlinux(system: ExtlinuxSystem): Loader {
   return {
@@ -61,7 +62,7 @@ export function extlinux(system: ExtlinuxSystem): Loader {
       const { path, text, include } = await readBootConfig(system, store);
       return [
         ...(withoutInclude(text, include) === text ? [] : [path]),
-        ...(await pending(withoutMenus(store))).map((menu) => menu.path),
+        ...(await pending(withoutFiles(store))).map((menu) => menu.path),
       ];
     },
   };
@@ -113,6 +114,7 @@ async function menuChanges(
   }
   const plain = kernels.map((kernel) => ({ ...kernel, armed: undefined, previous: undefined }));
   return [
+    await keptListChange(store),
     { path: join(store, spareMenuFile), text: renderBootMenu(plain) },
     { path: join(store, menuFile), text: renderBootMenu(kernels) },
   ];
@@ -145,7 +147,7 @@ async function joinBootConfig(system: ExtlinuxSystem, store: string): Promise<vo
 async function leave(system: ExtlinuxSystem, store: string): Promise<void> {
   const { path, text, include } = await readBootConfig(system, store);
   await replaceBootConfig(path, text, withoutInclude(text, include));
-  await makeChanges(withoutMenus(store));
+  await makeChanges(withoutFiles(store));
 }
 
 /** As latin1: whatever bytes the user's file holds, they are written back the same. */

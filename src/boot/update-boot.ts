@@ -206,6 +206,8 @@ export async function removeVersion(folder: BootFolder, version: string): Promis
   const store = await folder.loader.open();
   await offer(folder, store, { without: version });
   await removePayloads(store, version);
+  // What tells of payloads that are kept tells of these no more.
+  await offer(folder, store, { without: version });
 }
 
 /** Payload folders whose kernel is gone. */

@@ -28,7 +28,6 @@ import { parseManifest } from './parse-manifest.js';
 import {
   chunkDef,
   chunkKinds,
-  keptPartDef,
   loadTableDef,
   loadTableMagic,
   maxChunks,
@@ -39,7 +38,7 @@ import {
 import { findModuleSymbol, moduleSymbolOffset } from '../stubs/stub-objects.js';
 import { StructureWriter, sumOf } from '../stubs/structure-writer.js';
 import type { ComposedImage } from './assemble-image.js';
-import type { KeptRegion } from './kept-parts.js';
+import { keptRegionBytes } from './kept-list.js';
 
 const page = 4096;
 const sectionPrefix = '.saveoops.';
@@ -331,7 +330,7 @@ function loadTable(
     table.put('chunk', chunk.bytes, index);
     at = end;
   });
-  if (image.kept !== undefined) tellOfReset(table, image.kept);
+  if (image.kept !== undefined) table.put('own', keptRegionBytes(image.kept));
   return table.seal();
 }
 
@@ -339,18 +338,6 @@ function littleEndian(value: bigint): Uint8Array {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64LE(value);
   return bytes;
-}
-
-function tellOfReset(table: StructureWriter, { resetEntry, regionSize, parts }: KeptRegion): void {
-  table.set('reset_entry', resetEntry);
-  table.set('region_size', regionSize);
-  parts.forEach(({ place, size, sha256: digest }, index) => {
-    const part = new StructureWriter(keptPartDef);
-    part.set('place', place);
-    part.set('size', size);
-    part.put('sha256', digest);
-    table.put('kept', part.bytes, index);
-  });
 }
 
 /** What `inspect` finds in a file. Throws `wrong-file`, `digest` for a manifest whose own digest is wrong, `format`. */

@@ -4,6 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import { oracle } from '../testkit/command-line.js';
 import {
   chunkDef,
+  keptListDef,
   layoutOf,
   loadTableDef,
   partDef,
@@ -22,7 +23,7 @@ describe('structures shared with the stubs', () => {
   });
 
   test.each([['-m64'], ['-m32']])('gcc %s gives every field the same place', (width) => {
-    const asserts = [partDef, planDef, chunkDef, loadTableDef].flatMap((def) => [
+    const asserts = [partDef, planDef, chunkDef, loadTableDef, keptListDef].flatMap((def) => [
       `_Static_assert(sizeof(struct ${def.name}) == ${structSize(def)}, "size of ${def.name}");`,
       ...layoutOf(def).map(
         ({ name, offset }) =>

@@ -253,6 +253,25 @@ export const keptPartNames = [
   'CMDLINE',
 ] as const;
 
+/** What tells the module of one payload's crash region. */
+export const keptRegionDef: StructDef = {
+  name: 'kept_region',
+  comment: 'what must be found in the crash region of a kernel of one payload',
+  fields: [
+    {
+      name: 'reset_entry',
+      type: 'u32',
+      comment: 'of the crash stub after a reset: offset in the region; 0: none, and nothing is looked for',
+    },
+    { name: 'region_size', type: 'u32', comment: 'of the crash region, bytes' },
+    {
+      name: 'kept',
+      type: { struct: keptPartDef, count: keptPartNames.length },
+      comment: 'indexed by KEPT_*',
+    },
+  ],
+};
+
 export const loadTableDef: StructDef = {
   name: 'load_table',
   comment: 'what the COM32 module reads; written into its data by the build',
@@ -269,17 +288,26 @@ export const loadTableDef: StructDef = {
       comment: "of the entry stub's image_checked in the image, bytes: 1 goes there",
     },
     { name: 'chunk', type: { struct: chunkDef, count: maxChunks }, comment: 'until CHUNK_END' },
-    {
-      name: 'reset_entry',
-      type: 'u32',
-      comment: 'of the crash stub after a reset: offset in the region; 0: none, and nothing is looked for',
-    },
-    { name: 'region_size', type: 'u32', comment: 'of the crash region, bytes' },
-    {
-      name: 'kept',
-      type: { struct: keptPartDef, count: keptPartNames.length },
-      comment: 'indexed by KEPT_*',
-    },
+    { name: 'own', type: { struct: keptRegionDef, count: 1 }, comment: 'of this payload' },
+  ],
+};
+
+/** Payloads in the list: far more than a machine keeps. */
+export const maxKeptRegions = 32;
+
+/**
+ * A file beside the folders of an installed system's payloads: what the module of one payload must know of the others to
+ * capture what a kernel of theirs has left.
+ */
+export const keptListDef: StructDef = {
+  name: 'kept_list',
+  comment: 'what `saveoops update` tells each module of the other payloads, a file of its own',
+  fields: [
+    { name: 'magic', type: 'u32', comment: '"SvKl"' },
+    { name: 'version', type: 'u32', comment: 'of this structure' },
+    { name: 'xxh32', type: 'u32', comment: 'XXH32 of the whole structure with this field zero' },
+    { name: 'count', type: 'u32', comment: 'of regions; those behind are zero' },
+    { name: 'region', type: { struct: keptRegionDef, count: maxKeptRegions }, comment: 'one a payload' },
   ],
 };
 
@@ -310,6 +338,7 @@ export const runningMark = 0x9b0d_3e67_c451_f82an;
 
 export const planMagic = 0x704f7653; // "SvOp"
 export const loadTableMagic = 0x644c7653; // "SvLd"
+export const keptListMagic = 0x6c4b7653; // "SvKl"
 
 /** Offsets in the crash region, bytes. Everything below `protectedEnd` is covered by the hook's sum. */
 export const regionPlaces = {
@@ -352,7 +381,7 @@ export const sharedVersion = xxh32(
   Buffer.from(
     JSON.stringify([
       ...[planDef, loadTableDef, editDef, partNames, kernelSymbolNames, planFlags, regionPlaces],
-      ...[hookWindowPmd, runningDef, runningMark.toString(16), keptPartNames],
+      ...[hookWindowPmd, runningDef, runningMark.toString(16), keptPartNames, keptListDef],
     ]),
   ),
 );
@@ -408,7 +437,7 @@ export function offsetOf(def: StructDef, name: string): number {
 export function renderHeader(): string {
   const structs = [
     ...[partDef, editDef, moveDef, planDef, chunkDef],
-    ...[keptPartDef, loadTableDef, runningDef],
+    ...[keptPartDef, keptRegionDef, loadTableDef, keptListDef, runningDef],
   ].map((def) => {
     const fields = def.fields.map(
       ({ name, type, comment }) => `\t${declare(name, type)}; /* ${comment} */\n`,
@@ -428,6 +457,7 @@ export function renderHeader(): string {
     '/* Generated from src/stubs/shared-layout.ts by `npm run build`: do not edit. */\n',
     '#ifndef SAVEOOPS_PLAN_H\n#define SAVEOOPS_PLAN_H\n#include "types.h"\n',
     values('', { SHARED_VERSION: sharedVersion, PLAN_MAGIC: planMagic, LOAD_TABLE_MAGIC: loadTableMagic }),
+    values('', { KEPT_LIST_MAGIC: keptListMagic, MAX_KEPT_REGIONS: maxKeptRegions }),
     values('PLAN_', planFlags),
     values('CHUNK_', chunkKinds),
     values('PLACE_', regionPlaces),

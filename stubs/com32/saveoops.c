@@ -186,7 +186,7 @@ int main(int argc, char **argv)
 
 	if (argc < 1 || !initrds || !table_is_intact())
 		return fail(20, "the load table in the module is damaged");
-	capture_after_reset(&load_table);
+	capture_after_reset(load_table.own, argv[0]);
 	total_size = load_table.head_size;
 	for (i = 0; i < MAX_CHUNKS && load_table.chunk[i].kind != CHUNK_END; i++)
 		total_size += load_table.chunk[i].stored_size;

@@ -4,9 +4,12 @@
 #define SAVEOOPS_PLAN_H
 #include "types.h"
 
-#define SHARED_VERSION 0x7f85ef7a
+#define SHARED_VERSION 0xfce8693e
 #define PLAN_MAGIC 0x704f7653
 #define LOAD_TABLE_MAGIC 0x644c7653
+
+#define KEPT_LIST_MAGIC 0x6c4b7653
+#define MAX_KEPT_REGIONS 0x20
 
 #define PLAN_KASLR 0x1
 #define PLAN_LEVEL5 0x2
@@ -205,6 +208,14 @@ struct kept_part {
 };
 _Static_assert(sizeof(struct kept_part) == 40, "struct kept_part");
 
+/* what must be found in the crash region of a kernel of one payload */
+struct kept_region {
+	u32 reset_entry; /* of the crash stub after a reset: offset in the region; 0: none, and nothing is looked for */
+	u32 region_size; /* of the crash region, bytes */
+	struct kept_part kept[5]; /* indexed by KEPT_* */
+};
+_Static_assert(sizeof(struct kept_region) == 208, "struct kept_region");
+
 /* what the COM32 module reads; written into its data by the build */
 struct load_table {
 	u32 magic; /* "SvLd" */
@@ -215,11 +226,19 @@ struct load_table {
 	u32 xxh32; /* XXH32 of the whole structure with this field zero */
 	u32 mark; /* of the entry stub's image_checked in the image, bytes: 1 goes there */
 	struct chunk chunk[16]; /* until CHUNK_END */
-	u32 reset_entry; /* of the crash stub after a reset: offset in the region; 0: none, and nothing is looked for */
-	u32 region_size; /* of the crash region, bytes */
-	struct kept_part kept[5]; /* indexed by KEPT_* */
+	struct kept_region own[1]; /* of this payload */
 };
 _Static_assert(sizeof(struct load_table) == 620, "struct load_table");
+
+/* what `saveoops update` tells each module of the other payloads, a file of its own */
+struct kept_list {
+	u32 magic; /* "SvKl" */
+	u32 version; /* of this structure */
+	u32 xxh32; /* XXH32 of the whole structure with this field zero */
+	u32 count; /* of regions; those behind are zero */
+	struct kept_region region[32]; /* one a payload */
+};
+_Static_assert(sizeof(struct kept_list) == 6672, "struct kept_list");
 
 /* tells after a reset that a kernel was running, and has not ended in an orderly way */
 struct running {
