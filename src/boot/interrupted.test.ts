@@ -259,7 +259,7 @@ exit $status`;
         const run = machine.run('sh', '-c', script, 'sh', machine.disk, mounted, out, ...update);
         expect(run).toMatchObject({
           status: 67,
-          stderr: expect.stringContaining('no room for a second payload'),
+          stderr: expect.stringContaining('no room for the new payload'),
         });
         for (const each of readdirSync(machine.diskFolder))
           rmSync(join(machine.diskFolder, each), { recursive: true });

@@ -13,6 +13,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:f
 import { dirname, join } from 'node:path';
 import { sha256Hex } from '../bytes/digests.js';
 import { mebibytes } from '../bytes/mebibytes.js';
+import { payloadFile } from '../compose/payload-files.js';
 import { SaveoopsError } from '../errors.js';
 import {
   fileError,
@@ -117,9 +118,8 @@ export async function writeNew(
 ): Promise<void> {
   const folder = join(store, `${version}.new`);
   await removeStored(store, `${version}.new`);
-  const need = bytesOf(files) + slack;
-  if ((await freeBytes(store)) < need) await removeStored(store, `${version}.old`);
-  requireRoom(store, await freeBytes(store), need);
+  if ((await freeBytes(store)) < bytesOf(files) + slack) await removeStored(store, `${version}.old`);
+  requireRoom(store, await freeBytes(store), files);
   try {
     await mkdir(folder);
     for (const { name, chunks } of files) {
@@ -143,16 +143,19 @@ export async function requireRoomFor(
     const folder = join(store, name);
     for (const file of await readdir(folder).catch(() => [])) free += (await stat(join(folder, file))).size;
   }
-  requireRoom(store, free, bytesOf(files) + slack);
+  requireRoom(store, free, files);
 }
 
-function requireRoom(store: string, free: number, need: number): void {
+function requireRoom(store: string, free: number, files: readonly NewFile[]): void {
+  const need = bytesOf(files) + slack;
   if (free >= need) return;
-  throw new SaveoopsError('no-space', 'no room for a second payload', {
+  // For other loaders the initramfs is in no payload.
+  const holdsInitrd = files.some(({ name }) => name === payloadFile);
+  throw new SaveoopsError('no-space', 'no room for the new payload', {
     where: store,
     found: `${mebibytes(free)} free`,
-    wanted: `${mebibytes(need)}: the new payload is written and checked beside the old one`,
-    hint: 'remove a kernel that is not needed, or set initrd-beside: true',
+    wanted: `${mebibytes(need)}: it is written and checked before the one before it goes`,
+    hint: `remove a kernel that is not needed${holdsInitrd ? ', or set initrd-beside: true' : ''}`,
   });
 }
 

@@ -550,7 +550,7 @@ function withRoomFor(room: number, script: string): string {
         `${newInitrd}; $UPDATE --dry-run ${refused}; $UPDATE ${refused}; ${take('full')}`,
       );
       expect(out).toMatch(
-        /would not be armed: no room [^]*(no room for a second payload[^]*MiB free[^]*status 67[^]*){2}/,
+        /would not be armed: no room [^]*(no room for the new payload[^]*MiB free[^]*status 67[^]*){2}/,
       );
       expect(expectBootable(join(folder, 'full'))).toBe('plain');
       expect(menu(join(folder, 'full'))).toContain(`COM32 ../saveoops/${version}/saveoops.c32\n`);

@@ -141,7 +141,9 @@ describe('a payload in /boot', () => {
       /^ {2}do: (.*)$/m.exec(runSaveoops(['status', '--root', root]).stdout)?.[1] ?? '';
     expect(advice()).toMatch(/^make a payload: saveoops build/);
     install('embedded');
-    expect(advice()).toMatch(/^boot the entry "saveoops"/);
+    expect(advice()).toMatch(/^boot the armed entry/);
+    writeFileSync(boot('saveoops/waiting-for-key'), 'no key\n  do: enrol it\n');
+    expect(advice()).toBe('enrol it');
   });
 
   test('a manifest that cannot be read is said, not thrown', () => {

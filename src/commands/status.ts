@@ -79,25 +79,29 @@ export async function runStatus(options: StatusOptions, io: Pick<Output, 'out'>)
       root,
       found.flatMap(({ manifest }) => (manifest === undefined ? [] : [manifest])),
     ));
+  const waiting = await readFile(join(storeIn(boot), waitingFile), 'latin1').then(
+    (text) => text.trimEnd(),
+    () => undefined,
+  );
+  const fallback = await findFallback(root);
+  const described = describe(node, payloads.length > 0);
+  // What the armed entry waits for, or why this is another entry, says what to do.
+  const isExplained = node === undefined && (waiting !== undefined || fallback !== undefined);
   const status: SystemStatus = {
     version: 1,
-    ...(resumed
-      ? { armed: false, reason: resumedReason, ...resumedAdvice }
-      : describe(node, payloads.length > 0)),
+    ...(resumed ? { armed: false, reason: resumedReason, ...resumedAdvice } : described),
+    ...(isExplained && { advice: undefined }),
     regionSize,
     region: findReserved(await readFile(join(root, 'proc/iomem'), 'latin1').catch(() => ''), regionSize),
     bootWatchdog: node?.bootWatchdog ?? 0,
     payloads,
     kdump: await readKdump(root),
-    waiting: await readFile(join(storeIn(boot), waitingFile), 'latin1').then(
-      (text) => text.trimEnd(),
-      () => undefined,
-    ),
+    waiting,
     resetTest: options.motd ? undefined : await findResetTest(root),
     clearsMemory: found.some(({ manifest }) => manifest?.afterReset === true)
       ? await readOverwriteRequest(root)
       : undefined,
-    fallback: await findFallback(root),
+    fallback,
   };
   if (options.json) io.out(`${forJson(status)}\n`);
   else if (options.motd) io.out(motd(status));
@@ -120,7 +124,7 @@ function describe(
       ? {
           why: 'this system was not started by the entry stub',
           advice: hasPayload
-            ? 'boot the entry "saveoops"; a message E2x at boot says why Syslinux took the plain one'
+            ? 'boot the armed entry; with Syslinux a message E2x at boot says why the plain one was taken'
             : 'make a payload: saveoops build, or name the boot loader in /etc/saveoops.yaml and run saveoops update',
         }
       : (unarmedReasons.get(node.reason) ?? {
