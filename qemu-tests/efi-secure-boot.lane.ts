@@ -19,7 +19,7 @@ import { makeKey, signFile, writeVariables, type EnrolledKeys } from './harness/
 
 const folder = mkdtempSync(join(tmpdir(), 'svo-secure-'));
 const secureCode = 'OVMF_CODE_4M.secboot.fd';
-let keys: EnrolledKeys;
+let keys: Required<EnrolledKeys>;
 beforeAll(() => {
   keys = { firmware: makeKey(folder, 'firmware'), owner: makeKey(folder, 'owner') };
 });

@@ -17,7 +17,7 @@ wanted=(
   # what the package saveoops depends on
   nodejs busybox-static makedumpfile cpio xz-utils zstd lz4 bzip2 lzop
 )
-[ ! -d .cache/debian/packages-upgrade ] || exit 0
+[ ! -d .cache/debian/packages-upgrade ] || [ ! -d .cache/debian/packages-grub-secure ] || exit 0
 
 . scripts/private-apt.sh
 
@@ -54,6 +54,7 @@ fetch packages "${wanted[@]}"
 fetch packages-extlinux "${wanted[@]}" extlinux syslinux-common
 fetch packages-grub-pc "${wanted[@]}" grub-pc
 fetch packages-grub-efi "${wanted[@]}" grub-efi-amd64 efibootmgr
+fetch packages-grub-secure "${wanted[@]}" grub-efi-amd64 grub-efi-amd64-signed shim-signed efibootmgr mokutil sbsigntool dkms
 fetch packages-systemd-boot "${wanted[@]}" systemd-boot
 private_apt .cache/debian/apt "$suite" "$suite-security"
 apt_options+=(-o APT::Install-Recommends=false)

@@ -3,11 +3,16 @@
 # there, and installs the package saveoops in it, in QEMU. Arguments go to jest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/need.sh
+# As scripts/test-efi.sh: for firmware's variables.
+need python3:/usr/bin/python3 python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py \
+  python3-importlib-resources:/usr/lib/python3/dist-packages/importlib_resources/__init__.py
 bash scripts/setup.sh
+bash scripts/loader-packages.sh
 bash scripts/debian-packages.sh
 # Its date is fixed, so that a commit that changes nothing in the package makes no new image.
 rm -rf .cache/debian/package
 SOURCE_DATE_EPOCH=1700000000 bash scripts/build-deb.sh .cache/debian/package
 
 node --experimental-vm-modules --no-warnings node_modules/jest/bin/jest.js \
-  --maxWorkers=1 --testMatch '<rootDir>/dist/qemu-tests/debian-*.lane.js' "$@"
+  --maxWorkers=1 "$@" --testMatch '<rootDir>/dist/qemu-tests/debian-*.lane.js'

@@ -31,11 +31,10 @@ import { stockKernel } from '../harness/payloads.js';
 const MiB = 1 << 20;
 const sector = 512;
 
-export type DebianLoader = 'extlinux' | 'grub-pc' | 'grub-efi' | 'systemd-boot';
+export type DebianLoader = 'extlinux' | 'grub-pc' | 'grub-efi' | 'grub-secure' | 'systemd-boot';
 
 /** Whether UEFI starts it: then /boot is in the root file system, and the EFI system partition is /boot/efi. */
-export const startsByUefi = (loader: DebianLoader): boolean =>
-  loader === 'grub-efi' || loader === 'systemd-boot';
+export const startsByUefi = (loader: DebianLoader): boolean => loader !== 'extlinux' && loader !== 'grub-pc';
 
 /** Places in MiB; where UEFI starts it the first one is the EFI system partition. The gap in front holds the partition table. */
 export const partitions = {
@@ -53,6 +52,7 @@ export const bootPlace: Readonly<
   extlinux: { partition: 'boot', folder: '' },
   'grub-pc': { partition: 'boot', folder: '' },
   'grub-efi': { partition: 'root', folder: 'boot/' },
+  'grub-secure': { partition: 'root', folder: 'boot/' },
   'systemd-boot': { partition: 'root', folder: 'boot/' },
 };
 
@@ -130,6 +130,9 @@ extlinux --install /boot/extlinux`,
 set_up_grub`,
   // No variables of firmware in this guest; what is started is the name for removable media.
   'grub-efi': `grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --force-extra-removable
+set_up_grub`,
+  // Debian's signed shim and GRUB.
+  'grub-secure': `grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram --force-extra-removable --uefi-secure-boot
 set_up_grub`,
   // No udev in this guest, which would know the type of the partition.
   'systemd-boot': `export SYSTEMD_RELAX_ESP_CHECKS=1

@@ -29,9 +29,12 @@ export const reboot = 'systemctl reboot\n';
 /** stty waits until the terminal has sent what was written before: the kernel's messages would overtake it. */
 export const crash = 'stty onlcr </dev/ttyS0\necho c >/proc/sysrq-trigger\n';
 
-/** Commands as a person types them, each shown before what it prints. */
+/** Commands as a person types them, each shown before what it prints; not to a terminal, for which progress is drawn. */
 export const typed = (name: string, ...commands: readonly string[]): string =>
-  printBlock(name, commands.map((command) => `echo ${shellWord(`# ${command}`)}\n${command}`).join('\n'));
+  printBlock(
+    name,
+    commands.map((command) => `echo ${shellWord(`# ${command}`)}\n{ ${command}\n} 2>&1 | cat`).join('\n'),
+  );
 
 /** Path of the package; scripts/test-debian.sh has built it. */
 export function builtPackage(): string {

@@ -8,10 +8,13 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { runScenario, type Scenario, type ScenarioResult } from '../../src/machine/scenario.js';
+import type { BootSource } from '../../src/machine/qemu-command.js';
 import type { Manifest } from '../../src/payload/manifest.js';
+import type { RunOptions } from '../harness/boot.js';
 import { withShutdownReasons } from '../harness/shutdown-events.js';
 import { markedBlocks } from '../../src/machine/recovered-log.js';
 import { blockBegins, blockEnds } from '../harness/guest.js';
+import { recordedDrive } from './recorded-writes.js';
 import { bootPlace, partitions, startsByUefi, type DebianLoader } from './image.js';
 
 export interface DebianBoot {
@@ -27,6 +30,12 @@ export interface DebianBoot {
   readonly endAtPrompt?: readonly RegExp[];
   readonly debug?: Scenario['debug'];
   readonly meanwhile?: Scenario['meanwhile'];
+  /** What the disk is told to write is recorded in this file (recorded-writes.ts). */
+  readonly record?: string;
+  /** What this boot writes is forgotten. */
+  readonly forget?: boolean;
+  /** In place of the loader's: ovmf(). */
+  readonly firmware?: Pick<RunOptions, 'board' | 'extra'>;
   /** Further QEMU options. */
   readonly extra?: readonly string[];
 }
@@ -58,6 +67,10 @@ const run = (program: string, args: readonly string[]): string =>
     env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' },
   });
 
+export function copyImage(image: string, copy: string): void {
+  run('cp', ['--sparse=always', '--reflink=auto', image, copy]);
+}
+
 export class DebianSystem {
   private readonly folder = mkdtempSync(join(tmpdir(), 'svo-'));
   readonly image = join(this.folder, 'disk.img');
@@ -67,24 +80,28 @@ export class DebianSystem {
     image: string,
     private readonly loader: DebianLoader = 'extlinux',
   ) {
-    run('cp', ['--sparse=always', '--reflink=auto', image, this.image]);
+    copyImage(image, this.image);
   }
 
   /** Throws an Error that begins with "lost" when the boot came to no end of its own. */
   async boot(options: DebianBoot): Promise<DebianRun> {
+    const { firmware } = options;
     const orders = join(this.folder, 'orders');
     // In braces bash has read all of it before it begins: a system that wakes from hibernation finds those of another boot.
     writeFileSync(orders, `{\n${options.orders ?? ':\n'}}\n`);
     const { result, reasons } = await withShutdownReasons((events) =>
       runScenario({
         machine: {
-          boot: { kind: 'disk', image: this.image, writable: true },
-          ...(startsByUefi(this.loader) && { firmware: 'uefi' as const }),
+          boot: this.disk(options),
+          ...(startsByUefi(this.loader) && firmware === undefined && { firmware: 'uefi' as const }),
+          ...(firmware?.board !== undefined && { board: firmware.board }),
           ...(options.memory !== undefined && { memory: options.memory }),
           ...(options.cpus !== undefined && { cpus: options.cpus }),
           extra: [
             ...['-fw_cfg', `name=opt/saveoops/orders,file=${orders}`],
             ...events,
+            ...(options.record === undefined ? [] : recordedDrive(this.image, options.record)),
+            ...(firmware?.extra ?? []),
             ...(options.extra ?? []),
           ],
         },
@@ -107,6 +124,14 @@ export class DebianSystem {
       );
     }
     return { ...result, reasons };
+  }
+
+  private disk({ record, forget = false }: DebianBoot): BootSource {
+    if (record === undefined) return { kind: 'disk', image: this.image, writable: !forget };
+    // QEMU opens a disk once: the drive "disk", which stays unplugged, has another file.
+    const none = join(this.folder, 'none');
+    writeFileSync(none, Buffer.alloc(512));
+    return { kind: 'disk', image: none, device: ['-device', 'ide-hd,drive=recorded,bus=ide.0,bootindex=0'] };
   }
 
   /** Options of QEMU for a disk with these files, which `unpack` takes from it. */
@@ -143,9 +168,11 @@ export class DebianSystem {
     return release;
   }
 
-  /** The payload of that kernel, copied to the host, with the kernel beside it, as the injector wants it. */
-  payloadFolder(): string {
-    const { release } = this;
+  /**
+   * The payload of a kernel, copied to the host, with the kernel beside it, as the injector wants it.
+   * @param release default: that of the kernel that extlinux' installed menu has first
+   */
+  payloadFolder(release = this.release): string {
     const folder = join(this.bootFolder(`saveoops/${release}`), release);
     const kernel = join(folder, `vmlinuz-${release}`);
     writeFileSync(kernel, this.bootFile(`vmlinuz-${release}`));

@@ -54,11 +54,12 @@ export function ipxeFile(release: Release): string {
  */
 export type OvmfCode = 'OVMF_CODE_4M.fd' | 'OVMF_CODE_4M.secboot.fd' | 'OVMF_CODE_4M.secboot.strictnx.fd';
 
-/** Options of a machine that starts with that firmware. What it writes to `variables` is forgotten. */
+/** Options of a machine that starts with that firmware. What it writes to `variables` is forgotten, unless `keep`. */
 export function ovmf(
   release: Release,
   code: OvmfCode,
   variables: string = ovmfFile(release, 'OVMF_VARS_4M.fd'),
+  keep = false,
 ): RunOptions {
   const secure = code !== 'OVMF_CODE_4M.fd';
   return {
@@ -68,7 +69,7 @@ export function ovmf(
     extra: [
       ...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
       ...['-drive', `if=pflash,format=raw,readonly=on,file=${ovmfFile(release, code)}`],
-      ...['-drive', `if=pflash,format=raw,snapshot=on,file=${variables}`],
+      ...['-drive', `if=pflash,format=raw,snapshot=${keep ? 'off' : 'on'},file=${variables}`],
     ],
   };
 }

@@ -38,7 +38,7 @@ export interface EnrolledKeys {
   /** PK, KEK and db: firmware itself starts what this key has signed. */
   readonly firmware: SigningKey;
   /** MokList: shim starts it, too. */
-  readonly owner: SigningKey;
+  readonly owner?: SigningKey;
 }
 
 /** Writes firmware's variables with Secure Boot on. @param empty OVMF's own, without keys */
@@ -51,7 +51,8 @@ export function writeVariables(empty: string, { firmware, owner }: EnrolledKeys,
     [
       ...['-m', 'virt.firmware.vars', '--input', empty, '--output', out],
       ...['--set-pk', guid, firmware.certificate, '--add-kek', guid, firmware.certificate],
-      ...['--add-db', guid, firmware.certificate, '--add-mok', guid, owner.certificate, '--secure-boot'],
+      ...['--add-db', guid, firmware.certificate, '--secure-boot'],
+      ...(owner === undefined ? [] : ['--add-mok', guid, owner.certificate]),
     ],
     { env: { ...process.env, PYTHONPATH: modules }, stdio: 'pipe' },
   );
