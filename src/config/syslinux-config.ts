@@ -107,13 +107,14 @@ export const resetTestWord = 'saveoops.test=reset';
 
 /**
  * A command line whose kernel boots and then has the machine reset, without a panic: the shell that initramfs-tools and dracut put into
- * an initramfs gets sysrq-b, by port CF9, then a triple fault (reboot=pci). An initramfs without /bin/sh panics instead.
+ * an initramfs gets sysrq-b, by port CF9, then a triple fault (reboot=pci). An initramfs without /bin/sh panics instead. /proc is
+ * made by the init of initramfs-tools, which does not run here.
  *
  * Source: init/main.c: rdinit= forgets the arguments of init before it; a word without "=" and "." that no one knows becomes one. So
  * ours come first, and what may follow of the user's is $0 and on to the shell.
  */
 export function resetTestAppend(append: string): string {
-  const shell = 'rdinit=/bin/sh -c "mount -t proc proc /proc; echo b >/proc/sysrq-trigger"';
+  const shell = 'rdinit=/bin/sh -c "mkdir -p /proc; mount -t proc proc /proc; echo b >/proc/sysrq-trigger"';
   return join(resetTestWord, shell, 'sysrq_always_enabled', 'reboot=pci', ...withoutWaiting(append));
 }
 
