@@ -201,7 +201,7 @@ describe('the test of a reset', () => {
   });
 });
 
-test('MemoryOverwriteRequest is told where a payload has --after-reset, and nowhere else', () => {
+test('MemoryOverwriteRequest is told where a payload or the configuration has --after-reset, and nowhere else', () => {
   const variables = join(root, 'sys/firmware/efi/efivars');
   mkdirSync(variables, { recursive: true });
   const request = join(variables, 'MemoryOverwriteRequestControl-e20939be-32d4-41be-a150-897f85d49829');
@@ -215,6 +215,15 @@ test('MemoryOverwriteRequest is told where a payload has --after-reset, and nowh
   };
   install('embedded');
   expect(said(1)).toEqual([undefined, undefined]);
+  mkdirSync(join(root, 'etc'));
+  const config = join(root, 'etc/saveoops.yaml');
+  for (const text of ['after-reset: false\n', 'after-reset: [', 'after-reset\n', 'save: boot\n']) {
+    writeFileSync(config, text);
+    expect(said(1)).toEqual([undefined, undefined]);
+  }
+  writeFileSync(config, 'after-reset: true\n');
+  expect(said(1)).toEqual([true, expect.stringContaining('will have cleared memory')]);
+  rmSync(config);
   const manifest = JSON.parse(readFileSync(boot('saveoops/saveoops.json'), 'utf8')) as object;
   writeFileSync(boot('saveoops/saveoops.json'), JSON.stringify({ ...manifest, afterReset: true }));
   expect(said(1)).toEqual([true, expect.stringContaining('will have cleared memory')]);

@@ -4,10 +4,16 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { configuredValue } from '../config/configured-value.js';
 import { fileError } from '../host/files.js';
 import { findReserved, type PhysicalRange } from '../system/crash-region.js';
 import { findFallback, type Fallback } from '../system/fallback.js';
-import { comparePayloads, findPayloads, type InstalledPayload } from '../system/installed-payloads.js';
+import {
+  comparePayloads,
+  findPayloads,
+  type FoundPayload,
+  type InstalledPayload,
+} from '../system/installed-payloads.js';
 import { isResumed } from '../system/resumed.js';
 import { storeIn } from '../boot/payload-store.js';
 import { waitingFile } from '../boot/trust.js';
@@ -19,7 +25,7 @@ import { forJson, forTerminal } from '../safe-text.js';
 import type { Output } from '../host/output.js';
 
 export interface StatusOptions {
-  /** Where boot/, proc/ and sys/ are: "/" of the running system. */
+  /** Where boot/, etc/, proc/ and sys/ are: "/" of the running system. */
   readonly root: string;
   /** Folder of the payload; undefined: those in boot/. */
   readonly payload: string | undefined;
@@ -50,7 +56,7 @@ export interface SystemStatus {
   readonly resetTest: ResetTest | undefined;
   /**
    * Whether UEFI has been asked to clear RAM at the next reset (MemoryOverwriteRequest), which leaves `--after-reset` nothing to capture;
-   * undefined: no payload has that option, or there is no such variable.
+   * undefined: neither a payload nor /etc/saveoops.yaml has that option, or there is no such variable.
    */
   readonly clearsMemory: boolean | undefined;
   /** Set when this boot is one instead of a kernel that panicked again and again. */
@@ -98,9 +104,7 @@ export async function runStatus(options: StatusOptions, io: Pick<Output, 'out'>)
     kdump: await readKdump(root),
     waiting,
     resetTest: options.motd ? undefined : await findResetTest(root),
-    clearsMemory: found.some(({ manifest }) => manifest?.afterReset === true)
-      ? await readOverwriteRequest(root)
-      : undefined,
+    clearsMemory: (await wantsAfterReset(root, found)) ? await readOverwriteRequest(root) : undefined,
     fallback,
   };
   if (options.json) io.out(`${forJson(status)}\n`);
@@ -108,6 +112,14 @@ export async function runStatus(options: StatusOptions, io: Pick<Output, 'out'>)
   else io.out(render(status));
   if (!status.armed) return node === undefined ? statusExitCodes.notStarted : statusExitCodes.unarmed;
   return isStale(status) ? statusExitCodes.stale : statusExitCodes.armed;
+}
+
+/** Whether what comes through a reset matters here: to a payload, or to those that the configuration will make. */
+async function wantsAfterReset(root: string, payloads: readonly FoundPayload[]): Promise<boolean> {
+  return (
+    payloads.some(({ manifest }) => manifest?.afterReset === true) ||
+    (await configuredValue(root, 'after-reset')) === true
+  );
 }
 
 function isStale({ payloads }: SystemStatus): boolean {

@@ -1,7 +1,7 @@
 /** Where the captures of this system are, when nobody says where. */
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parse } from 'yaml';
+import { configuredValue } from '../config/configured-value.js';
 import { deviceLinkFolders, readMounts } from '../host/mounts.js';
 import { isFolder } from '../host/presence.js';
 
@@ -40,15 +40,9 @@ async function namedPlace(root: string): Promise<string | undefined> {
   return mounted === undefined ? undefined : join(root, mounted, folder);
 }
 
-/** A file that is no configuration names no place: whoever builds with it is told what is wrong. */
 async function configuredSave(root: string): Promise<string | undefined> {
-  try {
-    const values: unknown = parse(await text(join(root, 'etc/saveoops.yaml')), { maxAliasCount: 0 });
-    const save = values instanceof Object && 'save' in values ? values.save : undefined;
-    return typeof save === 'string' ? save : undefined;
-  } catch {
-    return undefined;
-  }
+  const save = await configuredValue(root, 'save');
+  return typeof save === 'string' ? save : undefined;
 }
 
 /** Where a device's whole file system is mounted. */
