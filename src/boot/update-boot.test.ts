@@ -268,6 +268,16 @@ describe('a new initramfs', () => {
   );
 });
 
+test('a folder that is not there: refused, and not made; one without kernels is said', () => {
+  const boot = join(folder, 'missing');
+  const enable = (): CommandResult =>
+    runSaveoops(['update', '--no-config', '--boot', boot, '--enable', 'grub']);
+  expect(enable()).toMatchObject({ status: 74, stdout: '', stderr: expect.stringContaining(boot) });
+  expect(existsSync(boot)).toBe(false);
+  mkdirSync(boot);
+  expect(enable().stdout).toBe(`saveoops: no kernel (vmlinuz-V) in ${boot}\n`);
+});
+
 describe('another kernel of the same version', () => {
   test('no payload that holds the old one is offered, not even as the previous one', () => {
     const boot = copyOf(after, 'other-kernel');

@@ -112,6 +112,11 @@ export async function runUpdate(options: UpdateOptions, io: Output): Promise<voi
     return;
   }
   if (dryRun) return await run(name, options, io);
+  // A folder that is not there is a wrong name, and nothing is made below it.
+  const installed = await installedKernels(boot);
+  const { hook, disable: undo, kernelVersion, before, remove } = options;
+  const all = !undo && [kernelVersion, before, remove].every((version) => version === undefined);
+  if (all && !hook && installed.length === 0 && !json) io.out(`saveoops: no kernel (vmlinuz-V) in ${boot}\n`);
   // The lock is on the folder of the payloads.
   await makeFolder(storeIn(boot), 'a place that can be written');
   await withLock(storeIn(boot), async () => {
