@@ -203,11 +203,13 @@ export async function beforeChange(folder: BootFolder, version: string): Promise
  * the next update brings its entries back. Throws `file`.
  */
 export async function removeVersion(folder: BootFolder, version: string): Promise<void> {
-  const store = await folder.loader.open();
-  await offer(folder, store, { without: version });
+  const { loader } = folder;
+  const store = await loader.open();
+  const offers = await offersOf(folder, store, { without: version });
+  await makeChanges(await loader.changes(store, offers));
   await removePayloads(store, version);
   // What tells of payloads that are kept tells of these no more.
-  await offer(folder, store, { without: version });
+  await makeChanges(await loader.changes(store, offers));
 }
 
 /** Payload folders whose kernel is gone. */
@@ -285,11 +287,15 @@ interface Exceptions {
 
 /** Has the loader offer what the files call for. */
 async function offer(folder: BootFolder, store: string, except: Exceptions = {}): Promise<void> {
+  await makeChanges(await folder.loader.changes(store, await offersOf(folder, store, except)));
+}
+
+async function offersOf(folder: BootFolder, store: string, except: Exceptions): Promise<readonly Offer[]> {
   const offers: Offer[] = [];
   for (const kernel of await installedKernels(folder.boot)) {
     if (kernel.version !== except.without) offers.push(await fitting(folder, store, kernel, except));
   }
-  await makeChanges(await folder.loader.changes(store, offers));
+  return offers;
 }
 
 /** Folders of the payloads that may be offered. */

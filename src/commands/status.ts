@@ -90,13 +90,13 @@ export async function runStatus(options: StatusOptions, io: Pick<Output, 'out'>)
     () => undefined,
   );
   const fallback = await findFallback(root);
-  const described = describe(node, payloads.length > 0);
   // What the armed entry waits for, or why this is another entry, says what to do.
-  const isExplained = node === undefined && (waiting !== undefined || fallback !== undefined);
+  const isExplained = waiting !== undefined || fallback !== undefined;
   const status: SystemStatus = {
     version: 1,
-    ...(resumed ? { armed: false, reason: resumedReason, ...resumedAdvice } : described),
-    ...(isExplained && { advice: undefined }),
+    ...(resumed
+      ? { armed: false, reason: resumedReason, ...resumedAdvice }
+      : describe(node, payloads.length > 0, isExplained)),
     regionSize,
     region: findReserved(await readFile(join(root, 'proc/iomem'), 'latin1').catch(() => ''), regionSize),
     bootWatchdog: node?.bootWatchdog ?? 0,
@@ -126,24 +126,30 @@ function isStale({ payloads }: SystemStatus): boolean {
   return payloads.some(({ stale }) => stale.length > 0);
 }
 
+/** @param isExplained something else that is said tells what to do about a system that no entry stub has started */
 function describe(
   node: StatusNode | undefined,
   hasPayload: boolean,
+  isExplained: boolean,
 ): Pick<SystemStatus, 'armed' | 'reason' | 'why' | 'advice'> {
   if (node?.reason === 0) return { armed: true, reason: undefined, why: undefined, advice: undefined };
   const known =
     node === undefined
       ? {
           why: 'this system was not started by the entry stub',
-          advice: hasPayload
-            ? 'boot the armed entry; with Syslinux a message E2x at boot says why the plain one was taken'
-            : 'make a payload: saveoops build, or name the boot loader in /etc/saveoops.yaml and run saveoops update',
+          advice: isExplained ? undefined : howToArm(hasPayload),
         }
       : (unarmedReasons.get(node.reason) ?? {
           why: 'for a reason that this version does not know',
           advice: '',
         });
   return { armed: false, reason: node?.reason, ...known };
+}
+
+function howToArm(hasPayload: boolean): string {
+  return hasPayload
+    ? 'boot the armed entry; with Syslinux a message E2x at boot says why the plain one was taken'
+    : 'make a payload: saveoops build, or name the boot loader in /etc/saveoops.yaml and run saveoops update';
 }
 
 /** What a person who logs in should know; nothing when all is well. */
