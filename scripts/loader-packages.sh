@@ -1,8 +1,11 @@
 #!/bin/bash
 # Downloads the packages of qemu-tests/loaders/packages into .cache/loaders/SUITE/PACKAGE, unpacked, with a file "version"; nothing is
-# installed. Does nothing when they are there: remove .cache/loaders to have newer ones.
+# installed, but what Debian's python3 needs to run their virt-fw-vars. Does nothing when they are there: remove .cache/loaders to have newer ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/need.sh
+need python3:/usr/bin/python3 python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py \
+  python3-importlib-resources:/usr/lib/python3/dist-packages/importlib_resources/__init__.py
 . scripts/private-apt.sh
 out=$PWD/.cache/loaders
 

@@ -3,10 +3,6 @@
 # there, and installs the package saveoops in it, in QEMU. Arguments go to jest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. scripts/need.sh
-# As scripts/test-efi.sh: for firmware's variables.
-need python3:/usr/bin/python3 python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py \
-  python3-importlib-resources:/usr/lib/python3/dist-packages/importlib_resources/__init__.py
 bash scripts/setup.sh
 bash scripts/loader-packages.sh
 bash scripts/debian-packages.sh
