@@ -3,37 +3,37 @@
  * part of `npm test`. A Debian 13 as its packages install it gets the package and is armed, while all that its disk is told to write is
  * recorded. What was typed and printed is kept in .cache/debian/LOADER.txt: docs/distributors.md quotes it.
  */
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { debianImage, type DebianLoader } from './debian/image.js';
-import { armed, builtPackage, crash, powerOff, settled, typed } from './debian/orders.js';
+import { dieAndAsk } from './debian/die-and-ask.js';
+import {
+  apt,
+  armed,
+  builtPackage,
+  crash,
+  newerKernel,
+  notYetGood,
+  powerOff,
+  release,
+  settled,
+  typed,
+} from './debian/orders.js';
 import { afterPowerCut, readRecord, replay } from './debian/recorded-writes.js';
 import { block, copyImage, DebianSystem, unpack, type DebianBoot } from './debian/system.js';
 import { Transcript, type Blocks } from './debian/transcript.js';
-import { cache } from './harness/folders.js';
 import { blockBegins, blockEnds, printBlock } from './harness/guest.js';
 import { injectorFor } from './inject.js';
 
 const minutes = 60_000;
 
-/** A newer kernel, of the security archive: scripts/debian-packages.sh. */
-const upgrade = join(cache, 'debian', 'packages-upgrade');
-const release = printBlock('release', 'uname -r');
 const places = "find /boot /etc/grub.d /etc/default ! -path '/boot/saveoops/2*' ! -name in-a-row";
 /** Digests of all that boots, but captures and their count. */
 const bootFiles = `{ ${places} -type f -exec sha256sum '{}' +; ${places} -type l -printf 'link %p -> %l\\n'; } | sort -k 2`;
-/** apt as a person who says yes, without its lists of packages. */
-const apt = 'apt-get -qq -o Dpkg::Use-Pty=0';
-/** The boot does not come to count as good. */
-const notYetGood = 'systemctl stop saveoops-booted.service\n';
 /** GRUB, which does not know what to boot. */
 const grubPrompt = /^grub(?: rescue)?> *$/;
-const newerKernel = (): { readonly deb: string; readonly release: string } => {
-  const [deb = ''] = readdirSync(upgrade);
-  return { deb, release: /linux-image-(.*?)_/.exec(deb)?.[1] ?? '' };
-};
 
 describe.each<DebianLoader>(['grub-pc', 'grub-efi'])('an installed Debian with %s', (loader) => {
   const folder = mkdtempSync(join(tmpdir(), 'svo-grub-'));
@@ -52,13 +52,8 @@ describe.each<DebianLoader>(['grub-pc', 'grub-efi'])('an installed Debian with %
     more: DebianBoot = {},
   ): Promise<Blocks> => await transcript.boot(system, orders, wanted, more);
 
-  /** The machine dies and resets; it is then started again and asked. */
-  const reportOf = async (death: DebianBoot): Promise<string> => {
-    const died = await system.boot({ timeout: 3600, ...death });
-    expect(died.reasons).toEqual(['guest-reset']);
-    const asked = await boot([settled, printBlock('report', 'saveoops report last'), powerOff], ['report']);
-    return asked['report']?.join('\n') ?? '';
-  };
+  const reportOf = async (death: DebianBoot): Promise<string> =>
+    (await dieAndAsk(system, { timeout: 3600, ...death })).report;
 
   beforeAll(async () => {
     transcript = new Transcript(loader);
@@ -119,10 +114,8 @@ describe.each<DebianLoader>(['grub-pc', 'grub-efi'])('an installed Debian with %
     'boots after a power cut at ten moments of that command, and can be armed then',
     async () => {
       const all = readRecord(record);
-      const [first, last] = [update.begins, update.ends].map((end) => readRecord(record, end).length) as [
-        number,
-        number,
-      ];
+      const writtenBy = (size: number): number => all.filter(({ end }) => end <= size).length;
+      const [first, last] = [writtenBy(update.begins), writtenBy(update.ends)];
       expect(last - first).toBeGreaterThan(20);
       const base = await debianImage(loader);
       const seen: string[] = [];
@@ -200,11 +193,11 @@ describe.each<DebianLoader>(['grub-pc', 'grub-efi'])('an installed Debian with %
             unpack,
             // Room for the kernel and its initramfs, not for a payload.
             'fallocate -l $(($(df --output=avail -B1 /boot | tail -n 1) - 40 * 1048576)) /boot/filled\n',
-            typed('upgrade', `${apt} install ./${newer.deb}`, 'df -h /boot'),
+            typed('upgrade', `${apt} install ./${basename(newer.deb)}`, 'df -h /boot'),
             powerOff,
           ],
           ['upgrade'],
-          { extra: system.bring([join(upgrade, newer.deb)]) },
+          { extra: system.bring([newer.deb]) },
         );
         const said = full['upgrade']?.join('\n');
         expect(said).toContain('saveoops: no room for the new payload');
@@ -244,11 +237,11 @@ describe.each<DebianLoader>(['grub-pc', 'grub-efi'])('an installed Debian with %
           ...[settled, armed()],
           typed('fallback', 'saveoops status', 'cat /proc/cmdline', 'grub-editenv list'),
           ...[typed('report', 'saveoops captures', 'saveoops report last'), unpack],
-          typed('upgrade', `${apt} install ./${newer.deb}`, 'ls /boot /boot/saveoops'),
+          typed('upgrade', `${apt} install ./${basename(newer.deb)}`, 'ls /boot /boot/saveoops'),
           powerOff,
         ],
         ['armed', 'fallback', 'report', 'upgrade'],
-        { extra: system.bring([join(upgrade, newer.deb)]) },
+        { extra: system.bring([newer.deb]) },
       );
       expect(fallen['armed']).toEqual([]);
       expect(fallen['fallback']?.join('\n')).toContain('panicked 3 times in a row');

@@ -3,35 +3,20 @@
  * by its hooks, dies; after the automatic reboot the same system tells of what.
  */
 import { describe, expect, test } from '@jest/globals';
-import { crash, powerOff, settled, status } from './debian/orders.js';
+import { dieAndAsk } from './debian/die-and-ask.js';
+import { crash, settled, status } from './debian/orders.js';
 import { freshSystemForEachTest } from './debian/fresh-system.js';
-import { block, type DebianBoot, type DebianRun } from './debian/system.js';
-import { printBlock } from './harness/guest.js';
+import { block } from './debian/system.js';
 import { injectorFor } from './inject.js';
 
 const minutes = 60_000;
 const system = freshSystemForEachTest();
 
-/** The machine dies and resets; it is then started again and asked. */
-async function dieAndAsk(
-  death: DebianBoot,
-  between: () => void = () => undefined,
-): Promise<{ readonly died: DebianRun; readonly report: string }> {
-  const died = await system().boot(death);
-  expect(died.reasons).toEqual(['guest-reset']);
-  between();
-  const asked = await system().boot({
-    orders: [settled, status, printBlock('report', 'saveoops report last'), powerOff].join(''),
-  });
-  expect(asked.reasons).toEqual(['guest-shutdown']);
-  return { died, report: block(asked, 'report').join('\n') };
-}
-
 describe('an installed Debian that dies and restarts tells of', () => {
   test(
     'a panic at the login prompt',
     async () => {
-      const { died, report } = await dieAndAsk({ orders: settled + status + crash });
+      const { died, report } = await dieAndAsk(system(), { orders: settled + status + crash });
       expect(block(died, 'status')[0]).toMatch(/^saveoops: armed/);
       expect(report).toContain('Kernel panic - not syncing: sysrq triggered crash');
       expect(report).toContain('sysrq_handle_crash');
@@ -44,7 +29,7 @@ describe('an installed Debian that dies and restarts tells of', () => {
     "a panic in a driver's probe, before userspace",
     async () => {
       const injector = await injectorFor(system().payloadFolder());
-      const { report } = await dieAndAsk({
+      const { report } = await dieAndAsk(system(), {
         debug: async (gdb) => {
           await injector.panicAt(gdb, 'i8042_probe', 'keyboard controller on fire');
         },
@@ -60,7 +45,7 @@ describe('an installed Debian that dies and restarts tells of', () => {
     'a root file system whose disk has no driver',
     async () => {
       system().setDefault('armed', 'rdinit=/missing');
-      const { report } = await dieAndAsk({}, () => {
+      const { report } = await dieAndAsk(system(), {}, () => {
         // The person who selects another entry of the boot menu.
         system().setDefault('armed');
       });

@@ -8,19 +8,19 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { debianImage, partitions } from './debian/image.js';
-import { armed, builtPackage, crash, powerOff, settled, typed } from './debian/orders.js';
+import { apt, armed, builtPackage, crash, powerOff, settled, typed } from './debian/orders.js';
 import { DebianSystem, unpack, type DebianBoot } from './debian/system.js';
 import { Transcript, type Blocks } from './debian/transcript.js';
 import type { SigningKey } from '../src/host/sign-image.js';
 import type { Machine } from '../src/machine/machine.js';
 import type { QmpClient } from '../src/machine/qmp.js';
 import { host } from './harness/disks.js';
+import { pressKeys } from './harness/press-keys.js';
 import { ovmf, ovmfFile } from './harness/loaders.js';
 import { makeKey, signFile, writeVariables } from './harness/secure-boot.js';
 
 const minutes = 60_000;
 const password = 'saveoops';
-const apt = 'apt-get -qq -o Dpkg::Use-Pty=0';
 const transcript = new Transcript('grub-secure');
 const folder = mkdtempSync(join(tmpdir(), 'svo-secure-'));
 const variables = join(folder, 'variables.fd');
@@ -38,7 +38,7 @@ async function signShim(image: string, key: SigningKey): Promise<void> {
 /** Presses keys in MokManager, each when the screen that it is for is there: the serial port shows it, too. */
 async function enroll(machine: Machine, qmp: () => Promise<QmpClient>): Promise<void> {
   const press = async (...names: readonly string[]): Promise<void> => {
-    for (const data of names) await (await qmp()).execute('send-key', { keys: [{ type: 'qcode', data }] });
+    await pressKeys(await qmp(), ...names);
   };
   const shown = async (text: RegExp): Promise<void> => {
     const seen = await machine.waitForLine([text], { timeoutMs: 600_000, prompts: [text] });

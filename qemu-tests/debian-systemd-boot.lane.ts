@@ -4,47 +4,42 @@
  * package, is armed, dies three times in a row, starts its plain kernel for that, tells of what it died, gets a newer kernel, starts
  * that armed, and loses the package. What was typed and printed is kept in .cache/debian/systemd-boot.txt.
  */
-import { appendFileSync, readdirSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { debianImage } from './debian/image.js';
-import { armed, builtPackage, crash, powerOff, settled, typed } from './debian/orders.js';
-import { block, DebianSystem, unpack, type DebianBoot } from './debian/system.js';
-import { cache } from './harness/folders.js';
+import {
+  apt,
+  armed,
+  builtPackage,
+  crash,
+  newerKernel,
+  notYetGood,
+  powerOff,
+  release,
+  settled,
+  typed,
+} from './debian/orders.js';
+import { DebianSystem, unpack, type DebianBoot } from './debian/system.js';
+import { Transcript, type Blocks } from './debian/transcript.js';
 import { printBlock } from './harness/guest.js';
 
 const minutes = 60_000;
 
-/** A newer kernel, of the security archive: scripts/debian-packages.sh. */
-const upgrade = join(cache, 'debian', 'packages-upgrade');
-const release = printBlock('release', 'uname -r');
 const token = printBlock('token', 'cat /etc/machine-id');
 /** Digests of all that boots, but captures, their count, and the seed that systemd-boot writes anew at each boot. */
 const bootFiles = `find /boot ! -path '/boot/efi/saveoops/2*' ! -name in-a-row ! -name random-seed -type f -print0 | sort -z | xargs -0 sha256sum`;
-/** apt as a person who says yes, without its lists of packages. */
-const apt = 'apt-get -qq -o Dpkg::Use-Pty=0';
 const entries = 'ls /boot/efi/loader/entries';
 
 test(
   'systemd-boot: armed by one command, falls back after three deaths, tells of them, has a newer kernel armed, and is as before in the end',
   async () => {
     const system = new DebianSystem(await debianImage('systemd-boot'), 'systemd-boot');
-    const transcript = join(cache, 'debian', 'systemd-boot.txt');
-    rmSync(transcript, { force: true });
-    /** Boots; gives the blocks by name, and how the boot ended. */
+    const transcript = new Transcript('systemd-boot');
     const boot = async (
       orders: readonly string[],
       wanted: readonly string[],
       more: DebianBoot = {},
-    ): Promise<Readonly<Record<string, readonly string[]>>> => {
-      const run = await system.boot({ orders: orders.join(''), timeout: 3600, ...more });
-      const blocks = Object.fromEntries(wanted.map((name) => [name, block(run, name)]));
-      const shown = Object.values(blocks).flatMap((lines) =>
-        lines[0]?.startsWith('# ') === true ? lines : [],
-      );
-      appendFileSync(transcript, [...shown, `-- ${run.reasons.join(' ')}`, ''].join('\n'));
-      return { ...blocks, reasons: run.reasons };
-    };
+    ): Promise<Blocks> => await transcript.boot(system, orders, wanted, more);
     const deb = builtPackage();
     try {
       const arming = await boot(
@@ -77,25 +72,22 @@ test(
       for (const death of ['first', 'second', 'third']) {
         const asked = death === 'first' ? ['status'] : [];
         const orders = [...asked.map((name) => typed(name, 'saveoops status')), armed(), crash];
-        // Before the boot counts as good.
-        const stop = 'systemctl stop saveoops-booted.service\n';
-        const died = await boot([stop, ...orders], ['armed', ...asked]);
+        const died = await boot([notYetGood, ...orders], ['armed', ...asked]);
         expect([death, died['armed'], died['reasons']]).toEqual([death, ['0'], ['guest-reset']]);
         if (death === 'first') expect(died['status']?.[1]).toMatch(/^saveoops: armed/);
       }
 
-      const [kernel = ''] = readdirSync(upgrade);
-      const newest = /linux-image-(.*?)_/.exec(kernel)?.[1] ?? '';
+      const { deb: kernel, release: newest } = newerKernel();
       const fallen = await boot(
         [
           ...[settled, armed()],
           typed('fallback', 'saveoops status', 'cat /proc/cmdline', entries),
           ...[typed('report', 'saveoops captures', 'saveoops report last'), unpack],
-          typed('upgrade', `${apt} install ./${kernel}`, entries),
+          typed('upgrade', `${apt} install ./${basename(kernel)}`, entries),
           powerOff,
         ],
         ['armed', 'fallback', 'report', 'upgrade'],
-        { extra: system.bring([join(upgrade, kernel)]) },
+        { extra: system.bring([kernel]) },
       );
       expect(fallen['armed']).toEqual([]);
       expect(fallen['fallback']?.join('\n')).toContain('panicked 3 times in a row');
@@ -112,7 +104,7 @@ test(
 
       const after = await boot(
         [
-          ...[armed(), release, 'systemctl stop saveoops-booted.service\n'],
+          ...[armed(), release, notYetGood],
           typed('purge', `${apt} purge saveoops`),
           printBlock(
             'changed',

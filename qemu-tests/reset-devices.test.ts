@@ -22,6 +22,7 @@ import { cache } from './harness/folders.js';
 import { blockBegins, guestInitramfs, printBlock } from './harness/guest.js';
 import { modulesOf } from './harness/kernel-modules.js';
 import { payload } from './harness/payloads.js';
+import { pressKeys } from './harness/press-keys.js';
 import {
   coloursOf,
   learnGlyphs,
@@ -124,7 +125,7 @@ async function look(dir: string, words: string, goOn: boolean): Promise<Looks> {
       await gdb.setBreakpoint(region + jump);
       gdb.continue();
       await running(qmp); // QEMU drops the keys of a machine that stands still.
-      await qmp.execute('send-key', { keys: [{ type: 'qcode', data: 'ret' }] });
+      await pressKeys(qmp, 'ret');
       const stop = await gdb.waitForStop(patience);
       if (stop.thread !== undefined) await gdb.selectThread(stop.thread);
       const { rip } = await gdb.registers();

@@ -7,6 +7,7 @@ import type { Machine } from '../src/machine/machine.js';
 import type { QmpClient } from '../src/machine/qmp.js';
 import { runSaveoops } from '../src/testkit/command-line.js';
 import { host } from './harness/disks.js';
+import { pressKeys } from './harness/press-keys.js';
 
 /** What Syslinux says as soon as it has a serial port: a line that can be waited for, which the prompt behind it is not. */
 const greeting = /SYSLINUX \d/;
@@ -80,6 +81,6 @@ export async function startEntry(
     from,
   });
   if (found.kind !== 'line') throw new Error(`lost: no prompt for ${label}`);
-  for (const data of [label, 'ret']) await qmp.execute('send-key', { keys: [{ type: 'qcode', data }] });
+  await pressKeys(qmp, label, 'ret');
   return found.index + 1;
 }

@@ -24,6 +24,14 @@ export const armed = (name = 'armed'): string =>
 done`,
   );
 
+export const release = printBlock('release', 'uname -r');
+
+/** apt as a person who says yes, without its lists of packages. */
+export const apt = 'apt-get -qq -o Dpkg::Use-Pty=0';
+
+/** The boot does not come to count as good. */
+export const notYetGood = 'systemctl stop saveoops-booted.service\n';
+
 export const powerOff = 'systemctl poweroff\n';
 export const reboot = 'systemctl reboot\n';
 /** stty waits until the terminal has sent what was written before: the kernel's messages would overtake it. */
@@ -42,6 +50,13 @@ export function builtPackage(): string {
   const [deb] = readdirSync(folder).filter((name) => name.endsWith('.deb'));
   if (deb === undefined) throw new Error(`no package in ${folder}: npm run test:debian makes it`);
   return join(folder, deb);
+}
+
+/** A newer kernel, of the security archive (scripts/debian-packages.sh): its package's path, and `uname -r` of it. */
+export function newerKernel(): { readonly deb: string; readonly release: string } {
+  const folder = join(cache, 'debian', 'packages-upgrade');
+  const [name = ''] = readdirSync(folder);
+  return { deb: join(folder, name), release: /linux-image-(.*?)_/.exec(name)?.[1] ?? '' };
 }
 
 export async function installedDebian(): Promise<string> {

@@ -7,7 +7,7 @@
  *   sector 0     u64 magic 0x6a736677736872, u64 version 1, u64 entries, u32 bytes of a sector
  *   then each    a sector with u64 first sector, u64 sectors, u64 flags, u64 bytes of data; the data follow, but for a discard
  */
-import { closeSync, fstatSync, openSync, readSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
 
 const sector = 512;
 const magic = 0x6a736677736872n;
@@ -20,6 +20,8 @@ export interface RecordedWrite {
   readonly length: number;
   /** Bytes of the record's file in front of the data. */
   readonly data: number;
+  /** The same behind them. */
+  readonly end: number;
   /** All that was written before it is on the disk for good. */
   readonly flush: boolean;
   readonly discard: boolean;
@@ -28,25 +30,26 @@ export interface RecordedWrite {
 /** QEMU options of a drive "recorded" over `image`. `record` is made anew. */
 export function recordedDrive(image: string, record: string): readonly string[] {
   writeFileSync(record, '');
-  truncateSync(record, 0);
   return [
     '-blockdev',
     JSON.stringify({
       driver: 'blklogwrites',
       'node-name': 'recorded',
       'log-sector-size': sector,
-      // The superblock's count is not read here: entries are followed to the end of the file.
       file: { driver: 'file', filename: image, cache: { 'no-flush': true } },
       log: { driver: 'file', filename: record, cache: { 'no-flush': true } },
     }),
   ];
 }
 
-/** Reads a record up to its first entry that is not whole, or `end` bytes. Throws an Error when it is none. */
-export function readRecord(record: string, end = Infinity): readonly RecordedWrite[] {
+/**
+ * Reads a record up to its first entry that is not whole: QEMU writes the count in sector 0 now and then only. Throws an Error when
+ * it is none.
+ */
+export function readRecord(record: string): readonly RecordedWrite[] {
   const file = openSync(record, 'r');
   try {
-    const size = Math.min(fstatSync(file).size, end);
+    const { size } = fstatSync(file);
     const head = Buffer.alloc(sector);
     readSync(file, head, 0, sector, 0);
     if (
@@ -69,7 +72,7 @@ export function readRecord(record: string, end = Infinity): readonly RecordedWri
       const next = at + sector + (discard ? 0 : length);
       if (next > size) break;
       const flush = (flags & (flag.flush | flag.fua)) !== 0n;
-      writes.push({ at: Number(first) * sector, length, data: at + sector, flush, discard });
+      writes.push({ at: Number(first) * sector, length, data: at + sector, end: next, flush, discard });
       at = next;
     }
     return writes;
